@@ -1,0 +1,60 @@
+"""Class-similarity label smoothing in JAX and Flax.
+
+Names are loaded at first use, so that `import simsmooth_jax` costs next to nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simsmooth_jax.diagnosis import Diagnosis, diagnose
+    from simsmooth_jax.errors import InputError
+    from simsmooth_jax.heads import head_kernel
+    from simsmooth_jax.labels import (
+        onehot_labels,
+        relation_labels,
+        relation_labels_from_kernel,
+        uniform_labels,
+    )
+    from simsmooth_jax.losses import softmax_cross_entropy_with_label_table
+    from simsmooth_jax.similarity import cosine_similarity
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Diagnosis",
+    "InputError",
+    "cosine_similarity",
+    "diagnose",
+    "head_kernel",
+    "onehot_labels",
+    "relation_labels",
+    "relation_labels_from_kernel",
+    "softmax_cross_entropy_with_label_table",
+    "uniform_labels",
+]
+
+_MODULES = {
+    "Diagnosis": "diagnosis",
+    "InputError": "errors",
+    "cosine_similarity": "similarity",
+    "diagnose": "diagnosis",
+    "head_kernel": "heads",
+    "onehot_labels": "labels",
+    "relation_labels": "labels",
+    "relation_labels_from_kernel": "labels",
+    "softmax_cross_entropy_with_label_table": "losses",
+    "uniform_labels": "labels",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,179 @@
+"""What each command does: check everything, do the work, show the result."""
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simsmooth_jax import checkpoints, options, pictures, pipeline, report
+from simsmooth_jax.arms import ArmRunner, evaluate_checkpoint
+from simsmooth_jax.commands import EvaluateConfig, LabelsConfig, TrainConfig
+from simsmooth_jax.config import RunConfig
+from simsmooth_jax.diagnosis import own_mass_warning
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.files import read_json, write_json
+from simsmooth_jax.heads import head_kernel
+from simsmooth_jax.label_files import array_sha256, load_labels, load_table
+from simsmooth_jax.labels import onehot_labels, uniform_labels
+from simsmooth_jax.metrics_log import MetricsLog
+from simsmooth_jax.progress import ProgressBars
+from simsmooth_jax.run_directory import (
+    METRICS,
+    REPORT,
+    default_directory,
+    open_directory,
+)
+
+FREE = ("out", "overwrite", "checkpoint_every")  # may change between the parts of a stopped run
+PROMISED = (METRICS, REPORT, "similarity.npz", "labels.npz", "first", "uniform", "second")
+PROMISED += tuple(f"pictures/{name}.png" for name in ("similarity", "reliability", "curves"))
+
+
+def run(config: RunConfig) -> None:
+    """`simsmooth run`: the whole method, three trainings."""
+    identity = _identity(config)
+    training = config.training
+    name = f"{training.data}-{training.model.model}-{config.relation.rule}"
+    directory = config.out or default_directory(name, identity)
+    runner = ArmRunner(training, config.checkpoint_every)
+    options.refuse_relation(config.relation, runner.dataset.num_classes)
+    options.refuse_uniform_epsilon(config.uniform_epsilon)
+    with open_directory(directory, identity, config.overwrite):
+        finished = all((directory / name).exists() for name in PROMISED)
+        if not finished:
+            _describe(runner)
+            with _diagnosis_shown(directory / "first"):
+                result = pipeline.run_method(config, runner, directory)
+            _draw(directory, result)
+            result["class_names"] = runner.dataset.class_names
+            result["note"] = runner.dataset.note
+            write_json(directory / REPORT, result)
+        _show_run(directory, finished)
+
+
+def train(config: TrainConfig) -> None:
+    """`simsmooth train`: one training against one table."""
+    runner = ArmRunner(config.training, config.checkpoint_every)
+    num_classes = runner.dataset.num_classes
+    if config.labels == "onehot":
+        table, arm = onehot_labels(num_classes), "onehot"
+    elif config.labels == "uniform":
+        options.refuse_uniform_epsilon(config.uniform_epsilon)
+        table, arm = uniform_labels(num_classes, config.uniform_epsilon), "uniform"
+    else:
+        table = load_labels(Path(config.labels), runner.dataset.class_names).table
+        arm = "relation"
+    identity = _identity(config) | {"table_sha256": array_sha256(table)}
+    name = f"{config.training.data}-{config.training.model.model}-{arm}"
+    directory = config.out or default_directory(name, identity)
+    with open_directory(directory, identity, config.overwrite):
+        finished = (directory / REPORT).exists()
+        if not finished:
+            _describe(runner)
+            with ProgressBars() as bars:
+                log = MetricsLog(directory / METRICS)
+                state = runner.train(arm, table, directory, log, bars)
+            write_json(directory / REPORT, {"arms": {arm: runner.evaluate(state)}})
+        result = read_json(directory / REPORT)
+        _show_arms(result["arms"])
+        _say_where(directory, finished)
+
+
+def labels(config: LabelsConfig) -> None:
+    """`simsmooth labels`: kernel, similarity, labels and their diagnosis."""
+    if os.path.lexists(config.out):
+        raise InputError(
+            f"--out must be a new file, got {config.out}, which exists. Choose another name."
+        )
+    if not config.out.absolute().parent.is_dir():
+        raise InputError(
+            f"--out must be a file in an existing directory, got {config.out}. Make it first."
+        )
+    parts, metadata = checkpoints.read(config.checkpoint, ("params",))
+    kernel = head_kernel(parts, config.head, config.num_classes)
+    options.refuse_relation(config.relation, kernel.shape[1])
+    names = tuple(metadata.get("class_names", ()))
+    if len(names) != kernel.shape[1]:  # another program's checkpoint, or not its classifier
+        names = tuple(map(str, range(kernel.shape[1])))
+    with _diagnosis_shown(config.checkpoint):
+        similarity, table, diagnosis = pipeline.make_labels(kernel, names, config.relation)
+    table.save(config.out)
+    print(diagnosis)
+    report.console().print(report.nearest_table(similarity.table, names))
+    print(f"labels: {config.out}")
+
+
+def evaluate(config: EvaluateConfig) -> None:
+    """`simsmooth evaluate`: exact metrics of a checkpoint."""
+    metrics = evaluate_checkpoint(config.checkpoint, config.split)
+    if config.json:
+        print(json.dumps(metrics, indent=2))
+        return
+    report.console().print(report.results_table({str(config.checkpoint): metrics}, config.split))
+
+
+def _identity(config: Any) -> dict[str, Any]:
+    """What must not change between the parts of a stopped run."""
+    values = dataclasses.asdict(config)
+    return {key: values[key] for key in values if key not in FREE}
+
+
+@contextlib.contextmanager
+def _diagnosis_shown(checkpoint: Path) -> Iterator[None]:
+    """Prints the diagnosis of an ill-posed rule, and says how to go on without training again."""
+    try:
+        yield
+    except pipeline.IllPosedError as error:
+        print(error.diagnosis)
+        command = f"simsmooth labels {checkpoint} --rule clip --out labels.npz"
+        raise InputError(f"{error} The first classifier is kept: {command}") from error
+
+
+def _describe(runner: ArmRunner) -> None:
+    data = runner.dataset
+    parts = f"{len(data.train):,} training, {len(data.validation):,} validation"
+    print(f"{data.name}: {parts}, {len(data.test):,} test images of {data.num_classes} classes")
+
+
+def _draw(directory: Path, result: dict[str, Any]) -> None:
+    similarity = load_table(directory / "similarity.npz")
+    folder = directory / "pictures"
+    pictures.draw_similarity(similarity.table, similarity.class_names, folder / "similarity.png")
+    tests = {arm: parts["test"] for arm, parts in result["arms"].items()}
+    pictures.draw_reliability(tests, pipeline.TITLES, folder / "reliability.png")
+    rows = MetricsLog(directory / METRICS).rows()
+    pictures.draw_curves(rows, pipeline.TITLES, folder / "curves.png")
+
+
+def _show_run(directory: Path, finished: bool) -> None:
+    result = read_json(directory / REPORT)
+    similarity, labels = (
+        load_table(directory / f"{name}.npz") for name in ("similarity", "labels")
+    )
+    console = report.console()
+    console.print(report.nearest_table(similarity.table, similarity.class_names))
+    _show_arms(result["arms"])
+    own = float(np.diagonal(labels.table).mean())
+    console.print(
+        f"Relation labels: rule {labels.rule}, epsilon {labels.parameters['epsilon']:g}. The own "
+        f"class keeps {own:.2f} of its label on average; related classes share the rest."
+    )
+    if warning := own_mass_warning(own):
+        console.print(f"Warning: {warning}.")
+    console.print(result["note"])
+    _say_where(directory, finished)
+
+
+def _show_arms(arms: dict[str, Any]) -> None:
+    rows = {pipeline.TITLES[arm]: parts["test"] for arm, parts in arms.items()}
+    report.console().print(report.results_table(rows, "test"))
+
+
+def _say_where(directory: Path, finished: bool) -> None:
+    state = "was finished before; --overwrite starts anew" if finished else "finished"
+    print(f"{directory}: {state}")

@@ -1,0 +1,153 @@
+"""Every use of Orbax: save and restore a training's state, read a checkpoint's parts."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import SingleDeviceSharding
+from orbax.checkpoint import v1 as ocp
+
+from simsmooth_jax.errors import InputError
+
+
+def save(directory: Path, step: int, state: Any, metadata: dict[str, Any]) -> None:
+    """Writes `directory/step` atomically and then deletes the step before it."""
+    keep_latest: Any = ocp.training.preservation_policies.LatestN(1)
+    with ocp.training.Checkpointer(
+        str(directory.absolute()), preservation_policy=keep_latest, cleanup_tmp_directories=True
+    ) as checkpointer:
+        try:
+            checkpointer.save(step, state, overwrite=True, custom_metadata=metadata)
+        except Exception as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise OSError(
+                f"checkpoint {directory / str(step)} was not written: {reason[0]}"
+            ) from error
+
+
+def restore(directory: Path, like: Any) -> Any | None:
+    """The last state in a training's directory, or None where there is no checkpoint.
+
+    `like` gives the tree, shapes, dtypes and shardings, which are compared strictly.
+    """
+    path = latest_step(directory)
+    if path is None:
+        return None
+    stored, expected = _shapes(_arrays(path)), _shapes(like)
+    for name in sorted(stored.keys() | expected.keys()):
+        if stored.get(name) != expected.get(name):
+            raise InputError(
+                f"checkpoint {path}: {name} must be {expected.get(name, 'absent')}, got "
+                f"{stored.get(name, 'nothing')}. It is of another model or optimizer."
+            )
+    abstract = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), like
+    )
+    return _orbax(ocp.load, path, abstract)
+
+
+def read(checkpoint: Path, parts: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The named top-level parts of a checkpoint on one device, and its metadata.
+
+    `checkpoint` is a training's directory, whose last step is taken, or one step of it.
+    """
+    path = resolve(checkpoint)
+    stored = _arrays(path)
+    missing = [part for part in parts if part not in stored]
+    if missing:
+        raise InputError(
+            f"checkpoint {path}: it must hold {', '.join(parts)}, got "
+            f"{', '.join(sorted(map(str, stored)))}. Save a training state with params."
+        )
+    device = SingleDeviceSharding(jax.devices()[0])
+
+    def abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device)
+
+    wanted = {
+        name: jax.tree.map(abstract if name in parts else lambda _: ocp.PLACEHOLDER, subtree)
+        for name, subtree in stored.items()
+    }
+    loaded = _orbax(ocp.load, path, wanted)
+    return {part: loaded[part] for part in parts}, read_metadata(path)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What `save` was given besides the state; empty for another program's checkpoint."""
+    metadata = _orbax(ocp.metadata, path).custom_metadata
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def latest_step(directory: Path) -> Path | None:
+    """The finished checkpoint of the highest step, without creating anything."""
+    if not directory.is_dir():
+        return None
+    steps = [
+        int(child.name)
+        for child in directory.iterdir()
+        if child.name.isdigit() and _is_finished(child)
+    ]
+    return directory.absolute() / str(max(steps)) if steps else None
+
+
+def resolve(checkpoint: Path) -> Path:
+    """The directory of one step that a user's path means."""
+    if not checkpoint.exists():
+        raise InputError(
+            f"CHECKPOINT must be an existing directory, got {checkpoint}. "
+            "A run's classifiers are in its first, uniform and second."
+        )
+    path = latest_step(checkpoint)
+    if path is None and _is_finished(checkpoint):
+        path = checkpoint.absolute()
+    if path is None:
+        raise InputError(
+            f"CHECKPOINT must be an Orbax checkpoint or a directory of its steps, got "
+            f"{checkpoint}, {_contents(checkpoint)}. "
+            "A run's classifiers are in its first, uniform and second."
+        )
+    return path
+
+
+def _is_finished(path: Path) -> bool:
+    """Orbax itself takes a bare directory for a checkpoint."""
+    return (path / "_CHECKPOINT_METADATA").is_file()
+
+
+def _contents(path: Path) -> str:
+    if not path.is_dir():
+        return "a file"
+    names = sorted(child.name for child in path.iterdir() if child.name[0] != ".")
+    return f"which holds {', '.join(names[:6])}" if names else "an empty directory"
+
+
+def _arrays(path: Path) -> Any:
+    """The tree of shapes and dtypes of a checkpoint, read without its arrays."""
+    tree = _orbax(ocp.metadata, path).metadata
+    if tree is None:  # Orbax logs what it could not read, and goes on
+        raise _damaged(path, "its arrays cannot be listed")
+    return tree
+
+
+def _orbax(function: Callable[..., Any], path: Path, *arguments: Any) -> Any:
+    """Calls Orbax, whose many kinds of error on a damaged checkpoint become one."""
+    try:
+        return function(str(path), *arguments)
+    except Exception as error:
+        raise _damaged(path, type(error).__name__) from error
+
+
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"checkpoint {path}: it must be whole, got a damaged one ({reason}). "
+        "Restore it from a copy, or train again with --overwrite."
+    )
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {
+        jax.tree_util.keystr(keys, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}"
+        for keys, leaf in leaves
+    }

@@ -1,0 +1,181 @@
+"""What every array function asks of its arguments, and how it refuses."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Float, Int
+
+from simsmooth_jax.errors import InputError
+
+SMALLEST = 1e-30  # float32 holds a little less, but not what is divided by it
+
+
+def is_traced(*values: Any) -> bool:
+    """Whether a value cannot be looked at, because a transformation is tracing it."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+
+
+def run_checked(
+    program: Callable[..., tuple[Any, dict[str, Array]]],
+    refuse: Callable[[dict[str, Any]], None],
+    *operands: Any,
+    **options: Any,
+) -> Any:
+    """Runs `program(*operands, **options) -> (result, flaws)` and refuses its flaws where it can.
+
+    The flaws are scalars out of the same compiled program, so that sharded global arrays work and
+    nothing but scalars is fetched. Under a transformation they are dropped, and XLA with them.
+    """
+    result, flaws = program(*operands, **options)
+    if is_traced(*operands):
+        return result
+    if is_traced(flaws):
+        with jax.ensure_compile_time_eval():  # constants inside a user's jit are looked at as well
+            result, flaws = program(*operands, **options)
+    refuse(jax.device_get(flaws))
+    return result
+
+
+def as_float32(matrix: Any) -> Float[Array, "rows columns"]:
+    """A matrix in float32, gathered where it lies on Explicit mesh axes.
+
+    On Auto axes XLA chooses how to split the work; Explicit ones would ask it of every operation.
+    """
+    mesh = jax.typeof(matrix).sharding.mesh
+    if AxisType.Explicit in mesh.axis_types:
+        matrix = jax.sharding.reshard(matrix, NamedSharding(mesh, PartitionSpec()))
+    return jnp.asarray(matrix, jnp.float32)
+
+
+def first_true(mask: Bool[Array, " classes"]) -> Int[Array, ""]:
+    """The index of the first true entry, or -1 where there is none."""
+    return jnp.where(mask.any(), jnp.argmax(mask), -1).astype(jnp.int32)
+
+
+def entry(vector: Array, index: Int[Array, ""]) -> Array:
+    """`vector[index]` as a reduction, which works however the vector is sharded."""
+    return jnp.sum(jnp.where(jnp.arange(vector.shape[0]) == index, vector, 0))
+
+
+def array(function: str, argument: str, value: Any) -> None:
+    """Refuses lists and numbers, which JAX would take for trees of scalars."""
+    if not hasattr(value, "dtype"):
+        raise InputError(
+            f"{function}: {argument} must be an array, got {type(value).__name__}. "
+            "Use jax.numpy.asarray."
+        )
+
+
+def real_matrix(function: str, argument: str, value: Any, shape: str) -> None:
+    """Refuses what is not a matrix of real numbers with two columns or more."""
+    array(function, argument, value)
+    dims, dtype = value.shape, value.dtype
+    if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
+        raise InputError(
+            f"{function}: {argument} must hold real numbers, got dtype {dtype}. "
+            "Pass the array itself, as float32, bfloat16 or float16."
+        )
+    if len(dims) != 2:
+        hint = f"Pass one matrix {shape}."
+        if len(dims) == 3:
+            hint = (
+                f"A leading axis of {dims[0]} looks like one copy per device: take {argument}[0]."
+            )
+        elif len(dims) == 4 and dims[:2] == (1, 1):
+            hint = f"A 1x1 convolution is a Dense layer: take {argument}[0, 0]."
+        raise InputError(f"{function}: {argument} must have shape {shape}, got {dims}. {hint}")
+    if dims[1] < 2 or dims[0] < 1:
+        raise InputError(
+            f"{function}: {argument} must have shape {shape} with K >= 2 classes, got {dims}. "
+            "Relations need a second class; a kernel is [features, classes], not transposed."
+        )
+
+
+def square_matrix(function: str, argument: str, value: Any) -> None:
+    """Refuses what is not a `[K, K]` matrix of real numbers with K >= 2."""
+    real_matrix(function, argument, value, "[K, K]")
+    rows, columns = np.shape(value)
+    if rows != columns:
+        raise InputError(
+            f"{function}: {argument} must have shape [K, K], got ({rows}, {columns}). "
+            "A kernel [N, K] goes to cosine_similarity or relation_labels_from_kernel."
+        )
+
+
+def fraction(function: str, argument: str, value: Any) -> None:
+    """Refuses a scalar outside [0, 1]; a traced one passes."""
+    if np.shape(value) != ():
+        raise InputError(
+            f"{function}: {argument} must be a number in [0, 1], got shape {np.shape(value)}. "
+            "Map over several values with jax.vmap."
+        )
+    if not is_traced(value) and not _is_number(value):
+        raise InputError(
+            f"{function}: {argument} must be a number in [0, 1], got {value!r}. "
+            "0 is the hard label, 1 the soft one alone."
+        )
+    if not is_traced(value) and not 0 <= float(value) <= 1:
+        raise InputError(
+            f"{function}: {argument} must be in [0, 1], got {float(value):g}. "
+            "0 is the hard label, 1 the soft one alone."
+        )
+
+
+def class_count(function: str, num_classes: Any) -> None:
+    """Refuses a number of classes that is not an integer of at least 2."""
+    whole = isinstance(num_classes, int | np.integer) and not isinstance(num_classes, bool)
+    if not whole or num_classes < 2:
+        raise InputError(
+            f"{function}: num_classes must be an integer >= 2, got {num_classes!r}. "
+            "It is the number of columns of the classifier's kernel."
+        )
+
+
+def positive(function: str, argument: str, value: Any) -> None:
+    """Refuses a scalar that is not a finite number above 0; a traced one passes."""
+    sound = np.shape(value) == () and (
+        is_traced(value) or (_is_number(value) and SMALLEST <= float(value) < float("inf"))
+    )
+    if not sound:
+        raise InputError(
+            f"{function}: {argument} must be a finite number above 0, got {value}. "
+            "Smaller is sharper; try 0.1."
+        )
+
+
+def _is_number(value: Any) -> bool:
+    dtype = np.asarray(value).dtype
+    return bool(jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer))
+
+
+def label_table(function: str, table: Any, num_classes: int) -> None:
+    """Refuses a table that no classifier of `num_classes` classes should be trained on."""
+    square_matrix(function, "table", table)
+    values = np.asarray(table, np.float64)
+    if len(values) != num_classes:
+        raise InputError(
+            f"{function}: table must have a row for each of the {num_classes} classes of the data, "
+            f"got {len(values)}. It was made for another set of classes."
+        )
+    wrong = ~((values >= 0).all(axis=1) & (np.abs(values.sum(axis=1) - 1) < 1e-4))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"{function}: every row of table must be a distribution, got sum "
+            f"{values[row].sum():.6g} and least entry {values[row].min():.4g} in row {row}. "
+            "Make it with relation_labels under rule 'clip', 'shift' or 'softmax'."
+        )
+    below = np.diagonal(values) < values.max(axis=1) - 1e-6
+    if below.any():
+        row = int(below.argmax())
+        raise InputError(
+            f"{function}: every row of table must be largest at its own class, got "
+            f"{values[row, row]:.4g} there and {values[row].max():.4g} at class "
+            f"{values[row].argmax()} in row {row}. Rows and columns count from 0, in the order of "
+            "the class names."
+        )

@@ -1,0 +1,103 @@
+"""The command line program `simsmooth`: nothing heavy is imported before a command is known."""
+
+import contextlib
+import io
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from simsmooth_jax.commands import EvaluateConfig, LabelsConfig, TrainConfig
+from simsmooth_jax.config import RunConfig
+from simsmooth_jax.errors import DivergenceError, InputError
+
+Command = (
+    Annotated[RunConfig, tyro.conf.subcommand("run")]
+    | Annotated[TrainConfig, tyro.conf.subcommand("train")]
+    | Annotated[LabelsConfig, tyro.conf.subcommand("labels")]
+    | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
+)
+DESCRIPTION = """Class-similarity label smoothing: the classifier's own final layer says which \
+classes are alike, and a second classifier is trained on labels that know it.
+
+Start with `simsmooth run`: it trains on real digits in under a minute and shows a table.
+Its steps are commands too: train, labels, train --labels labels.npz, evaluate."""
+OPTIONS = (
+    tyro.conf.OmitArgPrefixes,
+    tyro.conf.OmitSubcommandPrefixes,
+    tyro.conf.FlagCreatePairsOff,
+    tyro.conf.HelptextFromCommentsOff,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command: 0 is success, 1 failed work, 2 a wrong input, 130 an interrupt."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Greek letters
+    command = _parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        enable_compilation_cache()
+        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of what we report
+        from simsmooth_jax import actions
+
+        if isinstance(command, RunConfig):
+            actions.run(command)
+        elif isinstance(command, TrainConfig):
+            actions.train(command)
+        elif isinstance(command, LabelsConfig):
+            actions.labels(command)
+        else:
+            actions.evaluate(command)
+    except InputError as error:
+        return _fail(str(error), 2)
+    except BrokenPipeError:  # as in `simsmooth … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (DivergenceError, OSError) as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:
+        return _fail("stopped; the same command goes on from the last checkpoint", 130)
+    return 0
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"simsmooth: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _parse(arguments: Sequence[str]) -> RunConfig | TrainConfig | LabelsConfig | EvaluateConfig:
+    """Parses with tyro, whose framed error messages become one line."""
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(
+                Command, prog="simsmooth", description=DESCRIPTION, args=arguments, config=OPTIONS
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        sys.exit(_fail(_unframed(errors.getvalue()), 2))
+
+
+def _unframed(message: str) -> str:
+    """The sections of a framed message as sentences: no frame, no title, no help text."""
+    lines = [line.strip("│╰╯| ") for line in message.strip().splitlines()[1:]]
+    text = " ".join("\n" if not line.strip("─-") else line for line in lines)
+    sections = [" ".join(section.split()) for section in text.split("\n")]
+    return ". ".join(s.rstrip(".") for s in sections if s and not s.startswith("Argument helptext"))
+
+
+def enable_compilation_cache() -> None:
+    """Keeps compiled programs between runs; a directory set by the user is kept."""
+    import jax
+
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        jax.config.update("jax_compilation_cache_dir", str(Path(home) / "simsmooth_jax" / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

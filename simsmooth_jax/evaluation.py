@@ -1,0 +1,118 @@
+"""Exact metrics over every example of a split: computed per example, summed in float64."""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Num, UInt8
+
+from simsmooth_jax.data import Split
+from simsmooth_jax.models import normalise_images
+
+NUM_BINS = 15
+
+
+class Evaluator:
+    """One compiled program for batches of one size; the last batch is padded, not dropped."""
+
+    def __init__(self, model: nn.Module, image_statistics: tuple[Any, Any], batch_size: int = 256):
+        """Keeps the model and the statistics that its training images had."""
+        self.batch_size = batch_size
+        self._predict = jax.jit(partial(_predict, model, image_statistics))
+
+    def dispatch(self, params: Any, batch_stats: Any, split: Split) -> list[dict[str, Array]]:
+        """Starts the evaluation; nothing is fetched, so a training loop need not wait."""
+        return [
+            self._predict(
+                params,
+                batch_stats,
+                _padded(split.images[start : start + self.batch_size], self.batch_size),
+                _padded(split.labels[start : start + self.batch_size], self.batch_size),
+            )
+            for start in range(0, len(split), self.batch_size)
+        ]
+
+    def __call__(self, params: Any, batch_stats: Any, split: Split) -> dict[str, Any]:
+        """All metrics of a split."""
+        return summarise(self.dispatch(params, batch_stats, split), len(split))
+
+
+def _padded(values: np.ndarray, size: int) -> np.ndarray:
+    return np.pad(values, [(0, size - len(values))] + [(0, 0)] * (values.ndim - 1))
+
+
+def _predict(
+    model: nn.Module,
+    image_statistics: tuple[Any, Any],
+    params: Any,
+    batch_stats: Any,
+    images: UInt8[Array, "batch height width channels"],
+    labels: Int[Array, " batch"],
+) -> dict[str, Array]:
+    variables = {"params": params, "batch_stats": batch_stats}
+    inputs = normalise_images(images, *image_statistics)
+    logits = jnp.asarray(model.apply(variables, inputs, train=False), jnp.float32)
+    probabilities = jax.nn.softmax(logits)
+    own = jnp.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
+    return {
+        "correct": logits.argmax(axis=1) == labels,
+        "confidence": probabilities.max(axis=1),
+        "nll": optax.softmax_cross_entropy_with_integer_labels(logits, labels),
+        "brier": 1 - 2 * own + jnp.square(probabilities).sum(axis=1),
+    }
+
+
+def summarise(batches: list[dict[str, Array]], count: int) -> dict[str, Any]:
+    """Metrics of the first `count` examples; what follows them is padding."""
+    fetched = jax.device_get(batches)
+    values = {name: np.concatenate([b[name] for b in fetched])[:count] for name in fetched[0]}
+    bins = calibration_bins(values["confidence"], values["correct"])
+    return {
+        "count": count,
+        "correct": int(values["correct"].sum()),
+        "accuracy": float(values["correct"].sum() / count),
+        "nll": float(values["nll"].mean(dtype=np.float64)),
+        "ece": expected_calibration_error(bins),
+        "brier": float(values["brier"].mean(dtype=np.float64)),
+        "aurc": area_under_risk_coverage(values["confidence"], values["correct"]),
+        "bins": bins,
+    }
+
+
+def calibration_bins(
+    confidence: Float[np.ndarray, " n"], correct: Num[np.ndarray, " n"]
+) -> dict[str, list[float]]:
+    """Counts and sums in equal bins of confidence: bin b is (b/B, (b+1)/B], the first with 0."""
+    index = np.clip(np.ceil(confidence.astype(np.float64) * NUM_BINS) - 1, 0, NUM_BINS - 1)
+    index = index.astype(np.int64)
+    sums = {
+        "count": np.bincount(index, minlength=NUM_BINS),
+        "confidence_sum": np.bincount(index, weights=confidence, minlength=NUM_BINS),
+        "correct_sum": np.bincount(index, weights=correct, minlength=NUM_BINS),
+    }
+    return {name: values.tolist() for name, values in sums.items()}
+
+
+def expected_calibration_error(bins: dict[str, list[float]]) -> float:
+    """`Σ_b |Σ confidence - Σ correct| / n`: the mean gap, weighted by the bins' counts."""
+    gap = np.abs(np.asarray(bins["confidence_sum"]) - np.asarray(bins["correct_sum"]))
+    return float(gap.sum() / np.sum(bins["count"]))
+
+
+def area_under_risk_coverage(
+    confidence: Float[np.ndarray, " n"], correct: Num[np.ndarray, " n"]
+) -> float:
+    """Mean error among the most confident 1, 2, …, n examples; ties in confidence share theirs.
+
+    Lower is better: it says how well confidence ranks right answers before wrong ones.
+    """
+    wrong = 1 - correct.astype(np.float64)
+    _, group = np.unique(-confidence.astype(np.float64), return_inverse=True)
+    sizes = np.bincount(group)
+    tied_mean = np.bincount(group, weights=wrong) / sizes
+    errors = np.cumsum(np.repeat(tied_mean, sizes))
+    return float((errors / np.arange(1, len(errors) + 1)).mean())

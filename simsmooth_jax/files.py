@@ -1,0 +1,42 @@
+"""Files that are either whole or not there."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from simsmooth_jax.errors import InputError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes beside the path and renames, so that a kill leaves the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object that `write_json` wrote; a damaged one is refused by name."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(_damaged(path, str(error))) from error
+    if not isinstance(value, dict):
+        raise InputError(_damaged(path, f"a {type(value).__name__}"))
+    return value
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return f"{path}: it must be a JSON object, got {reason}. Start anew with --overwrite."
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON with two spaces, keys in the given order; NaN and infinity are refused."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomically(path, (text + "\n").encode())

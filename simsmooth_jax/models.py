@@ -1,0 +1,124 @@
+"""Flax classifiers; the final Dense layer is always named `head`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from simsmooth_jax.config import ModelConfig
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.heads import HEAD
+
+MAX_WIDTH = 4096
+MAX_DEPTH = {"mlp": 100, "cnn": 6, "resnet": 1202}  # a cnn's channels double with each
+
+Images = Float[Array, "batch height width channels"]
+Logits = Float[Array, "batch classes"]
+
+
+class MLP(nn.Module):
+    """Flattened images through `depth` hidden layers of `width` units."""
+
+    num_classes: int
+    width: int = 128
+    depth: int = 2
+
+    @nn.compact
+    def __call__(self, images: Images, train: bool) -> Logits:
+        """Logits of every image; there is no difference between training and evaluation."""
+        x = images.reshape(images.shape[0], -1)
+        for _ in range(self.depth):
+            x = nn.relu(nn.Dense(self.width)(x))
+        return nn.Dense(self.num_classes, name=HEAD)(x)
+
+
+class CNN(nn.Module):
+    """`depth` times convolution and pooling, doubling the channels, then one hidden layer."""
+
+    num_classes: int
+    width: int = 32
+    depth: int = 2
+
+    @nn.compact
+    def __call__(self, images: Images, train: bool) -> Logits:
+        """Logits of every image; there is no difference between training and evaluation."""
+        x = images
+        for stage in range(self.depth):
+            x = nn.relu(nn.Conv(self.width * 2**stage, (3, 3))(x))
+            x = nn.max_pool(x, (2, 2), strides=(2, 2), padding="SAME")
+        x = x.reshape(x.shape[0], -1)
+        x = nn.relu(nn.Dense(4 * self.width)(x))
+        return nn.Dense(self.num_classes, name=HEAD)(x)
+
+
+class ResNet(nn.Module):
+    """The ResNet for 32x32 images of He et al. 2016, section 4.2: `depth = 6 n + 2` layers.
+
+    Three stages of n blocks with `width`, `2 width` and `4 width` channels, then global average
+    pooling: N = `4 width` features.
+    """
+
+    num_classes: int
+    width: int = 16
+    depth: int = 20
+
+    @nn.compact
+    def __call__(self, images: Images, train: bool) -> Logits:
+        """Logits of every image; training normalises by the statistics of the global batch."""
+
+        def normalise(x: Images) -> Images:
+            return nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+
+        x = nn.relu(normalise(_conv(self.width, (3, 3), 1)(images)))
+        for stage in range(3):
+            for block in range((self.depth - 2) // 6):
+                stride = 2 if stage > 0 and block == 0 else 1
+                x = _residual_block(x, self.width * 2**stage, stride, normalise)
+        return nn.Dense(self.num_classes, name=HEAD)(x.mean(axis=(1, 2)))
+
+
+def _residual_block(
+    x: Images, channels: int, stride: int, normalise: Callable[[Images], Images]
+) -> Images:
+    y = nn.relu(normalise(_conv(channels, (3, 3), stride)(x)))
+    y = normalise(_conv(channels, (3, 3), 1)(y))
+    if x.shape != y.shape:
+        x = normalise(_conv(channels, (1, 1), stride)(x))
+    return nn.relu(x + y)
+
+
+def _conv(channels: int, size: tuple[int, int], stride: int) -> nn.Conv:
+    # A bias before BatchNorm has no effect but drifts.
+    return nn.Conv(channels, size, strides=(stride, stride), use_bias=False)
+
+
+def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
+    """The classifier that a configuration describes."""
+    sizes: dict[str, Any] = {
+        name: size for name in ("width", "depth") if (size := getattr(config, name)) is not None
+    }
+    for name, size in sizes.items():
+        most = MAX_WIDTH if name == "width" else MAX_DEPTH[config.model]
+        if not 1 <= size <= most:
+            raise InputError(
+                f"--{name} must be from 1 to {most}, got {size}. Leave it out for the default."
+            )
+    if config.model == "resnet":
+        model = ResNet(num_classes, **sizes)
+        if (model.depth - 2) % 6 or model.depth < 8:
+            raise InputError(
+                f"--depth must be 6n + 2 for a resnet (8, 14, 20, 32, …), got {model.depth}. "
+                "The default is 20."
+            )
+        return model
+    return {"mlp": MLP, "cnn": CNN}[config.model](num_classes, **sizes)
+
+
+def normalise_images(
+    images: Array, mean: tuple[float, ...], deviation: tuple[float, ...]
+) -> Images:
+    """Images uint8 to float32 with mean 0 and deviation 1 over the training images' channels."""
+    scaled = images.astype(jnp.float32) / 255
+    return (scaled - jnp.asarray(mean, jnp.float32)) / jnp.asarray(deviation, jnp.float32)

@@ -1,0 +1,140 @@
+"""Pictures of a run: similarity in dendrogram order, reliability diagrams, training curves."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from scipy.cluster import hierarchy
+from scipy.spatial import distance
+
+COLOURS = {"onehot": "#4c6a92", "uniform": "#c98b2b", "relation": "#2f8f6b"}
+ERROR_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+MAX_NAMES = 60  # more class names than this cannot be read
+
+
+def draw_similarity(
+    similarity: Float[np.ndarray, "classes classes"],
+    class_names: tuple[str, ...],
+    path: Path,
+) -> None:
+    """The cosines as a heat map, similar classes side by side, with the dendrogram that says so."""
+    tree, order = dendrogram_order(similarity)
+    figure = Figure(figsize=(7.0, 7.2), layout="constrained")
+    engine: Any = figure.get_layout_engine()
+    engine.set(hspace=0, h_pad=0.04)
+    top, map_axes = figure.subplots(2, 1, height_ratios=(1, 5))
+    hierarchy.dendrogram(
+        tree, ax=top, no_labels=True, color_threshold=0, above_threshold_color="#777777"
+    )
+    heights = tree[:, 2]
+    top.set_ylim(heights.min() - 0.5 * (np.ptp(heights) + 0.01), heights.max() + 0.005)
+    top.set_axis_off()
+    top.set_title("Cosine similarity of the classes' weight vectors", fontsize=12)
+
+    ordered = similarity[np.ix_(order, order)]
+    off_diagonal = ordered[~np.eye(len(ordered), dtype=bool)]
+    limit = max(np.abs(off_diagonal).max(), 0.05)
+    shown = np.where(np.eye(len(ordered), dtype=bool), np.nan, ordered)
+    map_axes.set_facecolor("#3b3b3b")  # the diagonal is 1 by definition: it would flatten the rest
+    image = map_axes.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    if len(order) <= MAX_NAMES:
+        names = [class_names[i] for i in order]
+        size = 10 if len(order) <= 20 else 6
+        map_axes.set_xticks(range(len(order)), names, rotation=90 if _long(names) else 0, size=size)
+        map_axes.set_yticks(range(len(order)), names, size=size)
+    else:
+        map_axes.set_xticks([])
+        map_axes.set_yticks([])
+    if len(order) <= 12:
+        for i, j in np.argwhere(~np.isnan(shown)):
+            colour = "white" if abs(shown[i, j]) > 0.6 * limit else "#222222"
+            text = f"{shown[i, j]:+.2f}".replace("-", "−")
+            map_axes.text(j, i, text, ha="center", va="center", size=7.5, color=colour)
+    map_axes.tick_params(length=0)
+    figure.colorbar(image, ax=[top, map_axes], shrink=0.6, label="cosine (own class left out)")
+    _save(figure, path)
+
+
+def dendrogram_order(
+    similarity: Float[np.ndarray, "classes classes"],
+) -> tuple[np.ndarray, list[int]]:
+    """SciPy's tree of average linkage, and its leaves with the most similar ones as neighbours."""
+    gaps = distance.squareform(np.clip(1 - similarity.astype(np.float64), 0, None), checks=False)
+    tree = hierarchy.linkage(gaps, method="average", optimal_ordering=True)
+    return tree, hierarchy.leaves_list(tree).tolist()
+
+
+def draw_reliability(arms: dict[str, dict[str, Any]], titles: dict[str, str], path: Path) -> None:
+    """Accuracy against confidence in each bin, one panel for each arm."""
+    figure = Figure(figsize=(3.3 * len(arms), 3.8), layout="constrained")
+    panels = figure.subplots(1, len(arms), sharey=True, squeeze=False)[0]
+    for axes, (arm, metrics) in zip(panels, arms.items(), strict=True):
+        bins = {name: np.asarray(values, float) for name, values in metrics["bins"].items()}
+        used = bins["count"] > 0
+        accuracy = bins["correct_sum"][used] / bins["count"][used]
+        confidence = bins["confidence_sum"][used] / bins["count"][used]
+        edges = np.arange(len(used)) / len(used)
+        axes.bar(
+            edges[used], accuracy, 1 / len(used), align="edge", color=COLOURS[arm], alpha=0.35, lw=0
+        )
+        axes.plot([0, 1], [0, 1], color="#999999", lw=1, ls="--", zorder=1)
+        area = 12 + 200 * bins["count"][used] / bins["count"].sum()
+        axes.scatter(confidence, accuracy, s=area, color=COLOURS[arm], zorder=3)
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence", aspect="equal")
+        axes.set_title(f"{titles[arm]}\nECE {metrics['ece']:.1%}", fontsize=10)
+        _plain(axes)
+    panels[0].set_ylabel("accuracy (area of a dot: share of the images)")
+    _save(figure, path)
+
+
+def draw_curves(rows: list[dict[str, Any]], titles: dict[str, str], path: Path) -> None:
+    """Training loss and validation accuracy of every arm against the step."""
+    figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+    loss_axes, accuracy_axes = figure.subplots(1, 2)
+    for arm, title in titles.items():
+        losses = [(row["step"], row["loss"]) for row in rows if row["arm"] == arm and "loss" in row]
+        validated = [row for row in rows if row["arm"] == arm and "validation_accuracy" in row]
+        if not losses or not validated:
+            continue
+        steps, values = np.array(losses).T
+        loss_axes.plot(steps, values, color=COLOURS[arm], lw=0.6, alpha=0.3)
+        loss_axes.plot(steps, _smooth(values), color=COLOURS[arm], lw=1.6, label=title)
+        steps = [row["step"] for row in validated]
+        errors = [100 * (1 - row["validation_accuracy"]) for row in validated]
+        accuracy_axes.plot(steps, np.maximum(errors, 0.1), color=COLOURS[arm], lw=1.6, label=title)
+    loss_axes.set(xlabel="step", ylabel="training loss (each arm against its own labels)")
+    accuracy_axes.set(xlabel="step", ylabel="validation error, %", yscale="log")
+    ticks = [
+        value for value in ERROR_TICKS if np.prod(np.array(accuracy_axes.get_ylim()) - value) < 0
+    ]
+    accuracy_axes.set_yticks(ticks, [f"{value:g}" for value in ticks])
+    accuracy_axes.set_yticks([], minor=True)
+    loss_axes.legend(frameon=False, fontsize=9)
+    for axes in (loss_axes, accuracy_axes):
+        _plain(axes)
+    _save(figure, path)
+
+
+def _smooth(values: np.ndarray, window: int = 9) -> np.ndarray:
+    window = min(window, len(values))
+    padded = np.pad(values, (window // 2, window - 1 - window // 2), mode="edge")
+    return np.convolve(padded, np.ones(window) / window, mode="valid")
+
+
+def _long(names: list[str]) -> bool:
+    return len(names) > 12 or max(map(len, names)) > 3
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#eeeeee", zorder=0)
+    axes.set_axisbelow(True)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})

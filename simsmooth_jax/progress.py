@@ -1,0 +1,68 @@
+"""A live bar for each training: steps, loss, accuracy and time left."""
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichProgress
+
+
+class Progress(Protocol):
+    """What a training reports to."""
+
+    def start(self, arm: str, step: int, total: int) -> None:
+        """A training begins, or goes on from a step."""
+
+    def update(self, step: int, loss: float, accuracy: float) -> None:
+        """A step is done."""
+
+
+class ProgressBars:
+    """One line a training on standard error, live on a terminal and once at the end elsewhere."""
+
+    def __init__(self) -> None:
+        """Shows nothing yet."""
+        self._bars = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[metrics]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = TaskID(0)
+
+    def __enter__(self) -> Self:
+        """Shows the bars."""
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leaves the last state of the bars on the screen."""
+        self._bars.stop()
+
+    def start(self, arm: str, step: int, total: int) -> None:
+        """A training begins, or goes on from a step."""
+        self._task = self._bars.add_task(
+            f"{arm:<8}", total=total, completed=step, metrics="done before" if step == total else ""
+        )
+
+    def update(self, step: int, loss: float, accuracy: float) -> None:
+        """A step is done."""
+        metrics = f"loss {loss:{'.3f' if loss < 1000 else '.1e'}}  accuracy {accuracy:.1%}"
+        self._bars.update(self._task, completed=step, metrics=metrics)

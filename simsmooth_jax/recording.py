@@ -1,0 +1,86 @@
+"""What is kept of a training while it goes on: metrics, checkpoints, progress."""
+
+import dataclasses
+import math
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Array, Float
+
+from simsmooth_jax import checkpoints
+from simsmooth_jax.data import Split
+from simsmooth_jax.errors import DivergenceError
+from simsmooth_jax.evaluation import Evaluator, summarise
+from simsmooth_jax.metrics_log import MetricsLog
+from simsmooth_jax.progress import Progress
+from simsmooth_jax.training import Trainer, TrainState
+
+MAX_PENDING = (
+    256  # steps whose metrics may be on the device: bounds memory, and what a kill repeats
+)
+
+
+@dataclasses.dataclass
+class Recorder:
+    """Writes rows as the device finishes them; the training loop never waits for a metric."""
+
+    arm: str
+    directory: Path
+    metadata: dict[str, Any]
+    trainer: Trainer
+    evaluator: Evaluator
+    validation: Split
+    log: MetricsLog
+    progress: Progress
+    checkpoint_every: int
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        """Nothing is pending yet."""
+        self._pending: deque[tuple[int, dict[str, Any]]] = deque()
+
+    def resume(self, like: TrainState) -> TrainState | None:
+        """The state of the last checkpoint, with the log cut back to it."""
+        state = checkpoints.restore(self.directory, like)
+        self.step = 0 if state is None else int(state.step)
+        self.log.rewind(self.arm, self.step)
+        self.progress.start(self.arm, self.step, self.trainer.total_steps)
+        return state
+
+    def on_step(self, metrics: dict[str, Float[Array, ""]]) -> None:
+        """Takes a step's metrics, and writes those that are ready."""
+        self.step += 1
+        self._pending.append((self.step, metrics))
+        while self._pending and (
+            len(self._pending) > MAX_PENDING or self._pending[0][1]["loss"].is_ready()
+        ):
+            self._write_oldest()
+
+    def on_epoch(self, epoch: int, state: TrainState) -> None:
+        """Validates, and saves a checkpoint where one is due."""
+        batches = self.evaluator.dispatch(state.params, state.batch_stats, self.validation)
+        while self._pending:
+            self._write_oldest()
+        metrics = summarise(batches, len(self.validation))
+        row = {"arm": self.arm, "step": self.step, "epoch": epoch + 1}
+        for name in ("accuracy", "nll", "ece"):
+            row[f"validation_{name}"] = metrics[name]
+        self.log.append(row)
+        last = epoch + 1 == self.trainer.epochs
+        self.log.flush()  # before the checkpoint, so that no row of it is missing
+        if last or (epoch + 1) % self.checkpoint_every == 0:
+            checkpoints.save(self.directory, self.step, state, self.metadata)
+
+    def _write_oldest(self) -> None:
+        step, metrics = self._pending.popleft()
+        values = {name: float(value) for name, value in metrics.items()}
+        if not math.isfinite(values["loss"]):
+            raise DivergenceError(
+                f"training {self.arm}: the loss must stay finite, got {values['loss']} at step "
+                f"{step}. Lower --learning-rate. "
+                f"Checkpoints before it are kept in {self.directory}."
+            )
+        epoch = 1 + (step - 1) // self.trainer.steps_per_epoch
+        self.log.append({"arm": self.arm, "step": step, "epoch": epoch, **values})
+        self.progress.update(step, values["loss"], values["accuracy"])

@@ -1,0 +1,163 @@
+"""The rules that turn a row of cosines into a label, and what each of them refuses."""
+
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from simsmooth_jax import checks
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.types import Rule
+
+RULES: tuple[Rule, ...] = get_args(Rule)
+ROUNDING = 1e-6  # of a cosine or a label in float32: orthogonal columns are not negative ones
+
+
+def labels_and_flaws(
+    similarity: Float[Array, "classes classes"],
+    epsilon: Any,
+    temperature: Any,
+    *,
+    rule: Rule,
+    top_k: int | None,
+    include_self: bool,
+) -> tuple[Float[Array, "classes classes"], dict[str, Array]]:
+    """Rule, then top-k, then epsilon; with the scalars that decide whether the labels are sound."""
+    similarity = checks.as_float32(similarity)
+    own = jnp.eye(similarity.shape[0], dtype=bool)
+    relation = relation_rows(similarity, own, temperature, rule, include_self)
+    if top_k is not None and top_k < similarity.shape[0]:
+        relation = _keep_largest(relation, own, top_k)
+    weight = jnp.asarray(epsilon, jnp.float32)
+    labels = jnp.where(own, (1 - weight) + weight * relation, weight * relation)
+    return labels, _flaws(similarity, labels, own)
+
+
+def relation_rows(
+    similarity: Float[Array, "classes classes"],
+    own: Bool[Array, "classes classes"],
+    temperature: Any,
+    rule: Rule,
+    include_self: bool = True,
+) -> Float[Array, "classes classes"]:
+    """Row i is the relation of class i to every class, normalised to sum 1 (claim 5)."""
+    if rule == "softmax":
+        scaled = similarity / jnp.asarray(temperature, jnp.float32)
+        return jax.nn.softmax(scaled if include_self else jnp.where(own, -jnp.inf, scaled), axis=1)
+    mass = {
+        "literal": jnp.where((similarity < 0) & (similarity >= -ROUNDING), 0, similarity),
+        "clip": jnp.maximum(similarity, 0),
+        "shift": 1 + similarity,
+    }[rule]
+    if not include_self:
+        mass = jnp.where(own, 0, mass)
+    return mass / mass.sum(axis=1, keepdims=True)
+
+
+def _keep_largest(
+    relation: Float[Array, "classes classes"], own: Bool[Array, "classes classes"], top_k: int
+) -> Float[Array, "classes classes"]:
+    _, columns = jax.lax.top_k(jnp.where(own, jnp.inf, relation), top_k)
+    rows = jnp.arange(relation.shape[0])[:, None]
+    kept = jnp.where(jnp.zeros_like(own).at[rows, columns].set(True), relation, 0)
+    return kept / kept.sum(axis=1, keepdims=True)
+
+
+def _flaws(
+    similarity: Float[Array, "classes classes"],
+    labels: Float[Array, "classes classes"],
+    own: Bool[Array, "classes classes"],
+) -> dict[str, Array]:
+    least, largest = similarity.min(axis=1), similarity.max(axis=1)
+    own_label = jnp.where(own, labels, 0).sum(axis=1)
+    other_label = jnp.where(own, -jnp.inf, labels).max(axis=1)
+    outside = jnp.maximum(-least, largest) > 1 + 10 * ROUNDING
+    rows = {
+        "nonfinite_row": ~jnp.isfinite(similarity).all(axis=1),
+        "outside_row": outside,
+        "negative_row": least < -ROUNDING,
+        "empty_row": ~jnp.isfinite(labels).all(axis=1),
+        "off_top_row": own_label < other_label - ROUNDING,
+    }
+    first = {name: checks.first_true(mask) for name, mask in rows.items()}
+    return first | {
+        "outside": checks.entry(jnp.where(-least > largest, least, largest), first["outside_row"]),
+        "negative": checks.entry(least, first["negative_row"]),
+        "own_label": checks.entry(own_label, first["off_top_row"]),
+        "other_label": checks.entry(other_label, first["off_top_row"]),
+    }
+
+
+def refuse_rows(function: str, rule: Rule, flaws: dict[str, Any]) -> None:
+    """Raises for the first class whose similarities or label break the rule."""
+    row = {name: int(flaws[name]) for name in flaws if name.endswith("_row")}
+    if (i := row["nonfinite_row"]) >= 0:
+        raise InputError(
+            f"{function}: every similarity must be finite, got NaN or infinity in row {i} "
+            f"(class {i}). Look at the kernel's column {i}."
+        )
+    if (i := row["outside_row"]) >= 0:
+        raise InputError(
+            f"{function}: every similarity must be in [-1, 1], got {flaws['outside']:.4g} in row "
+            f"{i} (class {i}). Pass cosine_similarity(kernel); a kernel itself goes to "
+            "relation_labels_from_kernel."
+        )
+    if rule == "literal" and (i := row["negative_row"]) >= 0:
+        raise InputError(
+            f"{function}: rule 'literal' needs every cosine >= 0, got {flaws['negative']:.4g} in "
+            f"row {i} (class {i}). Use rule 'clip', 'shift' or 'softmax'."
+        )
+    if (i := row["empty_row"]) >= 0:
+        raise InputError(
+            f"{function}: rule {rule!r} needs a class of positive relation in every row, got none "
+            f"in row {i} (class {i}). Set include_self=True, or use rule 'shift' or 'softmax'."
+        )
+    if (i := row["off_top_row"]) >= 0:
+        raise InputError(
+            f"{function}: every label must be largest at its own class, got "
+            f"{flaws['own_label']:.4g} there and {flaws['other_label']:.4g} at another in row {i} "
+            f"(class {i}). Set include_self=True (rule 'clip', 'shift' or 'softmax') or a smaller "
+            "epsilon."
+        )
+
+
+def refuse_options(
+    function: str,
+    num_classes: int,
+    epsilon: Any,
+    temperature: Any,
+    *,
+    rule: Rule,
+    top_k: int | None,
+    include_self: bool,
+) -> None:
+    """Raises for an option out of range; traced numbers pass."""
+    if rule not in RULES:
+        raise InputError(
+            f"{function}: rule must be one of {', '.join(map(repr, RULES))}, got {rule!r}. "
+            "See the table in the documentation of relation_labels."
+        )
+    checks.fraction(function, "epsilon", epsilon)
+    if (temperature is not None) != (rule == "softmax"):
+        raise InputError(
+            f"{function}: temperature belongs to rule 'softmax' and is needed there, got "
+            f"temperature={temperature} with rule {rule!r}. Set both, as 'softmax' with 0.2 for 10 "
+            "classes or 0.1 for 100, or neither."
+        )
+    if temperature is not None:
+        checks.positive(function, "temperature", temperature)
+    if not isinstance(include_self, bool):
+        raise InputError(
+            f"{function}: include_self must be True or False, got {include_self!r}. "
+            "It is part of the program, not an array."
+        )
+    if top_k is not None:
+        least = 1 if include_self else 2
+        whole = isinstance(top_k, int | np.integer) and not isinstance(top_k, bool)
+        if not whole or not least <= top_k <= num_classes:
+            raise InputError(
+                f"{function}: top_k must be an integer from {least} to {num_classes} (the number "
+                f"of classes), got {top_k!r}. Leave it out to keep every class."
+            )

@@ -1,0 +1,122 @@
+"""A directory that one process writes under one configuration; a stopped run finds it again."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.files import read_json, write_atomically, write_json
+
+CONFIG, REPORT, METRICS = "config.json", "report.json", "metrics.jsonl"
+FORMAT = "simsmooth_jax run 1"  # says whose config.json it is
+_LOCK, _OWNER = ".lock", ".lock-owner"
+_OURS = {"first", "uniform", "second", "pictures", "similarity.npz", "labels.npz"}
+_OURS |= {CONFIG, REPORT, METRICS, _LOCK, _OWNER}
+
+
+def default_directory(name: str, config: dict[str, Any]) -> Path:
+    """`runs/NAME-CONFIG`: every configuration has a directory of its own, the same each time."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:6]
+    return Path("runs") / f"{name}-{digest}"
+
+
+@contextlib.contextmanager
+def open_directory(path: Path, config: dict[str, Any], overwrite: bool) -> Iterator[Path]:
+    """Locks the directory and writes its configuration, or compares it with the one there."""
+    if path == Path():
+        raise InputError("--out must name a directory of its own, got '.'. Try runs/first.")
+    foreign = _foreign(path)
+    if foreign:
+        raise InputError(
+            f"--out must be a new, an empty or a run's directory, got {path}, which holds "
+            f"{foreign}. Choose another one."
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path / _LOCK)
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        owner = (path / _OWNER).read_text() if (path / _OWNER).exists() else "unknown"
+        raise InputError(
+            f"--out {path} must not be in use, got a lock held by {owner}. "
+            "Wait for that run, or choose another directory."
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"--out must be a directory that can be written, got {path}: {error.strerror}. "
+            "Choose another one."
+        ) from error
+    with lock:
+        write_atomically(path / _OWNER, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        if overwrite:
+            _clear(path)
+        _keep_config(path, config)
+        yield path
+
+
+def _foreign(path: Path) -> str:
+    """A name in the directory that no run of ours has written, or an empty string."""
+    if path.exists() and not path.is_dir():
+        return "a file's content"
+    children = sorted(path.iterdir()) if path.is_dir() else []
+    # A kill before the first write leaves the lock alone; what follows has a configuration of ours.
+    ours = _is_ours if _has_our_config(path) else _is_lock
+    return next((child.name for child in children if not ours(child)), "")
+
+
+def _has_our_config(path: Path) -> bool:
+    config = path / CONFIG
+    return config.is_file() and read_json(config).get("format") == FORMAT
+
+
+def _is_lock(child: Path) -> bool:
+    return child.name in (_LOCK, _OWNER) or (child.name[0] == "." and child.suffix == ".tmp")
+
+
+def _is_ours(child: Path) -> bool:
+    step = child.name.split(".")[0].isdigit()  # also one that Orbax had not finished
+    return _is_lock(child) or child.name in _OURS or (step and not child.is_symlink())
+
+
+def _clear(path: Path) -> None:
+    for child in path.iterdir():
+        if child.is_symlink() or child.is_file():
+            if child.name not in (_LOCK, _OWNER, CONFIG):
+                child.unlink()
+        else:
+            shutil.rmtree(child)
+    (path / CONFIG).unlink(missing_ok=True)  # last: without it the rest is no run of ours
+
+
+def _keep_config(path: Path, config: dict[str, Any]) -> None:
+    config = json.loads(json.dumps({"format": FORMAT} | config))
+    if not (path / CONFIG).exists():
+        write_json(path / CONFIG, config)
+        return
+    stored, given = _flat(read_json(path / CONFIG)), _flat(config)
+    keys = sorted(stored.keys() | given.keys())
+    differing = [
+        f"{k} {stored.get(k)} -> {given.get(k)}" for k in keys if stored.get(k) != given.get(k)
+    ]
+    if differing:
+        raise InputError(
+            f"--out {path} holds a run of another configuration, got {'; '.join(differing)}. "
+            "Choose another --out, or start anew there with --overwrite."
+        )
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat

@@ -1,0 +1,127 @@
+"""Kernel of the final Dense layer -> cosine similarity of every two classes (claims 1, 3, 7)."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Shaped
+
+from simsmooth_jax import checks
+from simsmooth_jax.errors import InputError
+
+
+def cosine_similarity(
+    kernel: Shaped[Array | np.ndarray, "features classes"], *, center: bool = False
+) -> Float[Array, "classes classes"]:
+    """Cosine similarity of every two columns of a classifier's final kernel.
+
+    `S[i, j] = w_i · w_j / (‖w_i‖ ‖w_j‖)`, where `w_k` is column k: the weight vector of class k.
+
+    One jitted operation at full float32 precision on every backend (matrix products default to
+    bfloat16 on TPU and TF32 on GPU). Columns are scaled by their largest entry before they are
+    squared, so that lengths from 1e-30 to 1e30 neither overflow nor vanish.
+
+    Inside a transformation (`jit`, `grad`, `vmap`, …) values cannot be looked at, and nothing is
+    refused: a zero column then has cosine 0 to the others, 1 to itself and gradient 0; NaN
+    propagates.
+
+    Args:
+      kernel: `[N, K]` real, features first, as in `flax.linen.Dense`. PyTorch's `Linear.weight` is
+        its transpose.
+      center: subtract the mean column first. The classifier's probabilities do not change with a
+        vector added to every column, but the cosines do; this is the one canonical choice.
+
+    Returns:
+      `[K, K]` float32, exactly symmetric, diagonal exactly 1, every entry in [-1, 1].
+
+    Raises:
+      ValueError: the kernel is no real matrix with K >= 2, or a class vector is zero, NaN or
+        infinite.
+
+    Source: CN 112434722 A, claim 3.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> import simsmooth_jax as ss
+      >>> kernel = jnp.array([[1.0, 2.0, 0.0], [0.0, 2.0, 3.0]])  # 2 features, 3 classes
+      >>> print(np.asarray(ss.cosine_similarity(kernel)).round(2))
+      [[1.   0.71 0.  ]
+       [0.71 1.   0.71]
+       [0.   0.71 1.  ]]
+    """
+    checks.real_matrix("cosine_similarity", "kernel", kernel, "[N, K]")
+    refuse = partial(refuse_class_vectors, "cosine_similarity", center)
+    return checks.run_checked(_cosine_program, refuse, kernel, center=center)
+
+
+@partial(jax.jit, static_argnames="center")
+def _cosine_program(kernel: Array, *, center: bool) -> tuple[Array, dict[str, Array]]:
+    return similarity_and_flaws(kernel, center)
+
+
+def similarity_and_flaws(
+    kernel: Shaped[Array, "features classes"], center: bool
+) -> tuple[Float[Array, "classes classes"], dict[str, Array]]:
+    """The formula itself, with the first zero and the first non-finite class vector."""
+    columns = class_vectors(kernel, center)
+    unit, is_zero = unit_columns(columns)
+    flaws = {
+        "nonfinite_class": checks.first_true(~jnp.isfinite(columns).all(axis=0)),
+        "zero_class": checks.first_true(is_zero),
+    }
+    return _gram(unit), flaws
+
+
+def class_vectors(
+    kernel: Shaped[Array, "features classes"], center: bool
+) -> Float[Array, "features classes"]:
+    """The columns, or what they differ by from their mean: exactly zero where all are equal."""
+    columns = checks.as_float32(kernel)
+    if not center:
+        return columns
+    # Any common vector cancels; this one leaves no rounding error of the mean in equal columns.
+    shifted = columns - jax.lax.stop_gradient(columns.max(axis=1, keepdims=True))
+    centred = shifted - shifted.mean(axis=1, keepdims=True)
+    noise = 8 * jnp.finfo(jnp.float32).eps * jnp.abs(columns).max()
+    # A column at the mean is zero, not the direction of its rounding errors.
+    return jnp.where(jnp.abs(centred).max(axis=0, keepdims=True) <= noise, 0, centred)
+
+
+def unit_columns(
+    columns: Float[Array, "features classes"],
+) -> tuple[Float[Array, "features classes"], Bool[Array, " classes"]]:
+    """Columns of length 1, and which of them are zero: these stay zero, with gradient 0."""
+    scale = jax.lax.stop_gradient(jnp.abs(columns).max(axis=0, keepdims=True))
+    is_zero = scale == 0  # false for NaN, which propagates
+    scaled = columns / jnp.where(is_zero, 1, scale)
+    squared_norm = jnp.where(is_zero, 1, jnp.square(scaled).sum(axis=0, keepdims=True))
+    return jnp.where(is_zero, 0, scaled / jnp.sqrt(squared_norm)), is_zero[0]
+
+
+def _gram(unit: Float[Array, "features classes"]) -> Float[Array, "classes classes"]:
+    product = jnp.matmul(unit.T, unit, precision=jax.lax.Precision.HIGHEST)
+    symmetric = jnp.clip((product + product.T) / 2, -1, 1)
+    own = jnp.eye(unit.shape[1], dtype=bool)
+    return jnp.where(own & ~jnp.isnan(symmetric), 1, symmetric)
+
+
+def refuse_class_vectors(function: str, center: bool, flaws: dict[str, Any]) -> None:
+    """Raises for the first class vector without a direction."""
+    name = "centred kernel" if center else "kernel"
+    nonfinite, zero = int(flaws["nonfinite_class"]), int(flaws["zero_class"])
+    if nonfinite >= 0:
+        raise InputError(
+            f"{function}: every class vector must be finite, got NaN or infinity in "
+            f"{name}[:, {nonfinite}] (class {nonfinite}). "
+            "Look for the step where training diverged."
+        )
+    if zero >= 0:
+        raise InputError(
+            f"{function}: every class vector must have a length above 0, got zeros in "
+            f"{name}[:, {zero}] (class {zero}). "
+            "An untrained head, or a class without examples, has no direction: train it or leave "
+            "the class out."
+        )

@@ -1,0 +1,150 @@
+"""One jitted training step for every classifier and every table of labels (claim 2; module 201)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int
+
+from simsmooth_jax import options
+from simsmooth_jax.config import OptimizerConfig, TrainingConfig
+from simsmooth_jax.data import Dataset
+from simsmooth_jax.losses import softmax_cross_entropy_with_label_table
+from simsmooth_jax.models import build_model, normalise_images
+
+BATCH_AXIS = "data"
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All that a training changes, and all that a checkpoint of it holds."""
+
+    step: Int[Array, ""]
+    params: Any
+    batch_stats: Any
+    opt_state: optax.OptState
+
+
+class Trainer:
+    """The compiled programs of one configuration; tables and seeds are arguments of them.
+
+    Everything runs on a mesh of all devices: the batch is split over them, the rest is replicated,
+    and BatchNorm sees the statistics of the global batch.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, dataset: Dataset, devices: Sequence[Any] | None = None
+    ) -> None:
+        """Builds model and optimizer and puts the training images on the devices."""
+        devices = list(devices or jax.devices())
+        self.batch_size = config.optimizer.batch_size
+        self.epochs = config.optimizer.epochs
+        self.num_examples = len(dataset.train)
+        options.refuse_optimizer(config.optimizer)
+        options.refuse_batch_size(self.batch_size, self.num_examples, len(devices))
+        self.steps_per_epoch = self.num_examples // self.batch_size
+        self.total_steps = self.steps_per_epoch * self.epochs
+        self.image_shape = dataset.image_shape
+        self.image_statistics = dataset.channel_statistics()
+        self.model = build_model(config.model, dataset.num_classes)
+        self.schedule = learning_rate_schedule(config.optimizer, self.steps_per_epoch)
+        self.optimizer = build_optimizer(config.optimizer, self.schedule)
+
+        mesh = Mesh(devices, (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+        self.replicated = NamedSharding(mesh, PartitionSpec())
+        self.batch_sharded = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
+        self.images = jax.device_put(dataset.train.images, self.replicated)
+        self.labels = jax.device_put(dataset.train.labels, self.replicated)
+        self._init = jax.jit(self._initial_state, out_shardings=self.replicated)
+        self._order = jax.jit(self._epoch_order, out_shardings=self.replicated)
+        self._step = jax.jit(self._train_step, donate_argnums=0, out_shardings=self.replicated)
+
+    def init(self, seed: int) -> TrainState:
+        """The state before the first step, a pure function of the seed."""
+        return self._init(jax.random.key(seed))
+
+    def order(self, seed: int, epoch: int) -> Int[Array, " examples"]:
+        """The order of the training images in an epoch, a pure function of seed and epoch."""
+        return self._order(jax.random.key(seed), epoch)
+
+    def place_table(self, table: Any) -> Float[Array, "classes classes"]:
+        """The table on the devices, in the one dtype that all arms share."""
+        return jax.device_put(jnp.asarray(table, jnp.float32), self.replicated)
+
+    def step(
+        self, state: TrainState, order: Array, table: Array
+    ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+        """One step on the next batch of the epoch's order; the given state is donated."""
+        return self._step(state, self.images, self.labels, order, table)
+
+    def _initial_state(self, key: Array) -> TrainState:
+        images = jnp.zeros((1, *self.image_shape), jnp.float32)
+        variables = self.model.init(jax.random.fold_in(key, 0), images, train=True)
+        params = variables["params"]
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            batch_stats=variables.get("batch_stats", {}),
+            opt_state=self.optimizer.init(params),
+        )
+
+    def _epoch_order(self, key: Array, epoch: Array) -> Array:
+        epoch_key = jax.random.fold_in(jax.random.fold_in(key, 1), epoch)
+        return jax.random.permutation(epoch_key, self.num_examples)
+
+    def _train_step(
+        self, state: TrainState, images: Array, labels: Array, order: Array, table: Array
+    ) -> tuple[TrainState, dict[str, Array]]:
+        start = (state.step % self.steps_per_epoch) * self.batch_size
+        indices = jax.lax.dynamic_slice_in_dim(order, start, self.batch_size)
+        indices = jax.lax.with_sharding_constraint(indices, self.batch_sharded)
+        batch_images = normalise_images(images[indices], *self.image_statistics)
+        batch_labels = labels[indices]
+
+        def mean_loss(params: Any) -> tuple[Array, tuple[Array, Any]]:
+            variables = {"params": params, "batch_stats": state.batch_stats}
+            logits, updated = self.model.apply(
+                variables, batch_images, train=True, mutable=["batch_stats"]
+            )
+            losses = softmax_cross_entropy_with_label_table(logits, batch_labels, table)
+            return losses.mean(), (logits, updated)
+
+        value_and_grad = jax.value_and_grad(mean_loss, has_aux=True)
+        (loss, (logits, updated)), gradient = value_and_grad(state.params)
+        updates, opt_state = self.optimizer.update(gradient, state.opt_state, state.params)
+        metrics = {
+            "loss": loss,
+            "accuracy": (logits.argmax(axis=-1) == batch_labels).mean(),
+            "learning_rate": jnp.asarray(self.schedule(state.step), jnp.float32),
+        }
+        return TrainState(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            batch_stats=updated.get("batch_stats", {}),
+            opt_state=opt_state,
+        ), metrics
+
+
+def learning_rate_schedule(config: OptimizerConfig, steps_per_epoch: int) -> optax.Schedule:
+    """Linear warm-up to the peak, above 0 from the first step on; then a cosine to 0 at the end."""
+    total = config.epochs * steps_per_epoch
+    warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
+    peak = config.learning_rate
+    return optax.warmup_cosine_decay_schedule(peak / (warmup + 1), peak, warmup, total)
+
+
+def build_optimizer(
+    config: OptimizerConfig, schedule: optax.Schedule
+) -> optax.GradientTransformation:
+    """SGD with Nesterov momentum; weight decay on kernels alone, not on biases or scales."""
+
+    def is_kernel(params: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+    return optax.chain(
+        optax.add_decayed_weights(config.weight_decay, mask=is_kernel),
+        optax.sgd(schedule, momentum=config.momentum, nesterov=True),
+    )

@@ -1,0 +1,74 @@
+"""What all tests share: eight CPU devices, a compilation cache, repeatable property tests."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+# The suite is about eight fake CPU devices, also on a machine with an accelerator.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import hypothesis
+import jax
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_compilation_cache_dir", str(REPOSITORY / ".cache" / "xla"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, max_examples=30)
+hypothesis.settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks as fast whatever is not marked as slow."""
+    for item in items:
+        if item.get_closest_marker("slow") is None:
+            item.add_marker("fast")
+
+
+@pytest.fixture(scope="session")
+def devices() -> list[Any]:
+    """Eight CPU devices: a test that needs them fails without them, and is never skipped."""
+    found = jax.devices("cpu")
+    assert len(found) == 8, f"the suite needs 8 CPU devices, got {len(found)}"
+    return found
+
+
+@pytest.fixture(scope="module")
+def no_rank_promotion() -> Iterator[None]:
+    """Broadcasting between different ranks raises: the array functions never rely on it."""
+    with jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def equations() -> Callable[..., list[Any]]:
+    """`equations(f, *args)`: every equation of f's program, those of inner programs included."""
+
+    def walk(jaxpr: Any) -> Iterator[Any]:
+        for equation in jaxpr.eqns:
+            yield equation
+            for inner in jax.tree.leaves(list(equation.params.values())):
+                if hasattr(inner, "eqns"):
+                    yield from walk(inner)
+
+    return lambda function, *arguments: list(walk(jax.make_jaxpr(function)(*arguments)))
+
+
+@pytest.fixture(scope="session")
+def simplex_kernel() -> Callable[[int], np.ndarray]:
+    """`simplex_kernel(K)`: columns at the corners of a simplex with 1% noise, as after collapse."""
+
+    def build(num_classes: int) -> np.ndarray:
+        columns = np.eye(num_classes) - 1 / num_classes
+        columns /= np.linalg.norm(columns, axis=0)
+        noise = np.random.default_rng(num_classes).normal(size=columns.shape)
+        noise /= np.linalg.norm(noise, axis=0)
+        return (columns + 0.01 * noise).astype(np.float32)
+
+    return build

@@ -1,0 +1,140 @@
+"""Wrong input on the command line: one line, status 2, no traceback, no file left behind."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+from program import simsmooth
+
+from simsmooth_jax import cli
+
+Fails = Callable[..., str]
+
+
+@pytest.fixture
+def fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Fails:
+    """Runs a command that must fail without a trace, and gives its one line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "enable_compilation_cache", lambda: None)
+
+    def run(*arguments: str) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        try:
+            status = cli.main(arguments)
+        except SystemExit as stop:
+            status = stop.code
+        assert status == 2
+        error = capsys.readouterr().err
+        assert error.startswith("simsmooth: ")
+        assert error.count("\n") == 1
+        assert error.endswith("\n")
+        assert sorted(tmp_path.rglob("*")) == before
+        return error
+
+    return run
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> str:
+    """Another program's checkpoint: two kernels, none of them named head."""
+    kernels = {"body": {"kernel": np.ones((3, 4))}, "top": {"kernel": np.ones((4, 4))}}
+    ocp.save(str(tmp_path / "mine"), {"params": kernels})
+    return "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("run --rul clip", ": Unrecognized options: --rul, clip. Perhaps you meant: --rule"),
+        ("run --rule clap", "invalid choice 'clap' for argument '--rule'. Expected one of"),
+        ("run --epsilon x", "--epsilon: could not convert string to float: 'x'"),
+        ("runn", "Unrecognized options: runn. Available subcommands: run, train, labels, evaluate"),
+        ("labels", "Missing from simsmooth labels: CHECKPOINT"),
+        ("run --epsilon 2", "epsilon must be in [0, 1], got 2."),
+        ("run --rule softmax", "needed there, got temperature=None with rule 'softmax'. Set both"),
+        ("run --temperature 1", "got temperature=1.0 with rule 'clip'."),
+        ("run --rule softmax --temperature 0", "must be a finite number above 0, got 0.0."),
+        ("run --top-k 11", "top_k must be an integer from 1 to 10 (the number of classes), got 11"),
+        ("run --top-k 1 --no-include-self", "top_k must be an integer from 2 to 10"),
+        ("run --uniform-epsilon -1", "epsilon must be in [0, 1], got -1."),
+        ("run --batch-size 1001", "--batch-size must be from 1 to the 1000 training images"),
+        ("run --seed -1", "--seed must be from 0 to 2147483647, got -1."),
+        ("run --seed 99999999999999999999", "got 99999999999999999999."),
+        ("run --learning-rate nan", "--learning-rate must be a finite number above 0, got nan."),
+        ("run --learning-rate -1", "--learning-rate must be a finite number above 0, got -1.0."),
+        ("run --momentum 2", "--momentum must be at least 0 and below 1, got 2.0. Try 0.9."),
+        ("run --weight-decay -1", "--weight-decay must be finite and at least 0, got -1.0."),
+        ("run --warmup-epochs -3", "--warmup-epochs must be finite and at least 0, got -3.0."),
+        ("run --epsilon nan", "epsilon must be in [0, 1], got nan."),
+        ("run --epochs 0", "--epochs must be from 1 to 1000000, got 0."),
+        ("run --checkpoint-every 0", "--checkpoint-every must be at least 1, got 0."),
+        ("run --model resnet --depth 9", "--depth must be 6n + 2 for a resnet"),
+        ("run --out /proc/none", "--out must be a directory that can be written, got /proc/none"),
+        ("train --labels none.npz", "path of an existing .npz file, got none.npz. Make one with"),
+        ("train --labels uniform --uniform-epsilon 9", "epsilon must be in [0, 1], got 9."),
+        ("labels none", "CHECKPOINT must be an existing directory, got none."),
+        ("evaluate none", "CHECKPOINT must be an existing directory, got none."),
+        ("labels none --out no/labels.npz", "must be a file in an existing directory, got no/l"),
+    ],
+)
+def test_wrong_argument(fails: Fails, arguments: str, message: str) -> None:
+    assert message in fails(*arguments.split())
+
+
+def test_wrong_checkpoint(fails: Fails, checkpoint: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "run" / "first").mkdir(parents=True)
+    assert "got empty, an empty directory. A run's classifiers are in" in fails("labels", "empty")
+    assert "got file, a file." in fails("evaluate", "file")
+    assert "got run, which holds first." in fails("labels", "run")
+    assert "out must be a new file, got file, which exists" in fails(
+        "labels", checkpoint, "--out", "file"
+    )
+
+
+def test_checkpoint_of_another_program(fails: Fails, checkpoint: str) -> None:
+    candidates = "params/body/kernel [3, 4], params/top/kernel [4, 4]. Name one with head=PATH."
+    assert f"got none of: {candidates}" in fails("labels", checkpoint)
+    assert f"got 2: {candidates}" in fails("labels", checkpoint, "--num-classes", "4")
+    assert "got none of: params/body" in fails("labels", checkpoint, "--head", "to")
+    assert "must hold params, batch_stats, got params." in fails("evaluate", checkpoint)
+    ocp.save(os.path.abspath("state"), {"params": {}, "batch_stats": {}, "step": np.ones(1)})
+    assert "which does not say its model and data" in fails("evaluate", "state")
+
+
+def test_zero_class_vector_is_named(fails: Fails) -> None:
+    kernel = np.eye(4, 3)
+    kernel[:, 1] = 0
+    ocp.save(os.path.abspath("zero"), {"params": {"head": {"kernel": kernel}}})
+    assert "got zeros in kernel[:, 1] (class 1)." in fails("labels", "zero")
+
+
+def test_out_that_is_not_ours(fails: Fails, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "main.tex").write_text("years")
+    for command in ("run", "train"):
+        error = fails(command, "--out", "thesis", "--overwrite")
+        assert "--out must be a new, an empty or a run's directory, got thesis" in error
+
+
+def test_help_is_quick_and_teaches(tmp_path: Path) -> None:
+    """Nothing heavy may be imported for it: that is what keeps it under half a second."""
+    program = (
+        "import sys; from simsmooth_jax.cli import main\n"
+        "try: main(['run', '--help'])\n"
+        "except SystemExit: print([m for m in ('jax', 'numpy', 'flax') if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert shown.stdout.endswith("[]\n")
+    assert "--rule {literal,clip,shift,softmax}" in shown.stdout
+    assert "(default: 0.1)" in shown.stdout
+    for command in ("run", "train", "labels", "evaluate"):
+        assert f"• {command} " in simsmooth("--help", cwd=tmp_path).stdout

@@ -1,0 +1,134 @@
+"""Metrics count every example, whatever the batch size, and agree with independent oracles."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn_metrics
+
+from simsmooth_jax.data import Split
+from simsmooth_jax.evaluation import (
+    Evaluator,
+    area_under_risk_coverage,
+    calibration_bins,
+    expected_calibration_error,
+)
+
+K = 4
+
+
+class Pixels(nn.Module):
+    """Logits that a host can compute: the first K pixels."""
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        return 6 * images.reshape(images.shape[0], -1)[:, :K]
+
+
+def random_split(count: int) -> Split:
+    random = np.random.RandomState(count)
+    images = random.randint(0, 256, (count, 3, 2, 1)).astype(np.uint8)
+    return Split(images, random.randint(0, K, count).astype(np.int32))
+
+
+def evaluate(split: Split, batch_size: int) -> dict[str, Any]:
+    return Evaluator(Pixels(), ((0.5,), (0.25,)), batch_size)({}, {}, split)
+
+
+def host_probabilities(split: Split) -> np.ndarray:
+    logits = 6 * (split.images.reshape(len(split), -1)[:, :K] / 255 - 0.5) / 0.25
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("count", [1, 6, 7, 8, 63, 64, 65, 10007])
+def test_every_example_counts_once(count: int) -> None:
+    split = random_split(count)
+    probabilities = host_probabilities(split)
+    correct = probabilities.argmax(axis=1) == split.labels
+    for batch_size in (1, 7, 64) if count < 100 else (64, 128):
+        found = evaluate(split, batch_size)
+        assert found["count"] == count == sum(found["bins"]["count"])
+        assert found["correct"] == correct.sum() == sum(found["bins"]["correct_sum"])
+        assert found["accuracy"] == correct.sum() / count
+        nll = sklearn_metrics.log_loss(split.labels, probabilities, labels=range(K))
+        assert found["nll"] == pytest.approx(nll, rel=1e-5)
+        onehot = np.eye(K)[split.labels]
+        brier = ((probabilities - onehot) ** 2).sum(axis=1).mean()
+        assert found["brier"] == pytest.approx(brier, rel=1e-4)
+
+
+def test_batch_of_one_equals_batch_of_many_and_a_second_time() -> None:
+    split = random_split(65)
+    assert evaluate(split, 64) == evaluate(split, 64)
+    single = evaluate(split, 1)
+    for name, value in evaluate(split, 64).items():
+        if name != "bins":
+            assert single[name] == pytest.approx(value, rel=1e-5)
+
+
+def test_order_of_the_examples_is_without_effect() -> None:
+    split, order = random_split(65), np.random.RandomState(1).permutation(65)
+    found = evaluate(split, 8)
+    shuffled = evaluate(Split(split.images[order], split.labels[order]), 8)
+    for name in ("correct", "count"):
+        assert shuffled[name] == found[name]
+    for name in ("nll", "ece", "brier", "aurc"):
+        assert shuffled[name] == pytest.approx(found[name], rel=1e-6)
+
+
+def loop_ece(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Naeini et al. 2015, one example at a time, in bins (b/15, (b+1)/15]."""
+    total = 0.0
+    for b in range(15):
+        inside = [
+            i for i, c in enumerate(confidence) if b / 15 < c <= (b + 1) / 15 or (b == 0 and c == 0)
+        ]
+        if inside:
+            total += abs(correct[inside].mean() - confidence[inside].mean()) * len(inside)
+    return total / len(confidence)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60))
+def test_calibration_error_agrees_with_a_loop(examples: list[tuple[float, bool]]) -> None:
+    confidence = np.array([c for c, _ in examples])
+    correct = np.array([c for _, c in examples], float)
+    # An edge of a bin may round to either side: the loop and the code then may differ.
+    confidence = np.where(np.abs(confidence * 15 % 1 - 0.5) > 0.499, 0.01, confidence)
+    bins = calibration_bins(confidence, correct)
+    assert sum(bins["count"]) == len(examples)
+    found = expected_calibration_error(bins)
+    assert 0 <= found <= 1
+    assert found == pytest.approx(loop_ece(confidence, correct), abs=1e-9)
+
+
+def test_confidence_zero_and_one_are_counted() -> None:
+    bins = calibration_bins(np.array([0.0, 1.0, 1.0]), np.array([0, 1, 0]))
+    assert bins["count"][0] == 1
+    assert bins["count"][-1] == 2
+    assert expected_calibration_error(bins) == pytest.approx(1 / 3)
+
+
+def test_risk_coverage_of_small_cases() -> None:
+    correct = np.array([1, 1, 0, 0])
+    assert area_under_risk_coverage(np.array([0.9, 0.8, 0.7, 0.6]), correct) == pytest.approx(
+        (0 + 0 + 1 / 3 + 2 / 4) / 4
+    )
+    assert area_under_risk_coverage(np.array([0.6, 0.7, 0.8, 0.9]), correct) == pytest.approx(
+        (1 + 1 + 2 / 3 + 2 / 4) / 4
+    )
+    constant = area_under_risk_coverage(np.full(4, 0.5), correct)
+    assert constant == area_under_risk_coverage(np.full(4, 0.5), correct[::-1]) == 0.5
+
+
+def test_padding_reaches_no_metric() -> None:
+    """Evaluating 5 of 8: the padded rows would add three wrong or right answers."""
+    split = random_split(5)
+    assert evaluate(split, 8)["correct"] == evaluate(split, 5)["correct"]
+    assert sum(evaluate(split, 8)["bins"]["count"]) == 5
+    assert jnp.isfinite(evaluate(split, 8)["nll"])

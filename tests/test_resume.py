@@ -1,0 +1,107 @@
+"""SIGKILL at random moments: the run that goes on ends with the same bits."""
+
+import json
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+from program import simsmooth, start
+
+# Read here by plain Orbax, which says how it places the arrays.
+ORBAX = pytest.mark.filterwarnings("ignore:Sharding info not provided")
+pytestmark = [pytest.mark.slow, ORBAX]
+
+COMMAND = ("run", "--out", "run", "--model", "mlp", "--width", 16, "--depth", 1, "--epochs", 12)
+COMMAND += ("--checkpoint-every", 2)
+FILES = ("metrics.jsonl", "report.json", "labels.npz", "similarity.npz", "config.json")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    simsmooth(*COMMAND, cwd=folder)
+    return folder / "run"
+
+
+def assert_equal_runs(found: Path, expected: Path, history: str) -> None:
+    rows = [json.loads(line) for line in (found / "metrics.jsonl").read_text().splitlines()]
+    keys = [(row["arm"], row["step"], "loss" in row) for row in rows]
+    assert len(keys) == len(set(keys)) == 3 * 12 * (15 + 1), f"a row is missing or twice: {history}"
+    for name in FILES:
+        assert (found / name).read_bytes() == (expected / name).read_bytes(), f"{name}: {history}"
+    for name in ("first", "uniform", "second"):
+        a, b = (ocp.load(str(run / name / "180")) for run in (found, expected))
+        for part in ("kernel", "bias"):
+            leaves = [np.asarray(tree["params"]["head"][part]) for tree in (a, b)]
+            assert (leaves[0] == leaves[1]).all(), f"{name}: {history}"
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while process.poll() is None and not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_killed_at_random_moments(uninterrupted: Path, tmp_path: Path, seed: int) -> None:
+    """Four lives: one ends while it starts up, the others soon after they begin to train."""
+    moments, log, history = random.Random(seed), tmp_path / "run" / "metrics.jsonl", []
+    for starting_up in moments.sample([True, False, False, False], 4):
+        begun = time.time()
+        process = start(*COMMAND, cwd=tmp_path)
+        if not starting_up:  # a life that goes on cuts the log back before it trains
+            wait_for(lambda: log.exists() and log.stat().st_mtime > begun, process)  # noqa: B023
+        moment = moments.uniform(0, 0.6)
+        time.sleep(moment)
+        process.kill()
+        process.communicate()
+        history.append(f"{moment:.2f} s {starting_up=} status {process.returncode}")
+    simsmooth(*COMMAND, cwd=tmp_path)
+    assert_equal_runs(tmp_path / "run", uninterrupted, f"seed {seed}, lives {history}")
+    assert sum("status -9" in line for line in history) >= 2, history
+
+
+@pytest.mark.parametrize("moment", ["config.json", "first/30", "labels.npz", "second/180"])
+def test_killed_as_a_file_appears(uninterrupted: Path, tmp_path: Path, moment: str) -> None:
+    """Before the first checkpoint, at it, between the trainings, and after the last one."""
+    process = start(*COMMAND, cwd=tmp_path)
+    wait_for((tmp_path / "run" / moment).exists, process)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -9
+    simsmooth(*COMMAND, cwd=tmp_path)
+    assert_equal_runs(tmp_path / "run", uninterrupted, f"killed at {moment}")
+
+
+def test_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
+    process = start(*COMMAND, cwd=tmp_path)
+    wait_for((tmp_path / "run" / "first" / "30").exists, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == (
+        "simsmooth: stopped; the same command goes on from the last checkpoint"
+    )
+    assert "Traceback" not in errors
+
+
+def test_divergence_names_the_step_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    """The rate is finite for two epochs of warm-up, and then far too large."""
+    options = ("--learning-rate", 1e4, "--warmup-epochs", 200, "--epochs", 1000)
+    failed = simsmooth(*COMMAND[:9], "--checkpoint-every", 1, *options, cwd=tmp_path, status=1)
+    message = failed.stderr.splitlines()[-1]
+    assert message.startswith("simsmooth: training onehot: the loss must stay finite, got ")
+    step = int(message.split(" at step ")[1].split(".")[0])
+    assert "Lower --learning-rate. Checkpoints before it are kept in run/first." in message
+    (kept,) = [int(path.name) for path in (tmp_path / "run" / "first").iterdir()]
+    assert 0 < kept <= step
+    kernel = ocp.load(str(tmp_path / "run" / "first" / str(kept)))["params"]["head"]["kernel"]
+    assert np.isfinite(np.asarray(kernel)).all()
+    assert not (tmp_path / "run" / "report.json").exists()

@@ -1,0 +1,176 @@
+"""The main job on real digits, in real processes: what it prints, writes and repeats."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from compilations import count_compilations
+from orbax.checkpoint import v1 as ocp
+from program import simsmooth
+
+from simsmooth_jax import actions
+from simsmooth_jax.config import ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
+
+# Read here by plain Orbax, which says how it places the arrays.
+ORBAX = pytest.mark.filterwarnings("ignore:Sharding info not provided")
+pytestmark = [pytest.mark.slow, ORBAX]
+
+ARMS = ("onehot", "uniform", "relation")
+PICTURES = ("curves.png", "reliability.png", "similarity.png")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def printed(folder: Path) -> str:
+    return simsmooth("run", "--out", "run", cwd=folder).stdout
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, printed: str) -> Path:
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def report(run: Path) -> dict[str, Any]:
+    return json.loads((run / "report.json").read_text())
+
+
+def metrics(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_both_models_are_above_95_percent(report: dict[str, Any], printed: str) -> None:
+    for arm, title in zip(ARMS, ("first model", "uniform smoothing", "second model"), strict=True):
+        test = report["arms"][arm]["test"]
+        assert test["accuracy"] > 0.95
+        assert test["count"] == 500
+        line = next(line for line in printed.splitlines() if title in line)
+        assert f"{100 * test['accuracy']:.2f}" in line
+        assert f"{test['nll']:.4f}" in line
+    assert "too easy to show a benefit" in " ".join(printed.split())
+    assert max(map(len, printed.splitlines())) <= 100
+
+
+def test_nearest_classes_are_those_of_the_similarity(run: Path, printed: str) -> None:
+    similarity = np.load(run / "similarity.npz")["table"] - 2 * np.eye(10)
+    for digit in range(10):
+        line = next(line for line in printed.splitlines() if line.strip().startswith(f"{digit}  "))
+        assert line.split()[1] == str(similarity[digit].argmax())
+
+
+def test_everything_promised_is_there(run: Path, report: dict[str, Any]) -> None:
+    assert json.loads((run / "config.json").read_text())["relation"]["rule"] == "clip"
+    for name in ("first", "uniform", "second"):
+        assert ocp.is_orbax_checkpoint(str(run / name / "450"))
+    for name in PICTURES:
+        assert (run / "pictures" / name).read_bytes().startswith(b"\x89PNG")
+    assert set(report["arms"]) == set(ARMS)
+    for arm in ARMS:
+        for part in ("validation", "test"):
+            assert {"accuracy", "nll", "ece", "brier", "aurc"} <= set(report["arms"][arm][part])
+    assert [row["rule"] for row in report["diagnosis"]["rules"]][:3] == ["literal", "clip", "shift"]
+
+
+def test_every_step_has_one_row(run: Path) -> None:
+    rows = metrics(run)
+    steps = [(row["arm"], row["step"]) for row in rows if "loss" in row]
+    assert steps == [(arm, step) for arm in ARMS for step in range(1, 451)]
+    validated = [(row["arm"], row["epoch"]) for row in rows if "validation_accuracy" in row]
+    assert validated == [(arm, epoch) for arm in ARMS for epoch in range(1, 31)]
+
+
+def test_labels_are_the_method_applied_to_the_first_checkpoint(run: Path) -> None:
+    """From the raw checkpoint to the table in NumPy float64, by none of our code."""
+    kernel = np.asarray(ocp.load(str(run / "first" / "450"))["params"]["head"]["kernel"], float)
+    unit = kernel / np.linalg.norm(kernel, axis=0)
+    positive = np.maximum(unit.T @ unit, 0)
+    with np.load(run / "labels.npz", allow_pickle=False) as file:
+        np.testing.assert_allclose(
+            file["table"], positive / positive.sum(axis=1, keepdims=True), atol=1e-6
+        )
+        assert "".join(file["class_names"]) == "0123456789"
+
+
+def test_a_finished_run_shows_its_result_again(run: Path, printed: str) -> None:
+    before = (run / "report.json").stat().st_mtime_ns
+    again = simsmooth("run", "--out", "run", cwd=run.parent)
+    assert "was finished before; --overwrite starts anew" in again.stdout
+    table = printed[printed.index("nearest classes") : printed.index("Relation labels")]
+    assert table in again.stdout
+    assert (run / "report.json").stat().st_mtime_ns == before
+
+
+def test_a_finished_run_with_a_missing_file_makes_it_again(run: Path) -> None:
+    report, labels = (run / "report.json").read_bytes(), (run / "labels.npz").read_bytes()
+    (run / "labels.npz").unlink()
+    (run / "pictures" / "curves.png").unlink()
+    simsmooth("run", "--out", "run", cwd=run.parent)
+    assert (run / "pictures" / "curves.png").exists()
+    assert (run / "labels.npz").read_bytes() == labels
+    assert (run / "report.json").read_bytes() == report
+
+
+def test_the_same_seed_gives_the_same_bits(run: Path) -> None:
+    simsmooth("run", "--out", "again", cwd=run.parent)
+    for name in ("metrics.jsonl", "report.json", "labels.npz", "similarity.npz", "config.json"):
+        assert (run.parent / "again" / name).read_bytes() == (run / name).read_bytes(), name
+
+
+def test_each_step_can_be_repeated_from_the_one_before(run: Path, report: dict[str, Any]) -> None:
+    simsmooth("labels", run / "first", "--out", "again.npz", cwd=run.parent)
+    assert (run.parent / "again.npz").read_bytes() == (run / "labels.npz").read_bytes()
+    simsmooth("train", "--labels", "again.npz", "--out", "second", cwd=run.parent)
+    repeated = [row for row in metrics(run) if row["arm"] == "relation"]
+    assert metrics(run.parent / "second") == repeated
+    shown = simsmooth("evaluate", "second", "--json", cwd=run.parent).stdout
+    assert json.loads(shown) == report["arms"]["relation"]["test"]
+
+
+def test_literal_is_refused_with_the_diagnosis(run: Path) -> None:
+    refused = simsmooth(
+        "labels", "run/first", "--rule", "literal", "--out", "l.npz", cwd=run.parent, status=2
+    )
+    assert refused.stderr.startswith(
+        "simsmooth: relation_labels: rule 'literal' needs every cosine"
+    )
+    assert refused.stderr.count("\n") == 1
+    assert "negative cosines" in refused.stdout
+    assert "ill-posed: a cosine is negative" in refused.stdout
+    assert not (run.parent / "l.npz").exists()
+
+
+def test_a_run_stops_before_it_trains_on_ill_posed_labels(run: Path) -> None:
+    refused = simsmooth("run", "--rule", "literal", "--out", "lit", cwd=run.parent, status=2)
+    assert "rule 'literal' needs every cosine >= 0" in refused.stderr
+    assert "ill-posed: a cosine is negative" in refused.stdout
+    assert "kept: simsmooth labels lit/first --rule clip --out labels.npz" in refused.stderr
+    names = {path.name for path in (run.parent / "lit").iterdir() if path.name[0] != "."}
+    assert names == {"config.json", "first", "metrics.jsonl"}
+
+
+def test_literal_is_exact_on_positive_cosines(tmp_path: Path) -> None:
+    kernel = np.abs(np.random.RandomState(0).randn(6, 4)).astype(np.float32)
+    ocp.save(str(tmp_path / "mine"), {"params": {"classifier": {"kernel": kernel}}})
+    simsmooth(
+        *("labels", "mine", "--rule", "literal", "--head", "classifier", "--out", "l.npz"),
+        cwd=tmp_path,
+    )
+    unit = kernel.astype(float) / np.linalg.norm(kernel.astype(float), axis=0)
+    similarity = unit.T @ unit
+    expected = similarity / similarity.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(np.load(tmp_path / "l.npz")["table"], expected, rtol=1e-6)
+
+
+def test_all_arms_of_a_run_share_one_compilation(tmp_path: Path) -> None:
+    optimizer = OptimizerConfig(epochs=3)
+    training = TrainingConfig(model=ModelConfig("mlp", width=12, depth=1), optimizer=optimizer)
+    with count_compilations("_train_step") as steps, count_compilations("_predict") as predictions:
+        actions.run(RunConfig(training=training, out=tmp_path / "run"))
+    assert len(steps) == 1
+    assert len(predictions) == 1

@@ -1,0 +1,136 @@
+"""Global arrays that are sharded over a mesh of eight devices: same values, same refusals."""
+
+import contextlib
+import re
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import simsmooth_jax as ss
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_rank_promotion")]
+
+B, N, K = 16, 12, 8
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(B, K)).astype(np.float32)
+LABELS = RNG.integers(0, K, B)
+TABLE = RNG.dirichlet(np.ones(K), K).astype(np.float32)
+KERNEL = RNG.normal(size=(N, K)).astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=[AxisType.Auto, AxisType.Explicit], ids=str)
+def mesh(request, devices) -> jax.sharding.Mesh:
+    axes = (request.param, request.param)
+    return jax.make_mesh((4, 2), ("data", "classes"), axis_types=axes, devices=devices)
+
+
+def entered(mesh: jax.sharding.Mesh, enter: bool) -> Any:
+    return jax.set_mesh(mesh) if enter else contextlib.nullcontext()
+
+
+def put(value: np.ndarray, mesh: jax.sharding.Mesh, spec: P) -> jax.Array:
+    return jax.device_put(value, NamedSharding(mesh, spec))
+
+
+def assert_close(found: Any, expected: Any) -> None:
+    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=0, atol=1e-6)
+
+
+def loss_and_gradients(logits: Any, labels: Any, table: Any, where: Any) -> Any:
+    def total(logits, table):
+        losses = ss.softmax_cross_entropy_with_label_table(logits, labels, table, where=where)
+        return losses.sum(), losses
+
+    return jax.grad(total, argnums=(0, 1), has_aux=True)(logits, table)
+
+
+@pytest.mark.parametrize(
+    ("logits_spec", "table_spec", "enter"),
+    [
+        (P("data"), P(), False),  # data parallel
+        (P("data"), P(), True),
+        (P(None, "classes"), P(None, "classes"), True),
+        (P("data", "classes"), P("classes"), False),
+    ],
+    ids=str,
+)
+def test_loss_and_gradients_of_a_sharded_batch(mesh, logits_spec, table_spec, enter):
+    where = np.arange(B) % 5 != 0
+    expected = loss_and_gradients(LOGITS, LABELS, TABLE, where)
+    with entered(mesh, enter):
+        logits, table = put(LOGITS, mesh, logits_spec), put(TABLE, mesh, table_spec)
+        labels, where = (put(x, mesh, P(*logits_spec[:1])) for x in (LABELS, where))
+        assert len(logits.sharding.device_set) == 8
+        found = jax.jit(loss_and_gradients)(logits, labels, table, where)
+    jax.tree.map(assert_close, found, expected)
+
+
+def test_loss_outside_of_jit(mesh):
+    loss = ss.softmax_cross_entropy_with_label_table
+    logits, labels = put(LOGITS, mesh, P("data")), put(LABELS, mesh, P("data"))
+    assert_close(loss(logits, labels, ss.onehot_labels(K)), loss(LOGITS, LABELS, np.eye(K)))
+    assert np.isnan(loss(logits, labels + K, ss.onehot_labels(K))).all()
+
+
+FUNCTIONS = {
+    "cosine": (lambda kernel: ss.cosine_similarity(kernel, center=True), KERNEL),
+    "labels": (
+        lambda similarity: ss.relation_labels(similarity, "shift", top_k=3, epsilon=0.5),
+        np.asarray(ss.cosine_similarity(KERNEL)),
+    ),
+    "from kernel": (
+        lambda kernel: ss.relation_labels_from_kernel(
+            kernel, "softmax", temperature=0.2, epsilon=0.3, include_self=False
+        ),
+        KERNEL,
+    ),
+    "diagnosis": (lambda kernel: [ss.diagnose(kernel, temperature=0.1).row_sum_min], KERNEL),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "enter"),
+    [
+        ("cosine", P("data"), False),
+        ("labels", P("data", "classes"), True),
+        ("from kernel", P(), False),
+        ("from kernel", P(None, "classes"), True),
+        ("diagnosis", P(None, "classes"), False),
+    ],
+    ids=str,
+)
+def test_values_of_a_sharded_matrix(mesh, name, spec, enter):
+    function, argument = FUNCTIONS[name]
+    expected = function(argument)
+    with entered(mesh, enter):
+        found = function(put(argument, mesh, spec))
+    assert_close(found, expected)
+
+
+def test_gradient_of_a_sharded_kernel(mesh):
+    @jax.jit
+    def gradient(kernel):
+        return jax.grad(lambda kernel: (ss.relation_labels_from_kernel(kernel) ** 2).sum())(kernel)
+
+    assert_close(gradient(put(KERNEL, mesh, P("data", "classes"))), gradient(KERNEL))
+
+
+def test_refusals_of_a_sharded_kernel_name_the_same_class(mesh):
+    def sharded(kernel: np.ndarray) -> jax.Array:
+        return put(kernel, mesh, P("data", "classes"))
+
+    kernel = KERNEL.copy()
+    kernel[:, 5:] = 0
+    with pytest.raises(ValueError, match=re.escape("got zeros in kernel[:, 5] (class 5)")):
+        ss.cosine_similarity(sharded(kernel))
+    kernel[0, 6] = np.nan
+    with pytest.raises(ValueError, match=re.escape("NaN or infinity in kernel[:, 6] (class 6)")):
+        ss.cosine_similarity(sharded(kernel))
+    kernel = np.eye(N, K, dtype=np.float32)
+    kernel[4, 7] = -1
+    with pytest.raises(ValueError, match=r"'literal' needs .* got -0\.7071 in row 4 \(class 4\)"):
+        ss.relation_labels_from_kernel(sharded(kernel), "literal")

@@ -1,0 +1,228 @@
+"""The jitted step against an independent one built from optax, and what all arms share."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from compilations import count_compilations
+
+import simsmooth_jax as ss
+from simsmooth_jax.config import ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.data import load_dataset
+from simsmooth_jax.evaluation import Evaluator
+from simsmooth_jax.loop import train
+from simsmooth_jax.training import Trainer, TrainState
+
+pytestmark = pytest.mark.slow
+
+CONFIG = TrainingConfig(
+    model=ModelConfig("cnn", width=16),
+    optimizer=OptimizerConfig(epochs=8, learning_rate=0.05, warmup_epochs=0.4),
+)
+DIGITS = load_dataset("digits")
+GOLDEN = {"loss": 2.449107, "head": 3.126292, "first_convolution": 3.910444}
+
+
+class Losses:
+    """Keeps the loss of every step."""
+
+    def __init__(self) -> None:
+        self.values: list[jax.Array] = []
+
+    def on_step(self, metrics: dict[str, jax.Array]) -> None:
+        self.values.append(metrics["loss"])
+
+    def on_epoch(self, epoch: int, state: TrainState) -> None:
+        pass
+
+    def numpy(self) -> np.ndarray:
+        return np.array(jax.device_get(self.values))
+
+
+@pytest.fixture(scope="module")
+def trainer() -> Trainer:
+    return Trainer(CONFIG, DIGITS, jax.devices()[:1])
+
+
+@pytest.fixture(scope="module")
+def accuracy(trainer: Trainer) -> Any:
+    evaluator = Evaluator(trainer.model, trainer.image_statistics)
+    return lambda params: evaluator(params, {}, DIGITS.validation)["accuracy"]
+
+
+def optax_training(trainer: Trainer, seed: int) -> tuple[np.ndarray, Any]:
+    """The same training written with optax alone: its integer loss, its optimizer, a host batch."""
+    steps = trainer.steps_per_epoch
+    schedule = optax.warmup_cosine_decay_schedule(0.05 / 7, 0.05, 6, steps * 8)
+    optimizer = optax.chain(
+        optax.add_decayed_weights(
+            5e-4, mask=lambda tree: jax.tree.map(lambda leaf: jnp.ndim(leaf) > 1, tree)
+        ),
+        optax.sgd(schedule, 0.9, nesterov=True),
+    )
+    pixels = DIGITS.train.images.astype(np.float64) / 255
+    images = ((pixels - pixels.mean()) / pixels.std()).astype(np.float32)
+
+    @jax.jit
+    def step(params: Any, opt_state: Any, images: Any, labels: Any) -> Any:
+        def mean_loss(params: Any) -> Any:
+            logits: Any = trainer.model.apply({"params": params}, images, train=True)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+        loss, gradient = jax.value_and_grad(mean_loss)(params)
+        updates, opt_state = optimizer.update(gradient, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state, loss
+
+    params = trainer.init(seed).params
+    opt_state, losses = optimizer.init(params), []
+    for epoch in range(8):
+        order = np.asarray(trainer.order(seed, epoch))
+        for i in range(steps):
+            batch = order[i * 64 : (i + 1) * 64]
+            params, opt_state, loss = step(
+                params, opt_state, images[batch], DIGITS.train.labels[batch]
+            )
+            losses.append(float(loss))
+    return np.array(losses), params
+
+
+def test_identity_table_follows_optax_integer_loss(trainer: Trainer, accuracy: Any) -> None:
+    expected, expected_params = optax_training(trainer, seed=3)
+    losses = Losses()
+    state = train(trainer, ss.onehot_labels(10), seed=3, observer=losses)
+    np.testing.assert_allclose(losses.numpy()[:20], expected[:20], rtol=2e-5)
+    assert expected[19] < expected[0] / 2
+    assert accuracy(state.params) > 0.95
+    assert abs(accuracy(state.params) - accuracy(expected_params)) <= 2 / len(DIGITS.validation)
+
+
+def test_golden_numbers_after_one_step(trainer: Trainer) -> None:
+    state, metrics = trainer.step(
+        trainer.init(0), trainer.order(0, 0), trainer.place_table(ss.uniform_labels(10, 0.1))
+    )
+    norm = {name: np.linalg.norm(state.params[name]["kernel"]) for name in ("head", "Conv_0")}
+    found = {
+        "loss": float(metrics["loss"]),
+        "head": norm["head"],
+        "first_convolution": norm["Conv_0"],
+    }
+    assert found == pytest.approx(GOLDEN, rel=1e-4), (
+        "Initial weights, order, loss or optimizer changed. If that was meant, say so in the "
+        f"commit and set GOLDEN to {found}."
+    )
+
+
+def test_all_arms_and_seeds_share_one_compilation() -> None:
+    trainer = Trainer(CONFIG, DIGITS)
+    kernel = np.random.RandomState(0).randn(16, 10)
+    tables = [
+        ss.onehot_labels(10),
+        ss.uniform_labels(10, 0.1),
+        ss.relation_labels_from_kernel(kernel),
+        np.full((10, 10), 0.1),
+        jnp.full((10, 10), 1 / 10),  # weakly typed
+    ]
+    with count_compilations("_train_step") as compilations:
+        for seed, table in enumerate(tables):
+            state = trainer.init(seed)
+            for epoch in range(2):
+                state, _ = trainer.step(
+                    state, trainer.order(seed, epoch), trainer.place_table(table)
+                )
+    assert len(compilations) == 1
+
+
+def test_eight_devices_train_as_one_does(devices: list[Any]) -> None:
+    losses = {}
+    for count in (1, 8):
+        trainer, losses[count] = Trainer(CONFIG, DIGITS, devices[:count]), Losses()
+        state = trainer.init(0)
+        table = trainer.place_table(ss.uniform_labels(10, 0.1))
+        for _ in range(10):
+            state, metrics = trainer.step(state, trainer.order(0, 0), table)
+            losses[count].on_step(metrics)
+        assert len(state.params["head"]["kernel"].sharding.device_set) == count
+    np.testing.assert_allclose(losses[8].numpy(), losses[1].numpy(), rtol=1e-5)
+
+
+def test_batch_norm_sees_the_global_batch_on_eight_devices(devices: list[Any]) -> None:
+    config = TrainingConfig(
+        model=ModelConfig("resnet", width=2, depth=8), optimizer=OptimizerConfig(batch_size=16)
+    )
+    found = {}
+    for count in (1, 8):
+        trainer = Trainer(config, DIGITS, devices[:count])
+        state, table = trainer.init(0), trainer.place_table(ss.onehot_labels(10))
+        before = jax.tree.map(np.asarray, state.batch_stats)
+        for _ in range(2):
+            state, metrics = trainer.step(state, trainer.order(0, 0), table)
+        changed = jax.tree.map(lambda a, b: (a != np.asarray(b)).any(), before, state.batch_stats)
+        assert all(jax.tree.leaves(changed))
+        found[count] = (float(metrics["loss"]), jax.tree.map(np.asarray, state.batch_stats))
+    assert found[8][0] == pytest.approx(found[1][0], rel=1e-4)
+    pairs = zip(jax.tree.leaves(found[8][1]), jax.tree.leaves(found[1][1]), strict=True)
+    for eight, one in pairs:
+        np.testing.assert_allclose(eight, one, rtol=1e-3, atol=1e-5)
+
+
+def test_same_seed_gives_the_same_bits_and_another_seed_others(trainer: Trainer) -> None:
+    runs = []
+    for seed in (0, 0, 1):
+        losses = Losses()
+        state = train(trainer, ss.uniform_labels(10, 0.1), seed, observer=losses)
+        runs.append((losses.numpy(), np.asarray(state.params["head"]["kernel"])))
+    assert (runs[0][0] == runs[1][0]).all()
+    assert (runs[0][1] == runs[1][1]).all()
+    assert (runs[0][0] != runs[2][0]).any()
+
+
+def test_order_is_a_permutation_that_seed_and_epoch_decide(trainer: Trainer) -> None:
+    orders = [np.asarray(trainer.order(*key)) for key in ((0, 0), (0, 1), (1, 0), (0, 0))]
+    for order in orders:
+        assert sorted(order) == list(range(1000))
+    assert (orders[0] == orders[3]).all()
+    assert (orders[0] != orders[1]).any()
+    assert (orders[0] != orders[2]).any()
+
+
+def test_step_donates_its_state(trainer: Trainer) -> None:
+    state = trainer.init(0)
+    kernel = state.params["head"]["kernel"]
+    trainer.step(state, trainer.order(0, 0), trainer.place_table(ss.onehot_labels(10)))
+    assert kernel.is_deleted()
+
+
+def test_training_goes_on_from_the_end_of_any_epoch(trainer: Trainer) -> None:
+    class StopError(Exception):
+        pass
+
+    class StopAfter(Losses):
+        def on_epoch(self, epoch: int, state: TrainState) -> None:
+            if epoch == 4:
+                self.state = jax.tree.map(jnp.copy, state)
+                raise StopError
+
+    table, observer = ss.onehot_labels(10), StopAfter()
+    with pytest.raises(StopError):
+        train(trainer, table, 0, observer=observer)
+    resumed = train(trainer, table, 0, state=observer.state)
+    whole = train(trainer, table, 0)
+    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(whole), strict=True):
+        assert (np.asarray(a) == np.asarray(b)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "--batch-size must be from 1 to the 1000 training images, got 0"),
+        ({"batch_size": 1001}, "--batch-size must be from 1 to the 1000 training images, got 1001"),
+        ({"batch_size": 60}, "must be a multiple of the 8 devices, got 60. Try 56"),
+        ({"epochs": 0}, "--epochs must be from 1 to 1000000, got 0"),
+    ],
+)
+def test_refused_options(options: dict[str, int], message: str, devices: list[Any]) -> None:
+    with pytest.raises(ss.InputError, match=message):
+        Trainer(TrainingConfig(optimizer=OptimizerConfig(**options)), DIGITS, devices)  # type: ignore[arg-type]
