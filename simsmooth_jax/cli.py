@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated
 
 import tyro
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = _parse(sys.argv[1:] if arguments is None else arguments)
     try:
         enable_compilation_cache()
-        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of what we report
+        _silence_orbax()
         from simsmooth_jax import actions
 
         if isinstance(command, RunConfig):
@@ -68,6 +69,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(message: str, status: int) -> int:
     print(f"simsmooth: {' '.join(message.split())}", file=sys.stderr)
     return status
+
+
+def _silence_orbax() -> None:
+    """Our one line says it: a read that fails leaves others behind, which report on their own."""
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    shown = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if str(error) != "Event loop is closed":
+            shown(kind, error, trace)
+
+    sys.excepthook = show
+    sys.unraisablehook = lambda _: None
 
 
 def _parse(arguments: Sequence[str]) -> RunConfig | TrainConfig | LabelsConfig | EvaluateConfig:

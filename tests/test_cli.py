@@ -23,6 +23,7 @@ def fails(
     """Runs a command that must fail without a trace, and gives its one line."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "enable_compilation_cache", lambda: None)
+    monkeypatch.setattr(cli, "_silence_orbax", lambda: None)  # pytest has its own hooks
 
     def run(*arguments: str) -> str:
         before = sorted(tmp_path.rglob("*"))

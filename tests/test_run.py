@@ -1,6 +1,8 @@
 """The main job on real digits, in real processes: what it prints, writes and repeats."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +176,14 @@ def test_all_arms_of_a_run_share_one_compilation(tmp_path: Path) -> None:
         actions.run(RunConfig(training=training, out=tmp_path / "run"))
     assert len(steps) == 1
     assert len(predictions) == 1
+
+
+def test_damaged_checkpoint_is_one_line(run: Path, tmp_path: Path) -> None:
+    """Orbax's other reads, which the first failure leaves behind, say nothing."""
+    shutil.copytree(next((run / "first").iterdir()), tmp_path / "damaged")
+    for path in (tmp_path / "damaged" / "state").rglob("d/*"):
+        os.truncate(path, path.stat().st_size // 2)
+    for command in ("evaluate", "labels"):
+        errors = simsmooth(command, "damaged", cwd=tmp_path, status=2).stderr
+        assert "damaged: it must be whole, got a damaged one" in errors
+        assert len(errors.splitlines()) == 1, errors
