@@ -135,7 +135,7 @@ def _orbax(function: Callable[..., Any], path: Path, *arguments: Any) -> Any:
     try:
         return function(str(path), *arguments)
     except Exception as error:
-        raise _damaged(path, type(error).__name__) from error
+        raise _damaged(path, "it cannot be read") from error
 
 
 def _damaged(path: Path, reason: str) -> InputError:

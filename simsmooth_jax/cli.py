@@ -5,10 +5,11 @@ import io
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated
+from types import CoroutineType, TracebackType
+from typing import Annotated, Any
 
 import tyro
 
@@ -75,14 +76,23 @@ def _silence_orbax() -> None:
     """Our one line says it: a read that fails leaves others behind, which report on their own."""
     logging.getLogger("absl").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    shown = sys.excepthook
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited")
+    raised, unraisable = sys.excepthook, sys.unraisablehook
 
-    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if str(error) != "Event loop is closed":
-            shown(kind, error, trace)
+    def left_behind(error: BaseException | None) -> bool:
+        return str(error) == "Event loop is closed"
 
-    sys.excepthook = show
-    sys.unraisablehook = lambda _: None
+    def show_raised(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        if not left_behind(error):
+            raised(kind, error, trace)
+
+    def show_unraisable(found: Any) -> None:
+        if not (left_behind(found.exc_value) or isinstance(found.object, CoroutineType)):
+            unraisable(found)
+
+    sys.excepthook, sys.unraisablehook = show_raised, show_unraisable
 
 
 def _parse(arguments: Sequence[str]) -> RunConfig | TrainConfig | LabelsConfig | EvaluateConfig:
