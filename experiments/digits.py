@@ -80,7 +80,7 @@ def main() -> None:
     if missing:
         enable_compilation_cache()
         config = RunConfig()
-        runner = ArmRunner(config.training, config.checkpoint_every)
+        runner = ArmRunner(config.training, config.saving)
         for seed in track(missing, description="seeds"):
             new = run_seed(runner, config, seed)
             with ROWS.open("a") as file:

@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from simsmooth_jax.class_vectors import class_means, mean_predictions
     from simsmooth_jax.diagnosis import Diagnosis, diagnose
     from simsmooth_jax.errors import InputError
     from simsmooth_jax.heads import head_kernel
@@ -17,32 +18,43 @@ if TYPE_CHECKING:
         uniform_labels,
     )
     from simsmooth_jax.losses import softmax_cross_entropy_with_label_table
+    from simsmooth_jax.restore import Head, restore_head, restore_head_kernel
     from simsmooth_jax.similarity import cosine_similarity
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Diagnosis",
+    "Head",
     "InputError",
+    "class_means",
     "cosine_similarity",
     "diagnose",
     "head_kernel",
+    "mean_predictions",
     "onehot_labels",
     "relation_labels",
     "relation_labels_from_kernel",
+    "restore_head",
+    "restore_head_kernel",
     "softmax_cross_entropy_with_label_table",
     "uniform_labels",
 ]
 
 _MODULES = {
     "Diagnosis": "diagnosis",
+    "Head": "restore",
     "InputError": "errors",
+    "class_means": "class_vectors",
     "cosine_similarity": "similarity",
     "diagnose": "diagnosis",
     "head_kernel": "heads",
+    "mean_predictions": "class_vectors",
     "onehot_labels": "labels",
     "relation_labels": "labels",
     "relation_labels_from_kernel": "labels",
+    "restore_head": "restore",
+    "restore_head_kernel": "restore",
     "softmax_cross_entropy_with_label_table": "losses",
     "uniform_labels": "labels",
 }

@@ -3,21 +3,20 @@
 import contextlib
 import dataclasses
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from simsmooth_jax import checkpoints, options, pictures, pipeline, report
-from simsmooth_jax.arms import ArmRunner, evaluate_checkpoint
-from simsmooth_jax.commands import EvaluateConfig, LabelsConfig, TrainConfig
+from simsmooth_jax import options, pictures, pipeline, relations, report
+from simsmooth_jax.arms import ArmRunner
+from simsmooth_jax.classifier import Classifier
+from simsmooth_jax.commands import EvaluateConfig, TrainConfig
 from simsmooth_jax.config import RunConfig
 from simsmooth_jax.diagnosis import own_mass_warning
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.files import read_json, write_json
-from simsmooth_jax.heads import head_kernel
 from simsmooth_jax.label_files import array_sha256, load_labels, load_table
 from simsmooth_jax.labels import onehot_labels, uniform_labels
 from simsmooth_jax.metrics_log import MetricsLog
@@ -29,8 +28,9 @@ from simsmooth_jax.run_directory import (
     open_directory,
 )
 
-FREE = ("out", "overwrite", "checkpoint_every")  # may change between the parts of a stopped run
-PROMISED = (METRICS, REPORT, "similarity.npz", "labels.npz", "first", "uniform", "second")
+FREE = ("out", "overwrite", "saving")  # may change between the parts of a stopped run
+PROMISED = (METRICS, REPORT, "first", "uniform", "second")
+PROMISED += ("similarity.npz", "labels.npz", "labels.safetensors")
 PROMISED += tuple(f"pictures/{name}.png" for name in ("similarity", "reliability", "curves"))
 
 
@@ -38,10 +38,11 @@ def run(config: RunConfig) -> None:
     """`simsmooth run`: the whole method, three trainings."""
     identity = _identity(config)
     training = config.training
-    name = f"{training.data}-{training.model.model}-{config.relation.rule}"
+    name = f"{training.data.short_name}-{training.model.model}-{config.relation.rule}"
     directory = config.out or default_directory(name, identity)
-    runner = ArmRunner(training, config.checkpoint_every)
+    runner = ArmRunner(training, config.saving)
     options.refuse_relation(config.relation, runner.dataset.num_classes)
+    relations.refuse_file(config.relation, runner.dataset.class_names)
     options.refuse_uniform_epsilon(config.uniform_epsilon)
     with open_directory(directory, identity, config.overwrite):
         finished = all((directory / name).exists() for name in PROMISED)
@@ -58,7 +59,7 @@ def run(config: RunConfig) -> None:
 
 def train(config: TrainConfig) -> None:
     """`simsmooth train`: one training against one table."""
-    runner = ArmRunner(config.training, config.checkpoint_every)
+    runner = ArmRunner(config.training, config.saving)
     num_classes = runner.dataset.num_classes
     if config.labels == "onehot":
         table, arm = onehot_labels(num_classes), "onehot"
@@ -69,7 +70,7 @@ def train(config: TrainConfig) -> None:
         table = load_labels(Path(config.labels), runner.dataset.class_names).table
         arm = "relation"
     identity = _identity(config) | {"table_sha256": array_sha256(table)}
-    name = f"{config.training.data}-{config.training.model.model}-{arm}"
+    name = f"{config.training.data.short_name}-{config.training.model.model}-{arm}"
     directory = config.out or default_directory(name, identity)
     with open_directory(directory, identity, config.overwrite):
         finished = (directory / REPORT).exists()
@@ -84,33 +85,10 @@ def train(config: TrainConfig) -> None:
         _say_where(directory, finished)
 
 
-def labels(config: LabelsConfig) -> None:
-    """`simsmooth labels`: kernel, similarity, labels and their diagnosis."""
-    if os.path.lexists(config.out):
-        raise InputError(
-            f"--out must be a new file, got {config.out}, which exists. Choose another name."
-        )
-    if not config.out.absolute().parent.is_dir():
-        raise InputError(
-            f"--out must be a file in an existing directory, got {config.out}. Make it first."
-        )
-    parts, metadata = checkpoints.read(config.checkpoint, ("params",))
-    kernel = head_kernel(parts, config.head, config.num_classes)
-    options.refuse_relation(config.relation, kernel.shape[1])
-    names = tuple(metadata.get("class_names", ()))
-    if len(names) != kernel.shape[1]:  # another program's checkpoint, or not its classifier
-        names = tuple(map(str, range(kernel.shape[1])))
-    with _diagnosis_shown(config.checkpoint):
-        similarity, table, diagnosis = pipeline.make_labels(kernel, names, config.relation)
-    table.save(config.out)
-    print(diagnosis)
-    report.console().print(report.nearest_table(similarity.table, names))
-    print(f"labels: {config.out}")
-
-
 def evaluate(config: EvaluateConfig) -> None:
     """`simsmooth evaluate`: exact metrics of a checkpoint."""
-    metrics = evaluate_checkpoint(config.checkpoint, config.split)
+    classifier = Classifier.restore(config.checkpoint, config.data, config.data_dir)
+    metrics = classifier.evaluate(config.split)
     if config.json:
         print(json.dumps(metrics, indent=2))
         return
@@ -120,6 +98,7 @@ def evaluate(config: EvaluateConfig) -> None:
 def _identity(config: Any) -> dict[str, Any]:
     """What must not change between the parts of a stopped run."""
     values = dataclasses.asdict(config)
+    del values["training"]["data"]["source"]["data_dir"], values["training"]["data"]["workers"]
     return {key: values[key] for key in values if key not in FREE}
 
 
@@ -129,7 +108,7 @@ def _diagnosis_shown(checkpoint: Path) -> Iterator[None]:
     try:
         yield
     except pipeline.IllPosedError as error:
-        print(error.diagnosis)
+        print(error.diagnosis or "")
         command = f"simsmooth labels {checkpoint} --rule clip --out labels.npz"
         raise InputError(f"{error} The first classifier is kept: {command}") from error
 

@@ -13,7 +13,13 @@ from typing import Annotated, Any
 
 import tyro
 
-from simsmooth_jax.commands import EvaluateConfig, LabelsConfig, TrainConfig
+from simsmooth_jax.commands import (
+    DataCommandConfig,
+    EvaluateConfig,
+    InspectConfig,
+    LabelsConfig,
+    TrainConfig,
+)
 from simsmooth_jax.config import RunConfig
 from simsmooth_jax.errors import DivergenceError, InputError
 
@@ -21,7 +27,9 @@ Command = (
     Annotated[RunConfig, tyro.conf.subcommand("run")]
     | Annotated[TrainConfig, tyro.conf.subcommand("train")]
     | Annotated[LabelsConfig, tyro.conf.subcommand("labels")]
+    | Annotated[InspectConfig, tyro.conf.subcommand("inspect")]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
+    | Annotated[DataCommandConfig, tyro.conf.subcommand("data")]
 )
 DESCRIPTION = """Class-similarity label smoothing: the classifier's own final layer says which \
 classes are alike, and a second classifier is trained on labels that know it.
@@ -45,14 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         enable_compilation_cache()
         _silence_orbax()
-        from simsmooth_jax import actions
+        from simsmooth_jax import actions, data_summary, inspection, labelling
 
         if isinstance(command, RunConfig):
             actions.run(command)
         elif isinstance(command, TrainConfig):
             actions.train(command)
         elif isinstance(command, LabelsConfig):
-            actions.labels(command)
+            labelling.make_label_file(command)
+        elif isinstance(command, InspectConfig):
+            inspection.inspect(command)
+        elif isinstance(command, DataCommandConfig):
+            data_summary.show_data(command)
         else:
             actions.evaluate(command)
     except InputError as error:
@@ -95,7 +107,7 @@ def _silence_orbax() -> None:
     sys.excepthook, sys.unraisablehook = show_raised, show_unraisable
 
 
-def _parse(arguments: Sequence[str]) -> RunConfig | TrainConfig | LabelsConfig | EvaluateConfig:
+def _parse(arguments: Sequence[str]) -> Any:
     """Parses with tyro, whose framed error messages become one line."""
     errors = io.StringIO()
     try:

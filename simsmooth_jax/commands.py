@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import tyro.conf
 
-from simsmooth_jax.config import RelationConfig, TrainingConfig
+from simsmooth_jax.config import RelationConfig, SavingConfig, SourceConfig, TrainingConfig
+from simsmooth_jax.types import Layout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,8 +19,7 @@ class TrainConfig:
     training: TrainingConfig = TrainingConfig()
     uniform_epsilon: float = 0.1
     """Weight of uniform smoothing, 0 to 1, where --labels is uniform."""
-    checkpoint_every: int = 10
-    """Epochs between checkpoints; a stopped training goes on from the last one."""
+    saving: SavingConfig = SavingConfig()
     out: Path | None = None
     """Directory of the training (default: runs/DATA-MODEL-LABELS-CONFIG)."""
     overwrite: bool = False
@@ -30,15 +30,40 @@ class TrainConfig:
 class LabelsConfig:
     """Relation labels from a trained classifier's checkpoint, with their diagnosis."""
 
-    checkpoint: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CHECKPOINT")]
-    """Orbax checkpoint: a training's directory (its last step), or one step of it."""
+    checkpoint: Annotated[
+        Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[CHECKPOINT]")
+    ] = None
+    """A training's directory (its last step), or any checkpoint that simsmooth inspect lists."""
     out: Path = Path("labels.npz")
-    """File to write, read with numpy.load; it must not exist."""
+    """File to write, .npz or .safetensors; it must not exist."""
     head: str | None = None
     """Whole parts of the kernel's path, as classifier or params/classifier/kernel."""
     num_classes: int | None = None
     """Number of classes, to find a kernel that is not named head."""
+    layout: Layout | None = None
+    """Order of the kernel's axes, where its name does not say it."""
+    class_names: Path | None = None
+    """Text file with a class name on each line, for checkpoints that do not say them."""
     relation: RelationConfig = RelationConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class InspectConfig:
+    """What a checkpoint holds, without reading it, and which kernel would be taken as the head.
+
+    CHECKPOINT is a file or a directory of Orbax (a root of steps, a step, an item), Flax msgpack,
+    safetensors (PyTorch, timm) or NumPy (.npz, .npy). With the options of simsmooth labels it shows
+    what they would find. Pickles (.pt, .pkl) are never loaded.
+    """
+
+    checkpoint: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CHECKPOINT")]
+    """The checkpoint, a file or a directory."""
+    head: str | None = None
+    """Whole parts of the kernel's path, as classifier or fc.weight."""
+    num_classes: int | None = None
+    """Number of classes, to find a kernel that is not named head."""
+    layout: Layout | None = None
+    """Order of the kernel's axes, where its name does not say it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,5 +74,21 @@ class EvaluateConfig:
     """Orbax checkpoint: a training's directory (its last step), or one step of it."""
     split: Literal["validation", "test"] = "test"
     """Images to evaluate on."""
+    data: str | None = None
+    """Other images of the same classes (default: those that it was trained on)."""
+    data_dir: Path | None = None
+    """Where TFDS keeps its sets now (default: where they were)."""
     json: bool = False
     """Print JSON instead of a table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataCommandConfig:
+    """What a data set holds: images of each class, sizes, and a picture of samples."""
+
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = "digits"
+    """digits, fashion_mnist, cifar10, cifar100, tfds:NAME[/CONFIG][:VERSION], folder:PATH (with
+    train, val and test in it, or the classes themselves) or npz:PATH."""
+    source: SourceConfig = SourceConfig()
+    out: Path | None = None
+    """Picture of samples to write (default: NAME.png); it must not exist."""

@@ -4,12 +4,14 @@ Nothing heavy is imported, so that `simsmooth --help` answers at once.
 """
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from simsmooth_jax.types import Rule
 
-DataName = Literal["digits"]
+ImageMode = Literal["rgb", "grey"]
+InputMode = Literal["auto", "memory", "stream"]
 ModelName = Literal["cnn", "mlp", "resnet"]
 
 
@@ -17,6 +19,10 @@ ModelName = Literal["cnn", "mlp", "resnet"]
 class RelationConfig:
     """How the kernel of the first classifier becomes the labels of the second."""
 
+    similarity: str = "kernel"
+    """Cosines of what: kernel (the head's columns), features or predictions (their means over the
+    training images of each class), vectors:FILE (a row [D] for each class, as embeddings); or
+    table:FILE, a similarity [K, K] itself, as of a hierarchy."""
     rule: Rule = "clip"
     """How cosines become a label: literal is claim 5, and is refused where a cosine is negative."""
     epsilon: float = 1.0
@@ -62,21 +68,103 @@ class OptimizerConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class SourceConfig:
+    """Where images are found, and how they are cut into parts and converted."""
+
+    data_dir: Path | None = None
+    """Where TFDS keeps its sets (default: ~/tensorflow_datasets, or $TFDS_DATA_DIR); archives that
+    you fetched yourself lie in downloads/manual in it."""
+    train_split: str | None = None
+    """Split to train on, as 'train[:80%%]' or 'train[5000:]+extra' (default: train)."""
+    validation_split: str | None = None
+    """Split to validate on (default: validation or val; else a fixed tenth cut out of train)."""
+    test_split: str | None = None
+    """Split to test on (default: test)."""
+    image_size: str | None = None
+    """Scale and crop every image to HEIGHTxWIDTH, as 32x32, or 32 for both."""
+    image_mode: ImageMode | None = None
+    """Convert every image to rgb or grey."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Images to train and evaluate on."""
+
+    data: str = "digits"
+    """digits, fashion_mnist, cifar10, cifar100, tfds:NAME[/CONFIG][:VERSION], folder:PATH (which
+    holds train, val and test, or the classes themselves) or npz:PATH."""
+    source: SourceConfig = SourceConfig()
+    input: InputMode = "auto"
+    """Hold all images on the devices, or stream them; auto holds what fits."""
+    workers: int = 0
+    """Processes that read a streamed set (0: threads of this one)."""
+
+    @property
+    def short_name(self) -> str:
+        """The name of the set as a part of a file's name."""
+        kind, _, where = self.data.partition(":")
+        name = Path(where).stem if kind in ("folder", "npz") else where or kind
+        return re.sub(r"[^\w.-]+", "-", name)
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationConfig:
+    """Random changes of the training images, made on the devices."""
+
+    crop: int = 0
+    """Pad by this many pixels, then crop at random."""
+    flip: bool = False
+    """Mirror half of the images left to right."""
+    cutout: int = 0
+    """Blank a square of this many pixels at random."""
+    mixup: float = 0.0
+    """Blend pairs of images, and their rows of the label table, by Beta(mixup, mixup)."""
+    cutmix: float = 0.0
+    """Paste a box of one image into another, and mix their rows, by Beta(cutmix, cutmix)."""
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingConfig:
     """One training but for its labels: two arms that differ in nothing else are comparable."""
 
-    data: DataName = "digits"
-    """Images to train on: scikit-learn's digits."""
+    data: DataConfig = DataConfig()
     seed: int = 0
     """Decides the initial weights and the order of the images."""
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+
+    def to_json(self) -> dict[str, Any]:
+        """Nested dictionaries of what JSON can hold."""
+        values = dataclasses.asdict(self)
+        directory = self.data.source.data_dir
+        values["data"]["source"]["data_dir"] = directory and str(directory.absolute())
+        return values
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `dataclasses.asdict`."""
-        model, optimizer = ModelConfig(**values["model"]), OptimizerConfig(**values["optimizer"])
-        return cls(**values | {"model": model, "optimizer": optimizer})
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        directory = values["data"]["source"]["data_dir"]
+        source = SourceConfig(
+            **values["data"]["source"] | {"data_dir": directory and Path(directory)}
+        )
+        return cls(
+            data=DataConfig(**values["data"] | {"source": source}),
+            seed=values["seed"],
+            model=ModelConfig(**values["model"]),
+            optimizer=OptimizerConfig(**values["optimizer"]),
+            augmentation=AugmentationConfig(**values["augmentation"]),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SavingConfig:
+    """How often a training is saved; a stopped one goes on from its last checkpoint."""
+
+    checkpoint_every: int = 10
+    """Epochs between checkpoints."""
+    checkpoint_steps: int | None = None
+    """Steps between further checkpoints, for epochs that are long."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +175,7 @@ class RunConfig:
     relation: RelationConfig = RelationConfig()
     uniform_epsilon: float = 0.1
     """Weight of uniform smoothing, the baseline, 0 to 1."""
-    checkpoint_every: int = 10
-    """Epochs between checkpoints; a stopped run goes on from the last one."""
+    saving: SavingConfig = SavingConfig()
     out: Path | None = None
     """Run directory (default: runs/DATA-MODEL-RULE-CONFIG)."""
     overwrite: bool = False

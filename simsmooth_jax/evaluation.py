@@ -10,10 +10,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Num, UInt8
 
-from simsmooth_jax.data import Split
+from simsmooth_jax.data import Examples
+from simsmooth_jax.data.streaming import evaluation_batches
 from simsmooth_jax.models import normalise_images
 
 NUM_BINS = 15
+MAX_IN_FLIGHT = 8  # batches that were dispatched and not computed
 
 
 class Evaluator:
@@ -24,25 +26,18 @@ class Evaluator:
         self.batch_size = batch_size
         self._predict = jax.jit(partial(_predict, model, image_statistics))
 
-    def dispatch(self, params: Any, batch_stats: Any, split: Split) -> list[dict[str, Array]]:
-        """Starts the evaluation; nothing is fetched, so a training loop need not wait."""
-        return [
-            self._predict(
-                params,
-                batch_stats,
-                _padded(split.images[start : start + self.batch_size], self.batch_size),
-                _padded(split.labels[start : start + self.batch_size], self.batch_size),
-            )
-            for start in range(0, len(split), self.batch_size)
-        ]
+    def dispatch(self, params: Any, batch_stats: Any, split: Examples) -> list[dict[str, Array]]:
+        """Starts the evaluation; nothing is fetched, so a training loop need not wait for all."""
+        results: list[dict[str, Array]] = []
+        for images, labels in evaluation_batches(split, self.batch_size):
+            results.append(self._predict(params, batch_stats, images, labels))
+            if len(results) > MAX_IN_FLIGHT:  # bounds the memory of the images
+                results[-MAX_IN_FLIGHT]["nll"].block_until_ready()
+        return results
 
-    def __call__(self, params: Any, batch_stats: Any, split: Split) -> dict[str, Any]:
+    def __call__(self, params: Any, batch_stats: Any, split: Examples) -> dict[str, Any]:
         """All metrics of a split."""
         return summarise(self.dispatch(params, batch_stats, split), len(split))
-
-
-def _padded(values: np.ndarray, size: int) -> np.ndarray:
-    return np.pad(values, [(0, size - len(values))] + [(0, 0)] * (values.ndim - 1))
 
 
 def _predict(

@@ -1,5 +1,8 @@
-"""Find the kernel of the final Dense layer in a tree of parameters (claims 1, 6; module 202)."""
+"""Find the kernel of the final Dense layer among named arrays (claims 1, 6; module 202)."""
 
+import dataclasses
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,6 +12,23 @@ from jaxtyping import Array, Float
 from simsmooth_jax.errors import InputError
 
 HEAD = "head"
+# The fields of optax's states that hold a copy of the whole tree of parameters.
+OPTIMIZER_FIELDS = {"mu", "nu", "trace", "v", "v_row", "v_col", "acc_grads"}
+LISTED = 12  # candidates that an error names
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """An array that may be the head's kernel.
+
+    `module` is its path without the leaf, `num_classes` the sizes that its class axis may have,
+    `named` whether its module has a head's name.
+    """
+
+    shape: tuple[int, ...]
+    module: tuple[str, ...]
+    num_classes: frozenset[int]
+    named: bool
 
 
 def head_kernel(
@@ -18,8 +38,8 @@ def head_kernel(
 
     Kernels are the leaves named `kernel` with two dimensions (or those of a 1x1 convolution, whose
     two leading axes are dropped); optimizer state never counts. One of them is taken: the one whose
-    path holds `head`; else the one of the module named `head`; else the one with `num_classes`
-    columns.
+    path holds `head`; else the one of the module named `head`; else the one in no module; else the
+    one with `num_classes` columns.
 
     Args:
       params: nested mappings or dataclasses of arrays: a Flax `params` tree, `variables`, a
@@ -44,27 +64,22 @@ def head_kernel(
       (4, 3)
     """
     kernels = _kernels(params)
-    if head is not None:
-        wanted = tuple(part for part in head.split("/") if part)
-        found = [path for path in kernels if _contains(path, wanted)]
-        asked = f"head={head!r}"
-    else:
-        found = [path for path in kernels if path[-2:-1] == (HEAD,)]
-        asked = f"a module named {HEAD!r}"
-    if num_classes is not None and (found or head is None):
-        candidates = found or [p for p in kernels if not _is_spatial(kernels[p].shape)]
-        of_size = [path for path in candidates if kernels[path].shape[-1] == num_classes]
-        asked = f"num_classes={num_classes}" if head is None else f"{asked}, {num_classes=}"
-        found = of_size
-    if len(found) != 1:
-        _refuse(kernels, found, asked)
-    kernel = kernels[found[0]]
+    if not kernels:
+        raise InputError(
+            "head_kernel: params must hold a leaf named 'kernel' with two dimensions, got none. "
+            "Pass the tree of parameters, for example state.params."
+        )
+    candidates = {
+        path: flax_candidate(path, tuple(np.shape(leaf))) for path, leaf in kernels.items()
+    }
+    path = find_kernel("head_kernel", candidates, head, num_classes)
+    kernel = kernels[path]
     if kernel.ndim == 4 and kernel.shape[:2] == (1, 1):
         return kernel[0, 0]
     if kernel.ndim != 2:
         raise InputError(
-            f"head_kernel: the kernel at {'/'.join(found[0])} must have shape [N, K], got "
-            f"{kernel.shape}. {_shape_hint(kernel.shape)}"
+            f"head_kernel: the kernel at {'/'.join(path)} must have shape [N, K], got "
+            f"{kernel.shape}. {shape_hint(kernel.shape)}"
         )
     return kernel
 
@@ -77,36 +92,98 @@ def _kernels(params: Any) -> dict[tuple[str, ...], Any]:
         path = tuple(jax.tree_util.keystr((key,), simple=True) for key in keys)
         if path and path[-1] == "value":  # boxes of nn.Partitioned and nnx.State
             path = path[:-1]
-        if "opt_state" in path or not path or path[-1] != "kernel" or np.ndim(leaf) < 2:
+        if not path or path[-1] != "kernel" or np.ndim(leaf) < 2 or is_optimizer_state(path):
             continue
         kernels[path if "params" in path else ("params", *path)] = leaf
     return kernels
 
 
-def _contains(path: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
-    starts = range(len(path) - len(wanted) + 1)
-    return bool(wanted) and any(path[i : i + len(wanted)] == wanted for i in starts)
+def find_kernel(
+    where: str,
+    candidates: Mapping[tuple[str, ...], Candidate],
+    head: str | None,
+    num_classes: int | None,
+) -> tuple[str, ...]:
+    """The one candidate that is the head's kernel.
+
+    Args:
+      where: what an error's line starts with.
+      candidates: at least one, by path.
+      head: whole, contiguous parts of the path, separated by `/` or `.`; a whole path as it is
+        listed goes before parts.
+      num_classes: K, a size that the class axis must be able to have.
+
+    Returns:
+      The path of the one that holds `head`; else of the one whose module has a head's name; else of
+      the one in no module; else of the one with `num_classes`.
+
+    Raises:
+      ValueError: none, or more than one, fits. The message lists them with their shapes.
+    """
+    if head is not None:
+        found = [path for path in candidates if "/".join(path) == head]
+        wanted = tuple(part for part in re.split(r"[./]", head) if part)
+        found = found or [p for p in candidates if _contains(("params", *parts_of(p)), wanted)]
+        asked = f"head={head!r}"
+    else:
+        found = [path for path in candidates if candidates[path].named]
+        found = found or [path for path in candidates if not candidates[path].module]
+        asked = f"a module named {HEAD!r}"
+    if num_classes is not None and (found or head is None):
+        asked = f"num_classes={num_classes}" if head is None else f"{asked}, {num_classes=}"
+        found = [p for p in found or candidates if num_classes in candidates[p].num_classes]
+    if len(found) == 1:
+        return found[0]
+    listed = [f"{'/'.join(path)} {list(candidates[path].shape)}" for path in found or candidates]
+    more = f", and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
+    raise InputError(
+        f"{where}: exactly one kernel must fit {asked}, got {len(found) or 'none of'}: "
+        f"{', '.join(listed[:LISTED])}{more}. Name one with head=PATH."
+    )
 
 
-def _is_spatial(shape: tuple[int, ...]) -> bool:
-    return len(shape) > 3 and any(size > 1 for size in shape[:-2])
+def parts_of(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The parts of a path, whose names may be paths as `fc.weight`, without a box's `value`."""
+    parts = tuple(re.split(r"[./]", "/".join(path)))
+    return parts[:-1] if parts[-1] == "value" else parts
 
 
-def _shape_hint(shape: tuple[int, ...]) -> str:
+def flax_candidate(path: tuple[str, ...], shape: tuple[int, ...]) -> Candidate:
+    """A leaf named `kernel`: classes are its last axis, in Dense layers and in convolutions.
+
+    Args:
+      path: the leaf's path.
+      shape: two dimensions or more.
+
+    Returns:
+      What is asked of it when the head is searched.
+    """
+    module = tuple(part for part in parts_of(path)[:-1] if part != "params")
+    is_spatial = len(shape) > 3 and any(size > 1 for size in shape[-4:-2])
+    classes = frozenset() if is_spatial else frozenset(shape[-1:])
+    return Candidate(shape, module, classes, module[-1:] == (HEAD,))
+
+
+def is_optimizer_state(path: tuple[str, ...]) -> bool:
+    """Whether a leaf belongs to an optimizer, by optax's names of the fields on the way to it.
+
+    Args:
+      path: the leaf's path, its last part the leaf.
+
+    Returns:
+      False also for modules with such a name, which stand below `params` or hold the leaf itself.
+    """
+    before = path[: path.index("params")] if "params" in path else path[:-2]
+    return "opt_state" in path or not OPTIMIZER_FIELDS.isdisjoint(before)
+
+
+def shape_hint(shape: tuple[int, ...]) -> str:
+    """What to do with a kernel that is no matrix."""
     if len(shape) == 3:
         return f"A leading axis of {shape[0]} looks like one copy per device: take [0] of the tree."
     return "A convolution is a classifier only where it is 1x1."
 
 
-def _refuse(kernels: dict[tuple[str, ...], Any], found: list[tuple[str, ...]], asked: str) -> None:
-    listed = ", ".join(f"{'/'.join(path)} {list(kernels[path].shape)}" for path in found or kernels)
-    count = f"{len(found)}" if found else "none of"
-    if not kernels:
-        raise InputError(
-            f"head_kernel: params must hold a leaf named 'kernel' with two dimensions, got none. "
-            f"Pass the tree of parameters, for example state.params ({asked})."
-        )
-    raise InputError(
-        f"head_kernel: exactly one kernel must fit {asked}, got {count}: {listed}. "
-        "Name one with head=PATH."
-    )
+def _contains(path: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    starts = range(len(path) - len(wanted) + 1)
+    return bool(wanted) and any(path[i : i + len(wanted)] == wanted for i in starts)

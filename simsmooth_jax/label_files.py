@@ -1,4 +1,4 @@
-"""Tables on disk: similarity.npz and labels.npz, readable with plain `numpy.load`."""
+"""Tables on disk, as .npz for plain `numpy.load` or as .safetensors for other frameworks."""
 
 import dataclasses
 import hashlib
@@ -10,13 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 from jaxtyping import Float
 
 from simsmooth_jax import checks
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.files import write_atomically
 
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError)
+TEXTS = ("rule", "parameters", "source", "source_sha256")
+UNREADABLE = (
+    safetensors.SafetensorError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+)
 UNREADABLE += (NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
@@ -28,41 +38,51 @@ class TableFile:
     class_names: tuple[str, ...]
     rule: str
     parameters: dict[str, Any]
-    kernel_sha256: str
+    source: str
+    source_sha256: str
 
     def save(self, path: Path) -> None:
-        """Writes the keys `table`, `class_names`, `rule`, `parameters` (JSON), `kernel_sha256`."""
+        """Writes `table` float32 and, as texts, all the rest: as .safetensors or .npz, by suffix.
+
+        In safetensors the texts are the file's metadata, `class_names` and `parameters` as JSON.
+        """
+        texts = {
+            "rule": self.rule,
+            "parameters": json.dumps(self.parameters),
+            "source": self.source,
+            "source_sha256": self.source_sha256,
+        }
+        table = np.ascontiguousarray(self.table, np.float32)
+        if path.suffix == ".safetensors":
+            texts["class_names"] = json.dumps(self.class_names, ensure_ascii=False)
+            write_atomically(path, safetensors.numpy.save({"table": table}, texts))
+            return
         buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            table=np.asarray(self.table, np.float32),
-            class_names=np.asarray(self.class_names, np.str_),
-            rule=np.asarray(self.rule),
-            parameters=np.asarray(json.dumps(self.parameters)),
-            kernel_sha256=np.asarray(self.kernel_sha256),
-        )
+        names = np.asarray(self.class_names, np.str_)
+        np.savez(buffer, table=table, class_names=names, **texts)  # type: ignore[arg-type]
         write_atomically(path, buffer.getvalue())
 
 
 def load_table(path: Path) -> TableFile:
-    """Reads a table file; never unpickles."""
+    """Reads a table file of either kind; never unpickles."""
     if not path.is_file():
         raise InputError(
-            f"--labels must be onehot, uniform or the path of an existing .npz file, got {path}. "
-            "Make one with: simsmooth labels CHECKPOINT --out labels.npz"
+            "--labels must be onehot, uniform or the path of an existing .npz or .safetensors "
+            f"file, got {path}. Make one with: simsmooth labels CHECKPOINT --out labels.npz"
         )
+    read = _read_safetensors if path.suffix == ".safetensors" else _read_npz
     try:
-        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
-            fields = {field.name: file[field.name] for field in dataclasses.fields(TableFile)}
-        kinds = (fields["table"].dtype.kind, fields["class_names"].dtype.kind)
-        if kinds != ("f", "U") or fields["class_names"].ndim != 1:
+        table, class_names, texts = read(path)
+        kinds = {type(name) for name in class_names}
+        if table.dtype.kind != "f" or kinds - {str}:
             raise ValueError("table is not of floats, or class_names not a list of texts")
         return TableFile(
-            table=fields["table"].astype(np.float32),
-            class_names=tuple(map(str, fields["class_names"])),
-            rule=str(fields["rule"]),
-            parameters=json.loads(str(fields["parameters"])),
-            kernel_sha256=str(fields["kernel_sha256"]),
+            table=table.astype(np.float32),
+            class_names=tuple(class_names),
+            rule=texts["rule"],
+            parameters=json.loads(texts["parameters"]),
+            source=texts["source"],
+            source_sha256=texts["source_sha256"],
         )
     except UNREADABLE as error:
         raise InputError(
@@ -70,6 +90,19 @@ def load_table(path: Path) -> TableFile:
             f"({_reason(error)}). "
             "Make one with: simsmooth labels CHECKPOINT --out labels.npz"
         ) from error
+
+
+def _read_npz(path: Path) -> tuple[np.ndarray, list[Any], dict[str, str]]:
+    with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
+        texts = {name: str(file[name]) for name in TEXTS}
+        names = file["class_names"]
+        return file["table"], names.tolist() if names.ndim == 1 else [None], texts
+
+
+def _read_safetensors(path: Path) -> tuple[np.ndarray, list[Any], dict[str, str]]:
+    with safetensors.safe_open(path, "np") as file:
+        texts = file.metadata() or {}
+        return file.get_tensor("table"), json.loads(texts["class_names"]), texts
 
 
 def _reason(error: BaseException) -> str:

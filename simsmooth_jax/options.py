@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from simsmooth_jax import checks, rules
-from simsmooth_jax.config import OptimizerConfig, RelationConfig
+from simsmooth_jax.config import AugmentationConfig, OptimizerConfig, RelationConfig
 from simsmooth_jax.errors import InputError
 
 MAX_SEED = 2**31 - 1  # what a JAX key takes on every backend
@@ -46,16 +46,41 @@ def refuse_batch_size(size: int, num_examples: int, num_devices: int) -> None:
         )
 
 
-def refuse_checkpoint_every(epochs: int) -> None:
-    """Refuses checkpoints after no epoch."""
-    if epochs < 1:
-        raise InputError(f"--checkpoint-every must be at least 1, got {epochs}. Try 10.")
+def refuse_augmentation(config: AugmentationConfig, image_shape: tuple[int, int, int]) -> None:
+    """Refuses changes of the images that leave nothing of them, or are no distribution."""
+    side = min(image_shape[:2])
+    for name in ("crop", "cutout"):
+        pixels = getattr(config, name)
+        if not 0 <= pixels < side:
+            raise InputError(
+                f"--{name} must be from 0 to {side - 1} pixels, less than the images' {side}, got "
+                f"{pixels}. Try {side // 8 if name == 'crop' else side // 2}."
+            )
+    for name in ("mixup", "cutmix"):
+        parameter = getattr(config, name)
+        if not 0 <= parameter <= 100:
+            raise InputError(f"--{name} must be from 0 (off) to 100, got {parameter}. Try 1.")
+
+
+def refuse_checkpoints(epochs: int, steps: int | None) -> None:
+    """Refuses checkpoints after no epoch or no step."""
+    for name, value, example in (("every", epochs, 10), ("steps", steps, 1000)):
+        if value is not None and value < 1:
+            raise InputError(f"--checkpoint-{name} must be at least 1, got {value}. Try {example}.")
+
+
+def refuse_workers(workers: int) -> None:
+    """Refuses a number of reading processes that no machine has use for."""
+    if not 0 <= workers <= 256:
+        raise InputError(
+            f"--workers must be from 0 to 256 processes, got {workers}. Try 0: threads read."
+        )
 
 
 def refuse_relation(config: RelationConfig, num_classes: int) -> None:
     """Refuses options of the relation labels out of range."""
     values = dataclasses.asdict(config)
-    values.pop("center")
+    values = {key: values[key] for key in values if key not in ("similarity", "center")}
     rules.refuse_options("relation labels", num_classes, **values)
     if config.rule == "literal" and config.center:
         raise InputError(

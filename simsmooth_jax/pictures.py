@@ -1,5 +1,6 @@
 """Pictures of a run: similarity in dendrogram order, reliability diagrams, training curves."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,27 @@ def draw_curves(rows: list[dict[str, Any]], titles: dict[str, str], path: Path) 
     _save(figure, path)
 
 
+def draw_samples(rows: dict[str, np.ndarray], path: Path) -> None:
+    """Images uint8 `[n, height, width, channels]` of each class, one row a class."""
+    columns = max(map(len, rows.values()))
+    height, width = next(iter(rows.values())).shape[1:3]
+    names = [name if len(name) <= 18 else f"{name[:17]}…" for name in rows]
+    cell, margin = 0.62, 0.1 + 0.085 * max(map(len, names))  # inches
+    size = (margin + cell * columns, cell * len(rows) * height / width)
+    figure = Figure(figsize=size, layout="constrained")
+    engine: Any = figure.get_layout_engine()
+    engine.set(wspace=0.02, hspace=0.02, w_pad=0.01, h_pad=0.01)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for panels, name, images in zip(grid, names, rows.values(), strict=True):
+        for place, axes in enumerate(panels):
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            if place < len(images):
+                axes.imshow(images[place], cmap="gray", vmin=0, vmax=255)
+        panels[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    _save(figure, path)
+
+
 def _smooth(values: np.ndarray, window: int = 9) -> np.ndarray:
     window = min(window, len(values))
     padded = np.pad(values, (window // 2, window - 1 - window // 2), mode="edge")
@@ -137,4 +159,5 @@ def _plain(axes: Axes) -> None:
 
 def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # class names of any script
     FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})

@@ -8,15 +8,14 @@ import numpy as np
 
 from simsmooth_jax.arms import ArmRunner
 from simsmooth_jax.config import RelationConfig, RunConfig
-from simsmooth_jax.diagnosis import Diagnosis, diagnose
+from simsmooth_jax.diagnosis import Diagnosis
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.heads import head_kernel
-from simsmooth_jax.label_files import TableFile, array_sha256
+from simsmooth_jax.label_files import TableFile
 from simsmooth_jax.labels import onehot_labels, relation_labels, uniform_labels
 from simsmooth_jax.metrics_log import MetricsLog
 from simsmooth_jax.progress import ProgressBars
+from simsmooth_jax.relations import Relations, find_relations
 from simsmooth_jax.run_directory import METRICS
-from simsmooth_jax.similarity import cosine_similarity
 
 TITLES = {
     "onehot": "first model (one-hot)",
@@ -31,45 +30,47 @@ def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[st
     log = MetricsLog(directory / METRICS)
     with ProgressBars() as bars:
         first = runner.train("onehot", onehot_labels(num_classes), directory / "first", log, bars)
-        similarity, labels, diagnosis = make_labels(
-            head_kernel(first.params), names, config.relation
-        )
+        relations = find_relations(runner.classifier(first), config.relation)
+        similarity, labels = make_labels(relations, names, config.relation)
+        for suffix in ("npz", "safetensors"):
+            labels.save(directory / f"labels.{suffix}")
         similarity.save(directory / "similarity.npz")
-        labels.save(directory / "labels.npz")
         baseline = uniform_labels(num_classes, config.uniform_epsilon)
         uniform = runner.train("uniform", baseline, directory / "uniform", log, bars)
         second = runner.train("relation", labels.table, directory / "second", log, bars)
     states = {"onehot": first, "uniform": uniform, "relation": second}
     return {
         "arms": {arm: runner.evaluate(state) for arm, state in states.items()},
-        "diagnosis": dataclasses.asdict(diagnosis),
+        "diagnosis": None
+        if relations.diagnosis is None
+        else dataclasses.asdict(relations.diagnosis),
     }
 
 
 def make_labels(
-    kernel: Any, class_names: tuple[str, ...], config: RelationConfig
-) -> tuple[TableFile, TableFile, Diagnosis]:
-    """Kernel -> similarity -> labels, each ready to be saved; an ill-posed rule is diagnosed."""
-    diagnosis = diagnose(kernel, center=config.center, temperature=config.temperature)
-    similarity = cosine_similarity(kernel, center=config.center)
+    relations: Relations, class_names: tuple[str, ...], config: RelationConfig
+) -> tuple[TableFile, TableFile]:
+    """Similarity -> labels, each ready to be saved; an ill-posed rule is diagnosed."""
     parameters = dataclasses.asdict(config)
-    rule, center = parameters.pop("rule"), parameters.pop("center")
+    rule, center, source = (parameters.pop(key) for key in ("rule", "center", "similarity"))
     try:
-        labels = relation_labels(similarity, rule, **parameters)
+        labels = relation_labels(relations.similarity, rule, **parameters)
     except InputError as error:
-        raise IllPosedError(str(error), diagnosis) from error
-    sha256 = array_sha256(kernel)
+        raise IllPosedError(str(error), relations.diagnosis) from error
+    provenance = source, relations.sha256
+    similarity = np.asarray(relations.similarity)
     return (
-        TableFile(np.asarray(similarity), class_names, "cosine", {"center": center}, sha256),
-        TableFile(np.asarray(labels), class_names, rule, {**parameters, "center": center}, sha256),
-        diagnosis,
+        TableFile(similarity, class_names, "cosine", {"center": center}, *provenance),
+        TableFile(
+            np.asarray(labels), class_names, rule, parameters | {"center": center}, *provenance
+        ),
     )
 
 
 class IllPosedError(InputError):
     """The rule gives no labels on this kernel; `diagnosis` says why and which rules do."""
 
-    def __init__(self, message: str, diagnosis: Diagnosis) -> None:
+    def __init__(self, message: str, diagnosis: Diagnosis | None) -> None:
         """Keeps the diagnosis for the program to show."""
         super().__init__(message)
         self.diagnosis = diagnosis

@@ -1,5 +1,6 @@
-"""A live bar for each training: steps, loss, accuracy and time left."""
+"""A live bar for each training: steps, loss, accuracy, wait for input, time gone < time left."""
 
+import time
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -21,6 +22,9 @@ class Progress(Protocol):
     def start(self, arm: str, step: int, total: int) -> None:
         """A training begins, or goes on from a step."""
 
+    def wait(self, seconds: float) -> None:
+        """The training has waited for the input of a step."""
+
     def update(self, step: int, loss: float, accuracy: float) -> None:
         """A step is done."""
 
@@ -32,15 +36,16 @@ class ProgressBars:
         """Shows nothing yet."""
         self._bars = RichProgress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=16),
+            BarColumn(bar_width=10),
             MofNCompleteColumn(),
             TextColumn("{task.fields[metrics]}"),
             TimeElapsedColumn(),
-            TextColumn("left"),
+            TextColumn("<"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
         self._task = TaskID(0)
+        self._started = self._waited = 0.0
 
     def __enter__(self) -> Self:
         """Shows the bars."""
@@ -58,11 +63,18 @@ class ProgressBars:
 
     def start(self, arm: str, step: int, total: int) -> None:
         """A training begins, or goes on from a step."""
+        self._started, self._waited = time.perf_counter(), 0.0
         self._task = self._bars.add_task(
             f"{arm:<8}", total=total, completed=step, metrics="done before" if step == total else ""
         )
 
+    def wait(self, seconds: float) -> None:
+        """The training has waited for the input of a step."""
+        self._waited += seconds
+
     def update(self, step: int, loss: float, accuracy: float) -> None:
         """A step is done."""
-        metrics = f"loss {loss:{'.3f' if loss < 1000 else '.1e'}}  accuracy {accuracy:.1%}"
+        share = self._waited / (time.perf_counter() - self._started)
+        shown = f"{loss:{'.3f' if loss < 1000 else '.1e'}}"
+        metrics = f"loss {shown}  accuracy {accuracy:.1%}  input {share:.0%}"
         self._bars.update(self._task, completed=step, metrics=metrics)

@@ -9,16 +9,12 @@ from typing import Any
 from jaxtyping import Array, Float
 
 from simsmooth_jax import checkpoints
-from simsmooth_jax.data import Split
+from simsmooth_jax.data import Examples
 from simsmooth_jax.errors import DivergenceError
 from simsmooth_jax.evaluation import Evaluator, summarise
 from simsmooth_jax.metrics_log import MetricsLog
 from simsmooth_jax.progress import Progress
 from simsmooth_jax.training import Trainer, TrainState
-
-MAX_PENDING = (
-    256  # steps whose metrics may be on the device: bounds memory, and what a kill repeats
-)
 
 
 @dataclasses.dataclass
@@ -30,10 +26,11 @@ class Recorder:
     metadata: dict[str, Any]
     trainer: Trainer
     evaluator: Evaluator
-    validation: Split
+    validation: Examples
     log: MetricsLog
     progress: Progress
     checkpoint_every: int
+    checkpoint_steps: int | None
     step: int = 0
 
     def __post_init__(self) -> None:
@@ -48,14 +45,17 @@ class Recorder:
         self.progress.start(self.arm, self.step, self.trainer.total_steps)
         return state
 
-    def on_step(self, metrics: dict[str, Float[Array, ""]]) -> None:
-        """Takes a step's metrics, and writes those that are ready."""
+    def on_step(
+        self, state: TrainState, metrics: dict[str, Float[Array, ""]], input_seconds: float
+    ) -> None:
+        """Takes a step's metrics, writes those that are ready, and saves where it is due."""
         self.step += 1
+        self.progress.wait(input_seconds)
         self._pending.append((self.step, metrics))
-        while self._pending and (
-            len(self._pending) > MAX_PENDING or self._pending[0][1]["loss"].is_ready()
-        ):
+        while self._pending and self._pending[0][1]["loss"].is_ready():
             self._write_oldest()
+        if self._is_due() and self.step % self.trainer.steps_per_epoch:  # else on_epoch saves it
+            self._save(state)
 
     def on_epoch(self, epoch: int, state: TrainState) -> None:
         """Validates, and saves a checkpoint where one is due."""
@@ -68,9 +68,18 @@ class Recorder:
             row[f"validation_{name}"] = metrics[name]
         self.log.append(row)
         last = epoch + 1 == self.trainer.epochs
+        if last or (epoch + 1) % self.checkpoint_every == 0 or self._is_due():
+            self._save(state)
+        self.log.flush()
+
+    def _is_due(self) -> bool:
+        return self.checkpoint_steps is not None and self.step % self.checkpoint_steps == 0
+
+    def _save(self, state: TrainState) -> None:
+        while self._pending:
+            self._write_oldest()
         self.log.flush()  # before the checkpoint, so that no row of it is missing
-        if last or (epoch + 1) % self.checkpoint_every == 0:
-            checkpoints.save(self.directory, self.step, state, self.metadata)
+        checkpoints.save(self.directory, self.step, state, self.metadata)
 
     def _write_oldest(self) -> None:
         step, metrics = self._pending.popleft()

@@ -19,6 +19,7 @@ CONFIG, REPORT, METRICS = "config.json", "report.json", "metrics.jsonl"
 FORMAT = "simsmooth_jax run 1"  # says whose config.json it is
 _LOCK, _OWNER = ".lock", ".lock-owner"
 _OURS = {"first", "uniform", "second", "pictures", "similarity.npz", "labels.npz"}
+_OURS |= {"labels.safetensors"}
 _OURS |= {CONFIG, REPORT, METRICS, _LOCK, _OWNER}
 
 

@@ -1,6 +1,6 @@
 """One jitted training step for every classifier and every table of labels (claim 2; module 201)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.struct
@@ -11,8 +11,10 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from simsmooth_jax import options
+from simsmooth_jax.augmentation import augment
 from simsmooth_jax.config import OptimizerConfig, TrainingConfig
 from simsmooth_jax.data import Dataset
+from simsmooth_jax.inputs import Inputs, ResidentImages, StreamedBatch
 from simsmooth_jax.losses import softmax_cross_entropy_with_label_table
 from simsmooth_jax.models import build_model, normalise_images
 
@@ -42,43 +44,42 @@ class Trainer:
         devices = list(devices or jax.devices())
         self.batch_size = config.optimizer.batch_size
         self.epochs = config.optimizer.epochs
-        self.num_examples = len(dataset.train)
         options.refuse_optimizer(config.optimizer)
-        options.refuse_batch_size(self.batch_size, self.num_examples, len(devices))
-        self.steps_per_epoch = self.num_examples // self.batch_size
+        options.refuse_batch_size(self.batch_size, len(dataset.train), len(devices))
+        options.refuse_augmentation(config.augmentation, dataset.image_shape)
+        self.steps_per_epoch = len(dataset.train) // self.batch_size
         self.total_steps = self.steps_per_epoch * self.epochs
         self.image_shape = dataset.image_shape
         self.image_statistics = dataset.channel_statistics()
         self.model = build_model(config.model, dataset.num_classes)
         self.schedule = learning_rate_schedule(config.optimizer, self.steps_per_epoch)
         self.optimizer = build_optimizer(config.optimizer, self.schedule)
+        self.augmentation = config.augmentation
 
         mesh = Mesh(devices, (BATCH_AXIS,), axis_types=(AxisType.Auto,))
         self.replicated = NamedSharding(mesh, PartitionSpec())
         self.batch_sharded = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
-        self.images = jax.device_put(dataset.train.images, self.replicated)
-        self.labels = jax.device_put(dataset.train.labels, self.replicated)
+        self.inputs = Inputs(config.data, dataset, self.batch_size, self.batch_sharded)
         self._init = jax.jit(self._initial_state, out_shardings=self.replicated)
-        self._order = jax.jit(self._epoch_order, out_shardings=self.replicated)
         self._step = jax.jit(self._train_step, donate_argnums=0, out_shardings=self.replicated)
 
     def init(self, seed: int) -> TrainState:
         """The state before the first step, a pure function of the seed."""
         return self._init(jax.random.key(seed))
 
-    def order(self, seed: int, epoch: int) -> Int[Array, " examples"]:
-        """The order of the training images in an epoch, a pure function of seed and epoch."""
-        return self._order(jax.random.key(seed), epoch)
+    def key(self, seed: int) -> Array:
+        """The key of all random changes of the images."""
+        return jax.device_put(jax.random.key(seed), self.replicated)
 
     def place_table(self, table: Any) -> Float[Array, "classes classes"]:
         """The table on the devices, in the one dtype that all arms share."""
         return jax.device_put(jnp.asarray(table, jnp.float32), self.replicated)
 
     def step(
-        self, state: TrainState, order: Array, table: Array
+        self, state: TrainState, inputs: ResidentImages | StreamedBatch, table: Array, key: Array
     ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
-        """One step on the next batch of the epoch's order; the given state is donated."""
-        return self._step(state, self.images, self.labels, order, table)
+        """One step on its inputs, augmented by the seed's key; the given state is donated."""
+        return self._step(state, inputs, table, key)
 
     def _initial_state(self, key: Array) -> TrainState:
         images = jnp.zeros((1, *self.image_shape), jnp.float32)
@@ -91,33 +92,34 @@ class Trainer:
             opt_state=self.optimizer.init(params),
         )
 
-    def _epoch_order(self, key: Array, epoch: Array) -> Array:
-        epoch_key = jax.random.fold_in(jax.random.fold_in(key, 1), epoch)
-        return jax.random.permutation(epoch_key, self.num_examples)
-
     def _train_step(
-        self, state: TrainState, images: Array, labels: Array, order: Array, table: Array
+        self, state: TrainState, inputs: ResidentImages | StreamedBatch, table: Array, key: Array
     ) -> tuple[TrainState, dict[str, Array]]:
-        start = (state.step % self.steps_per_epoch) * self.batch_size
-        indices = jax.lax.dynamic_slice_in_dim(order, start, self.batch_size)
-        indices = jax.lax.with_sharding_constraint(indices, self.batch_sharded)
-        batch_images = normalise_images(images[indices], *self.image_statistics)
-        batch_labels = labels[indices]
+        position = state.step % self.steps_per_epoch
+        raw, labels = inputs.batch(position, self.batch_size, self.batch_sharded)
+        images = normalise_images(raw, *self.image_statistics)
+        images, targets = augment(self.augmentation, _step_key(key, state.step), images, labels)
+
+        def mean_over_targets(function: Callable[[Array], Array]) -> Array:
+            # The loss is linear in its target: mixing losses mixes rows of the table.
+            return sum((share * function(y).mean() for share, y in targets), jnp.float32(0))
 
         def mean_loss(params: Any) -> tuple[Array, tuple[Array, Any]]:
             variables = {"params": params, "batch_stats": state.batch_stats}
             logits, updated = self.model.apply(
-                variables, batch_images, train=True, mutable=["batch_stats"]
+                variables, images, train=True, mutable=["batch_stats"]
             )
-            losses = softmax_cross_entropy_with_label_table(logits, batch_labels, table)
-            return losses.mean(), (logits, updated)
+            loss = mean_over_targets(
+                lambda y: softmax_cross_entropy_with_label_table(logits, y, table)
+            )
+            return loss, (logits, updated)
 
         value_and_grad = jax.value_and_grad(mean_loss, has_aux=True)
         (loss, (logits, updated)), gradient = value_and_grad(state.params)
         updates, opt_state = self.optimizer.update(gradient, state.opt_state, state.params)
         metrics = {
             "loss": loss,
-            "accuracy": (logits.argmax(axis=-1) == batch_labels).mean(),
+            "accuracy": mean_over_targets(lambda y: logits.argmax(axis=-1) == y),
             "learning_rate": jnp.asarray(self.schedule(state.step), jnp.float32),
         }
         return TrainState(
@@ -126,6 +128,10 @@ class Trainer:
             batch_stats=updated.get("batch_stats", {}),
             opt_state=opt_state,
         ), metrics
+
+
+def _step_key(key: Array, step: Array) -> Array:
+    return jax.random.fold_in(jax.random.fold_in(key, 1), step)  # 0 is that of the initial weights
 
 
 def learning_rate_schedule(config: OptimizerConfig, steps_per_epoch: int) -> optax.Schedule:

@@ -8,12 +8,13 @@ import pytest
 from sklearn import datasets
 
 import simsmooth_jax as ss
+from simsmooth_jax.config import DataConfig
 from simsmooth_jax.data import Dataset, Split, load_dataset
 
 
 def test_digits_are_scikit_learns_each_in_one_part() -> None:
     bunch: Any = datasets.load_digits()
-    digits = load_dataset("digits")
+    digits: Any = load_dataset(DataConfig())
     parts = [digits.train, digits.validation, digits.test]
     assert [len(part) for part in parts] == [1000, 297, 500]
     images = np.concatenate([part.images for part in parts])[..., 0] * (16 / 255)
@@ -24,7 +25,7 @@ def test_digits_are_scikit_learns_each_in_one_part() -> None:
 
 
 def test_split_never_changes() -> None:
-    digits = load_dataset("digits")
+    digits: Any = load_dataset(DataConfig())
     firsts = [part.labels[:8].tolist() for part in (digits.train, digits.validation, digits.test)]
     assert firsts == [
         [2, 8, 2, 6, 6, 7, 1, 9],
@@ -34,13 +35,13 @@ def test_split_never_changes() -> None:
 
 
 def test_every_class_is_in_every_part() -> None:
-    digits = load_dataset("digits")
+    digits: Any = load_dataset(DataConfig())
     for part in (digits.train, digits.validation, digits.test):
         assert set(part.labels) == set(range(10))
 
 
 def test_channel_statistics_are_of_the_training_images() -> None:
-    digits = load_dataset("digits")
+    digits: Any = load_dataset(DataConfig())
     mean, deviation = digits.channel_statistics()
     assert mean == pytest.approx([(digits.train.images / 255).mean()])
     assert deviation == pytest.approx([(digits.train.images / 255).std()])
@@ -61,7 +62,7 @@ def part(**changes: np.ndarray) -> Split:
         (part(labels=np.array([0, 1, 1.0])), "got float64"),
         (part(labels=np.array([0, 1, 2], np.int32)), "labels from 0 to 1, got 2"),
         (part(labels=np.array([0, -1, 1], np.int32)), "labels from 0 to 1, got -1"),
-        (Split(np.zeros((0, 2, 2, 1), np.uint8), np.zeros(0, np.int32)), "for 0 images"),
+        (Split(np.zeros((0, 2, 2, 1), np.uint8), np.zeros(0, np.int32)), "one image at least"),
     ],
 )
 def test_refused_splits(test: Split, message: str) -> None:

@@ -10,8 +10,9 @@ import pytest
 from compilations import count_compilations
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.config import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data import load_dataset
+from simsmooth_jax.data.streaming import epoch_order
 from simsmooth_jax.evaluation import Evaluator
 from simsmooth_jax.loop import train
 from simsmooth_jax.training import Trainer, TrainState
@@ -22,8 +23,15 @@ CONFIG = TrainingConfig(
     model=ModelConfig("cnn", width=16),
     optimizer=OptimizerConfig(epochs=8, learning_rate=0.05, warmup_epochs=0.4),
 )
-DIGITS = load_dataset("digits")
-GOLDEN = {"loss": 2.449107, "head": 3.126292, "first_convolution": 3.910444}
+DIGITS = load_dataset(DataConfig())
+TRAIN: Any = DIGITS.train
+GOLDEN = {"loss": 2.394240, "head": 3.126447, "first_convolution": 3.910572}
+
+
+def step(trainer: Trainer, state: TrainState, table: Any, seed: int = 0) -> Any:
+    """The next step of a state."""
+    inputs = next(trainer.inputs.from_step(seed, int(state.step), trainer.total_steps))
+    return trainer.step(state, inputs, trainer.place_table(table), trainer.key(seed))
 
 
 class Losses:
@@ -32,7 +40,9 @@ class Losses:
     def __init__(self) -> None:
         self.values: list[jax.Array] = []
 
-    def on_step(self, metrics: dict[str, jax.Array]) -> None:
+    def on_step(
+        self, state: TrainState, metrics: dict[str, jax.Array], input_seconds: float
+    ) -> None:
         self.values.append(metrics["loss"])
 
     def on_epoch(self, epoch: int, state: TrainState) -> None:
@@ -63,7 +73,7 @@ def optax_training(trainer: Trainer, seed: int) -> tuple[np.ndarray, Any]:
         ),
         optax.sgd(schedule, 0.9, nesterov=True),
     )
-    pixels = DIGITS.train.images.astype(np.float64) / 255
+    pixels = TRAIN.images.astype(np.float64) / 255
     images = ((pixels - pixels.mean()) / pixels.std()).astype(np.float32)
 
     @jax.jit
@@ -79,12 +89,10 @@ def optax_training(trainer: Trainer, seed: int) -> tuple[np.ndarray, Any]:
     params = trainer.init(seed).params
     opt_state, losses = optimizer.init(params), []
     for epoch in range(8):
-        order = np.asarray(trainer.order(seed, epoch))
+        order = epoch_order(seed, epoch, 1000)
         for i in range(steps):
             batch = order[i * 64 : (i + 1) * 64]
-            params, opt_state, loss = step(
-                params, opt_state, images[batch], DIGITS.train.labels[batch]
-            )
+            params, opt_state, loss = step(params, opt_state, images[batch], TRAIN.labels[batch])
             losses.append(float(loss))
     return np.array(losses), params
 
@@ -100,9 +108,7 @@ def test_identity_table_follows_optax_integer_loss(trainer: Trainer, accuracy: A
 
 
 def test_golden_numbers_after_one_step(trainer: Trainer) -> None:
-    state, metrics = trainer.step(
-        trainer.init(0), trainer.order(0, 0), trainer.place_table(ss.uniform_labels(10, 0.1))
-    )
+    state, metrics = step(trainer, trainer.init(0), ss.uniform_labels(10, 0.1))
     norm = {name: np.linalg.norm(state.params[name]["kernel"]) for name in ("head", "Conv_0")}
     found = {
         "loss": float(metrics["loss"]),
@@ -128,10 +134,8 @@ def test_all_arms_and_seeds_share_one_compilation() -> None:
     with count_compilations("_train_step") as compilations:
         for seed, table in enumerate(tables):
             state = trainer.init(seed)
-            for epoch in range(2):
-                state, _ = trainer.step(
-                    state, trainer.order(seed, epoch), trainer.place_table(table)
-                )
+            for _ in range(2):
+                state, _ = step(trainer, state, table, seed)
     assert len(compilations) == 1
 
 
@@ -140,10 +144,9 @@ def test_eight_devices_train_as_one_does(devices: list[Any]) -> None:
     for count in (1, 8):
         trainer, losses[count] = Trainer(CONFIG, DIGITS, devices[:count]), Losses()
         state = trainer.init(0)
-        table = trainer.place_table(ss.uniform_labels(10, 0.1))
         for _ in range(10):
-            state, metrics = trainer.step(state, trainer.order(0, 0), table)
-            losses[count].on_step(metrics)
+            state, metrics = step(trainer, state, ss.uniform_labels(10, 0.1))
+            losses[count].values.append(metrics["loss"])
         assert len(state.params["head"]["kernel"].sharding.device_set) == count
     np.testing.assert_allclose(losses[8].numpy(), losses[1].numpy(), rtol=1e-5)
 
@@ -155,10 +158,10 @@ def test_batch_norm_sees_the_global_batch_on_eight_devices(devices: list[Any]) -
     found = {}
     for count in (1, 8):
         trainer = Trainer(config, DIGITS, devices[:count])
-        state, table = trainer.init(0), trainer.place_table(ss.onehot_labels(10))
+        state = trainer.init(0)
         before = jax.tree.map(np.asarray, state.batch_stats)
         for _ in range(2):
-            state, metrics = trainer.step(state, trainer.order(0, 0), table)
+            state, metrics = step(trainer, state, ss.onehot_labels(10))
         changed = jax.tree.map(lambda a, b: (a != np.asarray(b)).any(), before, state.batch_stats)
         assert all(jax.tree.leaves(changed))
         found[count] = (float(metrics["loss"]), jax.tree.map(np.asarray, state.batch_stats))
@@ -179,8 +182,8 @@ def test_same_seed_gives_the_same_bits_and_another_seed_others(trainer: Trainer)
     assert (runs[0][0] != runs[2][0]).any()
 
 
-def test_order_is_a_permutation_that_seed_and_epoch_decide(trainer: Trainer) -> None:
-    orders = [np.asarray(trainer.order(*key)) for key in ((0, 0), (0, 1), (1, 0), (0, 0))]
+def test_order_is_a_permutation_that_seed_and_epoch_decide() -> None:
+    orders = [epoch_order(*key, 1000) for key in ((0, 0), (0, 1), (1, 0), (0, 0))]
     for order in orders:
         assert sorted(order) == list(range(1000))
     assert (orders[0] == orders[3]).all()
@@ -191,17 +194,20 @@ def test_order_is_a_permutation_that_seed_and_epoch_decide(trainer: Trainer) -> 
 def test_step_donates_its_state(trainer: Trainer) -> None:
     state = trainer.init(0)
     kernel = state.params["head"]["kernel"]
-    trainer.step(state, trainer.order(0, 0), trainer.place_table(ss.onehot_labels(10)))
+    step(trainer, state, ss.onehot_labels(10))
     assert kernel.is_deleted()
 
 
-def test_training_goes_on_from_the_end_of_any_epoch(trainer: Trainer) -> None:
+@pytest.mark.parametrize("stop", [1, 60, 61, 119])  # in the midst of an epoch, at its end, after
+def test_training_goes_on_from_any_step(trainer: Trainer, stop: int) -> None:
     class StopError(Exception):
         pass
 
     class StopAfter(Losses):
-        def on_epoch(self, epoch: int, state: TrainState) -> None:
-            if epoch == 4:
+        def on_step(
+            self, state: TrainState, metrics: dict[str, jax.Array], input_seconds: float
+        ) -> None:
+            if state.step == stop:
                 self.state = jax.tree.map(jnp.copy, state)
                 raise StopError
 

@@ -1,16 +1,47 @@
-"""Images with labels, in three parts that share no image."""
+"""Images with labels: a source's named splits, and the three parts that a training uses."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self
 
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import Int, Int32, UInt8
 
 from simsmooth_jax.errors import InputError
+
+STATISTICS_IMAGES = 10_000  # of the training images, where they are not in memory
+
+
+class Examples(Protocol):
+    """Images with labels, of which any can be read; they need not be in memory."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        ...
+
+    def __len__(self) -> int:
+        """The number of images."""
+        ...
+
+    def take(
+        self, indices: Int[np.ndarray, " b"]
+    ) -> tuple[UInt8[np.ndarray, "b height width channels"], Int32[np.ndarray, " b"]]:
+        """The images and labels at these indices; several threads may call it at once."""
+        ...
+
+    def select(self, indices: Int[np.ndarray, " m"]) -> Self:
+        """These examples alone, in this order; nothing is read."""
+        ...
+
+    def all_labels(self) -> Int32[np.ndarray, " n"]:
+        """Every label, without decoding an image."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """`images` uint8 `[n, height, width, channels]`, `labels` int32 `[n]`."""
+    """Examples in memory: `images` uint8 `[n, height, width, channels]`, `labels` int32 `[n]`."""
 
     images: UInt8[np.ndarray, "n height width channels"]
     labels: Int32[np.ndarray, " n"]
@@ -19,17 +50,89 @@ class Split:
         """The number of images."""
         return len(self.labels)
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
+    def take(self, indices: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Copies of the images and labels at these indices."""
+        return self.images[indices], self.labels[indices]
+
+    def select(self, indices: Any) -> Self:
+        """These examples alone, in this order."""
+        return dataclasses.replace(self, images=self.images[indices], labels=self.labels[indices])
+
+    def all_labels(self) -> np.ndarray:
+        """Every label."""
+        return self.labels
+
 
 @dataclasses.dataclass(frozen=True)
-class Dataset:
-    """A set of images; the order of `class_names` is the order of every label table's rows."""
+class Joined:
+    """Examples of several splits, as one: `indices` counts through the pieces in their order."""
+
+    pieces: tuple[Examples, ...]
+    indices: Int[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, pieces: Sequence[Examples]) -> Self:
+        """All examples of the pieces."""
+        return cls(tuple(pieces), np.arange(sum(map(len, pieces))))
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.indices)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return self.pieces[0].image_shape
+
+    def take(self, indices: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The images and labels at these indices."""
+        wanted = self.indices[indices]
+        images = np.empty((len(wanted), *self.image_shape), np.uint8)
+        labels = np.empty(len(wanted), np.int32)
+        start = 0
+        for piece in self.pieces:
+            here = (start <= wanted) & (wanted < start + len(piece))
+            if here.any():
+                images[here], labels[here] = piece.take(wanted[here] - start)
+            start += len(piece)
+        return images, labels
+
+    def select(self, indices: Any) -> Self:
+        """These examples alone, in this order."""
+        return dataclasses.replace(self, indices=self.indices[indices])
+
+    def all_labels(self) -> np.ndarray:
+        """Every label."""
+        return np.concatenate([piece.all_labels() for piece in self.pieces])[self.indices]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A data set as it is stored: splits by name, before they are cut into three parts."""
 
     name: str
     class_names: tuple[str, ...]
-    train: Split
-    validation: Split
-    test: Split
+    splits: Mapping[str, Examples]
     note: str = ""  # what a reader of the results should know of these images
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Three parts without a common image; `class_names` orders the rows of every label table."""
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Examples
+    validation: Examples
+    test: Examples
+    note: str = ""
+    streamed: bool = False  # read while it is trained on, instead of held on the devices
 
     def __post_init__(self) -> None:
         """Refuses what a compiled program would absorb silently: indexing clamps."""
@@ -44,36 +147,65 @@ class Dataset:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width, channels."""
-        height, width, channels = self.train.images.shape[1:]
-        return height, width, channels
+        return self.train.image_shape
 
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and deviation of each channel of the training images, on the scale 0 to 1."""
-        pixels = self.train.images.reshape(-1, self.image_shape[-1]).astype(np.float64) / 255
-        deviation = np.maximum(pixels.std(axis=0), 1 / 255)  # a constant channel stays finite
-        return tuple(pixels.mean(axis=0).tolist()), tuple(deviation.tolist())
+        """Mean and deviation of each channel of the training images, on the scale 0 to 1.
 
-    def _check(self, part: str, split: Split) -> None:
-        images, labels = split.images, split.labels
+        Of all of them where they are in memory, of a fixed sample of 10,000 where they are not.
+        """
+        if isinstance(self.train, Split):
+            images = self.train.images
+        else:
+            order = np.random.RandomState(0).permutation(len(self.train))
+            images, _ = self.train.take(order[:STATISTICS_IMAGES])
+        pixels = images.reshape(-1, images.shape[-1])
+        counts = [np.bincount(channel, minlength=256) for channel in pixels.T]  # exact, and small
+        levels = np.arange(256) / 255
+        means = [float(levels @ count / len(pixels)) for count in counts]
+        variances = [
+            float((levels - mean) ** 2 @ count / len(pixels))
+            for mean, count in zip(means, counts, strict=True)
+        ]
+        # A constant channel stays finite.
+        return tuple(means), tuple(max(v**0.5, 1 / 255) for v in variances)
+
+    def _check(self, part: str, split: Examples) -> None:
         where = f"data {self.name}: the {part} split"
-        if images.ndim != 4 or images.dtype != np.uint8:
-            raise InputError(
-                f"{where} must hold images uint8 [n, height, width, channels], got "
-                f"{images.dtype}{list(images.shape)}. Convert them before."
-            )
-        if len(images) == 0 or labels.shape != (len(images),) or labels.dtype != np.int32:
-            raise InputError(
-                f"{where} must hold one int32 label for each of its images, and one at least, got "
-                f"{labels.dtype}{list(labels.shape)} for {len(images)} images."
-            )
-        if images.shape[1:] != self.train.images.shape[1:]:
+        if len(split) == 0:
+            raise InputError(f"{where} must hold one image at least, got none. Widen the split.")
+        if isinstance(split, Split):
+            refuse_arrays(where, split.images, split.labels)
+            refuse_labels(where, split.labels, self.num_classes)
+        if split.image_shape != self.train.image_shape:
             raise InputError(
                 f"{where} must hold images of the training images' shape "
-                f"{self.train.images.shape[1:]}, got {images.shape[1:]}. Resize them before."
+                f"{self.train.image_shape}, got {split.image_shape}. Declare one: --image-size."
             )
-        if labels.min() < 0 or labels.max() >= self.num_classes:
-            wrong = labels[(labels < 0) | (labels >= self.num_classes)][0]
-            raise InputError(
-                f"{where} must hold labels from 0 to {self.num_classes - 1}, got {wrong}. "
-                "Labels count from 0, in the order of the class names."
-            )
+
+
+def refuse_arrays(where: str, images: np.ndarray, labels: np.ndarray) -> None:
+    """Refuses arrays that are not uint8 images with one int32 label each."""
+    if images.ndim != 4 or images.dtype != np.uint8:
+        raise InputError(
+            f"{where} must hold images uint8 [n, height, width, channels], got "
+            f"{images.dtype}{list(images.shape)}. Convert them before."
+        )
+    if labels.shape != (len(images),) or labels.dtype != np.int32:
+        raise InputError(
+            f"{where} must hold one int32 label for each of its images, got "
+            f"{labels.dtype}{list(labels.shape)} for {len(images)} images."
+        )
+
+
+def refuse_labels(where: str, labels: np.ndarray, num_classes: int) -> None:
+    """Refuses labels that name no class; those that count from 1 are recognised."""
+    wrong = labels[(labels < 0) | (labels >= num_classes)]
+    if not len(wrong):
+        return
+    hint = "Labels count from 0, in the order of the class names."
+    if labels.min() == 1 and labels.max() == num_classes:
+        hint = f"These look as if they counted from 1: subtract 1. {hint}"
+    raise InputError(
+        f"{where} must hold labels from 0 to {num_classes - 1}, got {wrong[0]}. {hint}"
+    )

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from simsmooth_jax.data.dataset import Dataset, Split
+from simsmooth_jax.data.conversion import Conversion
+from simsmooth_jax.data.dataset import Source, Split
 
 PARTS = {"train": 1000, "validation": 297, "test": 500}
 NOTE = (
@@ -13,7 +14,7 @@ NOTE = (
 )
 
 
-def load_digits() -> Dataset:
+def load_digits(conversion: Conversion) -> Source:
     """The digits with a fixed split, which no seed of a training changes."""
     from sklearn import datasets  # a second to import: not before it is needed
 
@@ -23,8 +24,9 @@ def load_digits() -> Dataset:
     # RandomState's stream is frozen by NumPy's policy, Generator's is not.
     order = np.random.RandomState(0).permutation(len(labels))
     ends = np.cumsum(list(PARTS.values()))[:-1]
-    parts = {
+    images = conversion.convert_array("digits", images)
+    splits = {
         part: Split(images[indices], labels[indices])
         for part, indices in zip(PARTS, np.split(order, ends), strict=True)
     }
-    return Dataset(name="digits", class_names=tuple("0123456789"), note=NOTE, **parts)
+    return Source("digits", tuple("0123456789"), splits, NOTE)

@@ -1,0 +1,59 @@
+"""The names of a kernel's classes: of a file, else of its checkpoint, else their numbers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from simsmooth_jax.errors import InputError
+
+
+def of_head(metadata: Mapping[str, Any], num_classes: int, file: Path | None) -> tuple[str, ...]:
+    """The names in the order of the kernel's columns.
+
+    Args:
+      metadata: what the checkpoint notes besides its arrays; `class_names` is used where it has as
+        many as the kernel has columns.
+      num_classes: K.
+      file: a text file with a name on each line, which goes before the checkpoint's.
+
+    Returns:
+      K names, all different where they are of a file.
+
+    Raises:
+      ValueError: the file is not there, no text in UTF-8, or not of K different names.
+    """
+    if file is not None:
+        return _of_file(file, num_classes)
+    names = metadata.get("class_names")
+    if isinstance(names, list) and len(names) == num_classes:
+        return tuple(map(str, names))
+    return tuple(map(str, range(num_classes)))
+
+
+def _of_file(file: Path, num_classes: int) -> tuple[str, ...]:
+    if not file.is_file():
+        raise InputError(
+            f"--class-names must be an existing text file, got {file}. "
+            "Write a class name on each line."
+        )
+    try:
+        lines = file.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"--class-names {file}: it must be text in UTF-8, got byte {error.start} of another "
+            "kind. Save it as UTF-8."
+        ) from error
+    names = tuple(line.strip() for line in lines)
+    if len(names) != num_classes:
+        raise InputError(
+            f"--class-names {file}: it must have {num_classes} lines, one for each column of the "
+            f"kernel, got {len(names)}. Write a class name on each line."
+        )
+    for row, name in enumerate(names):
+        if not name or name in names[:row]:
+            found = f"{name!r} again" if name else "an empty one"
+            raise InputError(
+                f"--class-names {file}: every line must be a name of its own, got {found} in line "
+                f"{row + 1}. Name each class differently."
+            )
+    return names

@@ -1,0 +1,119 @@
+"""Images of any size and colour mode -> the one that was declared, or a refusal by name."""
+
+import dataclasses
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from simsmooth_jax.config import ImageMode
+from simsmooth_jax.errors import InputError
+
+CHANNELS = {"L": 1, "RGB": 3}  # what a network is fed; anything else has to be converted to it
+MODES = {"grey": "L", "rgb": "RGB"}
+DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # Pillow cuts these off at 255
+MAX_SIDE = 4096
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+
+@dataclasses.dataclass(frozen=True)
+class Conversion:
+    """What every image becomes; a part that is None is left as it is, and must be alike in all."""
+
+    size: tuple[int, int] | None = None  # height, width
+    mode: ImageMode | None = None
+
+    @classmethod
+    def parse(cls, size: str | None, mode: ImageMode | None) -> Self:
+        """Reads `--image-size` as `32` or `32x48`."""
+        if size is None:
+            return cls(None, mode)
+        found = re.fullmatch(r"(\d+)(?:x(\d+))?", size)
+        sides = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        if not all(1 <= side <= MAX_SIDE for side in sides):
+            raise InputError(
+                f"--image-size must be HEIGHTxWIDTH or one number, from 1 to {MAX_SIDE}, got "
+                f"{size!r}. Write 32 or 32x48."
+            )
+        return cls(sides, mode)
+
+    def convert(self, where: str, image: Image.Image) -> UInt8[np.ndarray, "height width channels"]:
+        """The pixels of an open image.
+
+        A declared size is reached by scaling until both sides are covered, then a central crop; a
+        declared mode as Pillow does it, where transparency is dropped.
+        """
+        with refusing_broken(where):
+            image = self._in_mode(where, image)
+            if self.size is not None:
+                height, width = self.size
+                image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+            pixels = np.asarray(image)
+        return pixels.reshape(*pixels.shape[:2], CHANNELS[image.mode])
+
+    def convert_array(self, where: str, images: UInt8[np.ndarray, "n h w c"]) -> np.ndarray:
+        """The same for pixels that are decoded already."""
+        if self == Conversion():
+            return images
+        if images.shape[-1] not in CHANNELS.values():
+            raise InputError(
+                f"{where}: images to convert must have 1 or 3 channels, got {images.shape[-1]}. "
+                "Leave out --image-size and --image-mode."
+            )
+        squeezed = images[..., 0] if images.shape[-1] == 1 else images
+        return np.stack([self.convert(where, Image.fromarray(image)) for image in squeezed])
+
+    def shape(self, where: str, image: Image.Image) -> tuple[int, int, int]:
+        """Height, width and channels after the conversion, from the image's header alone."""
+        mode = MODES[self.mode] if self.mode else image.mode
+        self._refuse_mode(where, image.mode)
+        height, width = self.size or image.size[::-1]
+        return height, width, CHANNELS[mode]
+
+    def _in_mode(self, where: str, image: Image.Image) -> Image.Image:
+        self._refuse_mode(where, image.mode)
+        wanted = MODES[self.mode] if self.mode else image.mode
+        return image if image.mode == wanted else image.convert(wanted)
+
+    def _refuse_mode(self, where: str, mode: str) -> None:
+        if mode in DEEP:
+            raise InputError(
+                f"{where}: it must have 8 bits a channel, got an image of mode {mode}. "
+                "Scale it to 8 bits before."
+            )
+        if self.mode is None and mode not in CHANNELS:
+            raise InputError(
+                f"{where}: it must be grey (L) or RGB, got an image of mode {mode}. "
+                "Declare what it becomes: --image-mode rgb or grey."
+            )
+
+
+def read_image(where: str, content: bytes, use: Callable[[Image.Image], Any]) -> Any:
+    """What `use` makes of an encoded image; one that cannot be decoded is refused by name."""
+    with refusing_broken(where), Image.open(io.BytesIO(content)) as image:
+        return use(image)
+
+
+@contextmanager
+def refusing_broken(where: str) -> Iterator[None]:
+    """Every way in which Pillow fails on a file becomes one line that names it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    except InputError:
+        raise
+    except (*BROKEN, Image.DecompressionBombWarning) as error:
+        reason = (
+            "no image that Pillow knows" if isinstance(error, UnidentifiedImageError) else error
+        )
+        raise InputError(
+            f"{where}: it must be a whole image, got one that cannot be decoded ({reason}). "
+            "Restore it from a copy, or take it out."
+        ) from error

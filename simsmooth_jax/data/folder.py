@@ -1,0 +1,180 @@
+"""Images in a folder for each class: PATH/{train,val,test}/CLASS/*.png, or PATH/CLASS/*.png."""
+
+import dataclasses
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Int32
+
+from simsmooth_jax.data.conversion import Conversion, read_image
+from simsmooth_jax.data.dataset import Source
+from simsmooth_jax.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+SPLITS = ("train", "val", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class FileExamples:
+    """Image files, decoded when they are asked for; their names take a few bytes each."""
+
+    root: str
+    names: np.ndarray  # relative paths, as bytes
+    labels: Int32[np.ndarray, " n"]
+    conversion: Conversion
+    image_shape: tuple[int, int, int]
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.labels)
+
+    def take(self, indices: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Decodes the images at these indices, each of which must have the shape of the first."""
+        images = np.empty((len(indices), *self.image_shape), np.uint8)
+        for place, name in enumerate(self.names[indices]):
+            path = os.path.join(self.root, os.fsdecode(name))
+            images[place] = self._decode(path)
+        return images, self.labels[indices]
+
+    def select(self, indices: Any) -> Self:
+        """These examples alone, in this order."""
+        return dataclasses.replace(self, names=self.names[indices], labels=self.labels[indices])
+
+    def all_labels(self) -> np.ndarray:
+        """Every label."""
+        return self.labels
+
+    def _decode(self, path: str) -> np.ndarray:
+        pixels = read_image(path, _content(path), partial(self.conversion.convert, path))
+        if pixels.shape != self.image_shape:
+            raise InputError(
+                f"{path}: it must have the height, width and channels {self.image_shape} of the "
+                f"first image, got {pixels.shape}. Declare one for all: --image-size and "
+                "--image-mode."
+            )
+        return pixels
+
+
+def open_folder(path: Path, conversion: Conversion) -> Source:
+    """The splits of a folder by name, or one named train where the classes stand in it themselves.
+
+    Class names are the folders' names, sorted by code point. The files of a split are in a fixed
+    random order, so that every slice of it holds every class.
+    """
+    if not path.is_dir():
+        raise InputError(f"--data folder:PATH must be an existing folder, got {path}.")
+    children = _folders(path)
+    splits = {name: path / name for name in SPLITS if name in children} or {"train": path}
+    if len(splits) > 1 and "train" not in splits:
+        raise InputError(
+            f"--data folder:{path} must hold a folder train beside {', '.join(splits)}, got none. "
+            "Name the one to train on so."
+        )
+    listed = {name: _list_split(path, folder) for name, folder in splits.items()}
+    first = next(iter(listed))
+    class_names = tuple(sorted(listed[first]))
+    if len(class_names) < 2:
+        raise InputError(
+            f"--data folder:{splits[first]} must hold a folder for each of two classes or more, "
+            f"got {len(class_names)} with {' '.join(SUFFIXES)} files in it or below. "
+            "A class is a folder of images."
+        )
+    for name, classes in listed.items():
+        _compare_classes(splits[name], first, class_names, classes)
+    shape = _shape_of_first(path, listed[first], class_names, conversion)
+    return Source(
+        name=path.name,
+        class_names=class_names,
+        splits={
+            name: _examples(path, classes, class_names, conversion, shape)
+            for name, classes in listed.items()
+        },
+    )
+
+
+def _folders(path: Path) -> list[str]:
+    return sorted(e.name for e in os.scandir(path) if e.is_dir() and not e.name.startswith("."))
+
+
+def _list_split(root: Path, folder: Path) -> dict[str, list[str]]:
+    """The image files of each class, relative to the root; hidden and other files are passed by."""
+    classes = {}
+    for name in _folders(folder):
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"--data folder:{folder} must hold classes with names in UTF-8, got "
+                f"{os.fsencode(name)!r}. Rename it."
+            ) from error
+        inside = folder / name
+        _refuse_outside(root, inside)
+        classes[name] = [
+            os.path.relpath(entry.path, root)
+            for entry in sorted(os.scandir(inside), key=lambda entry: entry.name)
+            if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".")
+        ]
+        for file in classes[name]:
+            if (root / file).is_symlink():
+                _refuse_outside(root, root / file)
+    return classes
+
+
+def _refuse_outside(root: Path, path: Path) -> None:
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise InputError(
+            f"--data folder:{root} must hold its images itself, got {path}, which leads to "
+            f"{path.resolve()}. Copy them into it."
+        )
+
+
+def _compare_classes(
+    folder: Path, first: str, class_names: tuple[str, ...], classes: dict[str, list[str]]
+) -> None:
+    unknown = sorted(classes.keys() - set(class_names))
+    if unknown:
+        raise InputError(
+            f"--data folder: {folder} must hold classes of {first}, got {unknown[0]!r}, which "
+            f"{first} has not. Rename or remove it."
+        )
+    if not any(classes.values()):
+        raise InputError(
+            f"--data folder: {folder} must hold images ({' '.join(SUFFIXES)}), got none. "
+            "They belong into a folder for each class."
+        )
+
+
+def _shape_of_first(
+    root: Path, classes: dict[str, list[str]], class_names: tuple[str, ...], conversion: Conversion
+) -> tuple[int, int, int]:
+    file = next(classes[name][0] for name in class_names if classes[name])
+    path = str(root / file)
+    return read_image(path, _content(path), partial(conversion.shape, path))
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise InputError(
+            f"{path}: it must be a file that can be read, got {error.strerror}. "
+            "Restore it, or take it out."
+        ) from error
+
+
+def _examples(
+    root: Path,
+    classes: dict[str, list[str]],
+    class_names: tuple[str, ...],
+    conversion: Conversion,
+    shape: tuple[int, int, int],
+) -> FileExamples:
+    counts = [len(classes.get(name, ())) for name in class_names]
+    names = np.array([os.fsencode(f) for name in class_names for f in classes.get(name, ())])
+    labels = np.repeat(np.arange(len(class_names), dtype=np.int32), counts)
+    order = np.random.RandomState(0).permutation(len(labels))
+    return FileExamples(str(root), names[order], labels[order], conversion, shape)

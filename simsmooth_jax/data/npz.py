@@ -1,0 +1,129 @@
+"""Images in one NumPy archive: train_images, train_labels, test_images, … and class_names."""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simsmooth_jax.data.conversion import Conversion
+from simsmooth_jax.data.dataset import Source, Split, refuse_arrays, refuse_labels
+from simsmooth_jax.data.memory import available_memory
+from simsmooth_jax.errors import InputError
+
+SPLITS = ("train", "validation", "test")
+KEYS = "train_images, train_labels, test_images, test_labels and, if you have them, class_names"
+BROKEN = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+)
+
+
+def open_npz(path: Path, conversion: Conversion) -> Source:
+    """The splits of an archive, in memory: `*_images` uint8 `[n, h, w]` or `[n, h, w, c]`.
+
+    Without `class_names` the classes are called "0" to "K-1". Each split is put into a fixed random
+    order, so that every slice of it holds every class.
+    """
+    if not path.is_file():
+        raise InputError(f"--data npz:PATH must be an existing file, got {path}.")
+    arrays = _read(path)
+    splits, shown = {}, f"--data npz:{path}"
+    names = [name for name in SPLITS if f"{name}_images" in arrays]
+    if "train" not in names:
+        held = ", ".join(arrays) or "nothing"
+        raise InputError(f"{shown} must hold {KEYS}, got {held}. Save it with numpy.savez.")
+    for name in names:
+        splits[name] = _split(f"{shown}: {name}", arrays, name, conversion)
+    class_names = _class_names(shown, arrays, int(splits["train"].labels.max(initial=0)) + 1)
+    for name, split in splits.items():
+        refuse_labels(f"{shown}: {name}_labels", split.labels, len(class_names))
+    return Source(path.stem, class_names, splits)
+
+
+def _read(path: Path) -> Mapping[str, np.ndarray]:
+    """The arrays with names that we know; no pickle, and no more than the file can hold."""
+    known = {f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels")}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            size = sum(info.file_size for info in members.values())
+            if size > available_memory():
+                raise InputError(
+                    f"--data npz:{path} must fit into the memory of "
+                    f"{available_memory() / 2**30:.1f} GiB, got {size / 2**30:.1f} GiB of arrays. "
+                    "Write the images as files and stream them: --data folder:PATH."
+                )
+            for name, info in members.items():
+                with archive.open(info) as member:
+                    _refuse_header(name, member, info.file_size)
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files if name in known | {"class_names"}}
+    except InputError:
+        raise
+    except BROKEN as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        if "allow_pickle" in reason[0]:
+            reason = ["an array of objects, a pickle, which is never loaded"]
+        raise InputError(
+            f"--data npz:{path} must be a whole archive of arrays, got one that cannot be read "
+            f"({reason[0].rstrip('.')}). Save it again with numpy.savez."
+        ) from error
+
+
+def _refuse_header(name: str, member: Any, size: int) -> None:
+    """Refuses an array whose header claims another size than there is, before memory is taken."""
+    version = np.lib.format.read_magic(member)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0}
+    reader = readers.get(version, np.lib.format.read_array_header_2_0)
+    shape, _, dtype = reader(member)
+    claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if not dtype.hasobject and claimed != size - member.tell():
+        raise ValueError(f"{name} claims {claimed:,} bytes, {size - member.tell():,} are there")
+
+
+def _split(
+    where: str, arrays: Mapping[str, np.ndarray], name: str, conversion: Conversion
+) -> Split:
+    images, labels = arrays[f"{name}_images"], arrays.get(f"{name}_labels")
+    if labels is None:
+        raise InputError(f"{where}_images must come with {name}_labels, got none. Save them too.")
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise InputError(
+            f"{where}_labels must be whole numbers [n], got {labels.dtype}{list(labels.shape)}. "
+            "Save class indices, counted from 0."
+        )
+    images = images[..., None] if images.ndim == 3 else images
+    if np.abs(labels.astype(np.float64)).max(initial=0) > np.iinfo(np.int32).max:
+        raise InputError(f"{where}_labels must be class indices, got {labels.max()}.")
+    labels = labels.astype(np.int32)
+    refuse_arrays(where, images, labels)
+    order = np.random.RandomState(0).permutation(len(labels))
+    return Split(conversion.convert_array(where, images[order]), labels[order])
+
+
+def _class_names(where: str, arrays: Mapping[str, np.ndarray], count: int) -> tuple[str, ...]:
+    if "class_names" not in arrays:
+        return tuple(map(str, range(count)))
+    stored = arrays["class_names"]
+    if stored.ndim != 1 or stored.dtype.kind not in "US":
+        raise InputError(
+            f"{where}: class_names must be texts [K], got {stored.dtype}{list(stored.shape)}. "
+            "Save them with numpy.array([...])."
+        )
+    try:
+        names = np.char.decode(stored, "utf-8") if stored.dtype.kind == "S" else stored
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: class_names must be UTF-8, got {error.object!r}.") from error
+    names = tuple(map(str, names))
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{where}: class_names must differ, got {twice!r} twice. Rename one.")
+    return names

@@ -1,0 +1,122 @@
+"""A source's splits -> train, validation and test, which share no image."""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from simsmooth_jax.config import SourceConfig
+from simsmooth_jax.data.dataset import Examples, Joined, Source
+from simsmooth_jax.errors import InputError
+
+NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
+VALIDATION_SHARE = 10  # one image in ten of the training split, where there is no validation split
+
+
+def cut_splits(source: Source, config: SourceConfig) -> dict[str, Examples]:
+    """Train, validation and test of a source, as the options or its own names say.
+
+    Where neither names a validation split, a fixed random tenth of the training split is cut out of
+    it: no seed changes which, and the test split is never touched.
+    """
+    given = {part: getattr(config, f"{part}_split") for part in NAMES}
+    texts = {part: given[part] or _own_name(source, part, given) for part in NAMES}
+    for part in ("train", "test"):
+        if not texts[part]:
+            names = list(source.splits)
+            raise InputError(
+                f"data {source.name}: it must have a {part} split, got {', '.join(names)}. Declare "
+                f"what is which: --train-split '{names[0]}[:80%]' --test-split "
+                f"'{names[1] if len(names) > 1 else f'{names[0]}[80%:]'}'."
+            )
+    found = {part: _indices(source, part, text) for part, text in texts.items() if text}
+    _refuse_empty(source.name, texts, found)
+    _refuse_overlap(source.name, texts, found)
+    parts = {part: _select(source, indices) for part, indices in found.items()}
+    if "validation" not in parts:
+        parts |= _cut_validation(source.name, parts["train"])
+    return parts
+
+
+def _own_name(source: Source, part: str, given: dict[str, str | None]) -> str:
+    """The source's own split for this part; for validation, one that no option makes use of."""
+    used = " ".join(text for text in given.values() if text) if part == "validation" else ""
+    names = [name for name in NAMES[part] if name in source.splits and name not in used]
+    return names[0] if names else ""
+
+
+def _indices(source: Source, part: str, expression: str) -> dict[str, Int[np.ndarray, " n"]]:
+    """The images that an expression means, in the grammar of TFDS, by the name of their split."""
+    if expression in source.splits:
+        return {expression: np.arange(len(source.splits[expression]))}
+    # Late, as it takes half a second.
+    from tensorflow_datasets.core import ReadInstruction
+
+    sizes = {name: _Size(len(examples)) for name, examples in source.splits.items()}
+    try:
+        slices = ReadInstruction.from_spec(expression).to_absolute(sizes)
+    except (ValueError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].split(" See format")[0].rstrip(".")
+        raise InputError(
+            f"--{part}-split must be splits of {source.name} ({_sizes(source)}), got "
+            f"{expression!r}: {reason}. Write train, train[:80%] or train[:5000]+test[-100:]."
+        ) from error
+    indices: dict[str, list[np.ndarray]] = {}
+    for piece in slices:
+        every = np.arange(sizes[piece.splitname].num_examples)
+        indices.setdefault(piece.splitname, []).append(every[piece.from_ : piece.to])
+    return {name: np.unique(np.concatenate(pieces)) for name, pieces in indices.items()}
+
+
+class _Size:
+    """What a read instruction asks of a split."""
+
+    def __init__(self, num_examples: int) -> None:
+        self.num_examples = num_examples
+
+
+def _sizes(source: Source) -> str:
+    return ", ".join(f"{name} {len(examples)}" for name, examples in source.splits.items())
+
+
+def _refuse_empty(name: str, texts: dict[str, str], found: dict[str, dict[str, Any]]) -> None:
+    for part, indices in found.items():
+        if not sum(map(len, indices.values())):
+            raise InputError(
+                f"--{part}-split must hold one image at least, got {texts[part]!r} of {name}, "
+                "which holds none. Widen it."
+            )
+
+
+def _refuse_overlap(name: str, texts: dict[str, str], found: dict[str, dict[str, Any]]) -> None:
+    for (a, left), (b, right) in combinations(found.items(), 2):
+        for split in left.keys() & right.keys():
+            common = len(np.intersect1d(left[split], right[split]))
+            if common:
+                raise InputError(
+                    f"--{a}-split and --{b}-split must share no image of {name}, got {texts[a]!r} "
+                    f"and {texts[b]!r}, which share {common} of {split}. Slice them apart."
+                )
+
+
+def _select(source: Source, indices: dict[str, np.ndarray]) -> Examples:
+    pieces = [
+        examples if len(wanted) == len(examples) else examples.select(wanted)
+        for examples, wanted in ((source.splits[name], wanted) for name, wanted in indices.items())
+    ]
+    return pieces[0] if len(pieces) == 1 else Joined.of(pieces)
+
+
+def _cut_validation(name: str, train: Examples) -> dict[str, Examples]:
+    count = len(train) // VALIDATION_SHARE
+    if count == 0:
+        raise InputError(
+            f"data {name}: a tenth of the training split is cut out for validation, got "
+            f"{len(train)} images. Give more, or name a --validation-split."
+        )
+    order = np.random.RandomState(0).permutation(len(train))
+    return {
+        "train": train.select(np.sort(order[count:])),
+        "validation": train.select(np.sort(order[:count])),
+    }

@@ -1,0 +1,129 @@
+"""Batches that Grain reads ahead of the training, in an order that is a function of the step."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Protocol
+
+import grain
+import numpy as np
+from absl import flags
+from grain.experimental import ThreadPrefetchIterDataset
+from jaxtyping import Int
+
+from simsmooth_jax.data.dataset import Examples, Split
+
+AHEAD = 2  # batches that wait on the devices
+MAX_THREADS = 16
+
+
+@functools.lru_cache(maxsize=2)  # an epoch's steps share it, and the next one begins before it ends
+def epoch_order(seed: int, epoch: int, num_examples: int) -> Int[np.ndarray, " examples"]:
+    """The order of the training images in an epoch: the same on every host and in every version."""
+    # RandomState's stream is frozen by NumPy's policy, Generator's is not.
+    order = np.random.RandomState([seed, epoch]).permutation(num_examples).astype(np.int32)
+    order.flags.writeable = False
+    return order
+
+
+class Batches(Protocol):
+    """Batches by their number; Grain reads several at once and hands them on in order."""
+
+    def __len__(self) -> int:
+        """The number of batches."""
+        ...
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels of a batch."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingBatches:
+    """Batch i is what step i of a training sees; a process reads its own share of each alone."""
+
+    examples: Examples
+    seed: int
+    batch_size: int
+    num_steps: int
+    process: int = 0
+    num_processes: int = 1
+
+    def __len__(self) -> int:
+        """The steps of the whole training."""
+        return self.num_steps
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """This process's rows of the batch of a step."""
+        epoch, position = divmod(index, len(self.examples) // self.batch_size)
+        order = epoch_order(self.seed, epoch, len(self.examples))
+        share = self.batch_size // self.num_processes
+        start = position * self.batch_size + self.process * share
+        return self.examples.take(order[start : start + share])
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationBatches:
+    """Every example once, in order; the last batch is filled up with zeros, not dropped."""
+
+    examples: Examples
+    batch_size: int
+
+    def __len__(self) -> int:
+        """The number of batches."""
+        return -(-len(self.examples) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """A batch of full size."""
+        start = index * self.batch_size
+        batch = self.examples.take(
+            np.arange(start, min(start + self.batch_size, len(self.examples)))
+        )
+        missing = self.batch_size - len(batch[1])
+        images, labels = (
+            np.pad(values, [(0, missing)] + [(0, 0)] * (values.ndim - 1)) for values in batch
+        )
+        return images, labels
+
+
+def evaluation_batches(
+    examples: Examples, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Every example in order, in batches of one size; those not in memory are read ahead."""
+    batches = EvaluationBatches(examples, batch_size)
+    if isinstance(examples, Split):
+        return map(batches.__getitem__, range(len(batches)))
+    return read_ahead(batches)
+
+
+def read_ahead(
+    batches: Batches, place: Callable[[Any], Any] | None = None, start: int = 0, workers: int = 0
+) -> Generator[Any, None, None]:
+    """Batches from `start` on, read by threads or worker processes and placed on the devices.
+
+    Args:
+      batches: what is read; with workers it is sent to them.
+      place: puts images and labels on the devices, in a thread beside the training; without it
+        they stay NumPy arrays.
+      start: the first batch, so that a stopped training goes on anywhere.
+      workers: processes that read, each with its own threads; 0 reads in threads of this process.
+
+    Yields:
+      The batches in order, as `place` returned them. Threads and processes end with the iterator.
+    """
+    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    dataset = grain.MapDataset.source(batches)[start:].to_iter_dataset(options)
+    if workers:
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()  # Grain reads its own there, whatever program it is in
+        processes = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=AHEAD)
+        dataset = dataset.mp_prefetch(processes)
+    if place:
+        dataset = ThreadPrefetchIterDataset(dataset.map(place), prefetch_buffer_size=AHEAD)
+    iterator = iter(dataset)
+    try:
+        yield from iterator
+    finally:
+        iterator.close()

@@ -1,0 +1,152 @@
+"""Image-classification sets of TFDS that are prepared as array_record, read without TensorFlow."""
+
+import dataclasses
+import difflib
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Int
+from tensorflow_datasets.core import constants, read_only_builder
+
+from simsmooth_jax.data.conversion import Conversion, read_image
+from simsmooth_jax.data.dataset import Source, refuse_labels
+from simsmooth_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordExamples:
+    """Records of one split, decoded when they are asked for."""
+
+    where: str
+    source: Any  # TFDS's data source, whose images stay encoded
+    keys: tuple[str, str]  # of image and label
+    indices: Int[np.ndarray, " n"]
+    num_classes: int
+    conversion: Conversion
+    image_shape: tuple[int, int, int]
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.indices)
+
+    def take(self, indices: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Reads and decodes the records at these indices."""
+        image_key, label_key = self.keys
+        images = np.empty((len(indices), *self.image_shape), np.uint8)
+        labels = np.empty(len(indices), np.int32)
+        for place, record in enumerate(self._records(indices)):
+            where = f"{self.where}, record {self.indices[indices[place]]}"
+            convert = partial(self.conversion.convert, where)
+            pixels = read_image(where, record[image_key], convert)
+            if pixels.shape != self.image_shape:
+                raise InputError(
+                    f"{where}: it must have the height, width and channels {self.image_shape} of "
+                    f"the first image, got {pixels.shape}. Declare one for all: --image-size."
+                )
+            images[place], labels[place] = pixels, record[label_key]
+        refuse_labels(self.where, labels, self.num_classes)
+        return images, labels
+
+    def select(self, indices: Any) -> Self:
+        """These examples alone, in this order."""
+        return dataclasses.replace(self, indices=self.indices[indices])
+
+    def all_labels(self) -> np.ndarray:
+        """Every label; no image is decoded."""
+        records = self._records(np.arange(len(self)))
+        return np.array([record[self.keys[1]] for record in records], np.int32)
+
+    def _records(self, indices: Any) -> list[dict[str, Any]]:
+        return self.source.__getitems__(self.indices[indices].tolist())
+
+
+def default_data_dir() -> Path:
+    """Where TFDS keeps its sets: `$TFDS_DATA_DIR`, or `tensorflow_datasets` at home."""
+    return Path(constants.DATA_DIR)
+
+
+def open_tfds(name: str, data_dir: Path | None, conversion: Conversion) -> Source:
+    """The splits of a prepared set, `NAME[/CONFIG][:VERSION]`."""
+    if not re.fullmatch(r"\w+(/\w[\w.+-]*)?(:[\d.*]+)?", name) or ".." in name:
+        raise InputError(
+            f"--data tfds:NAME[/CONFIG][:VERSION] must name a set of TFDS, got {name!r}. "
+            "Write tfds:mnist or tfds:imagenet_resized/32x32:0.1.0."
+        )
+    directory = data_dir or default_data_dir()
+    try:
+        builder: Any = read_only_builder.builder_from_files(name, data_dir=directory)
+    except (tfds.core.DatasetNotFoundError, OSError, ValueError, KeyError) as error:
+        raise InputError(_not_prepared(name, directory)) from error
+    if builder.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
+        raise InputError(
+            f"--data tfds:{name} must be prepared as array_record, which can be read in any order, "
+            f"got {builder.info.file_format.value} in {builder.data_path}. {_how_to(name)}"
+        )
+    keys = _image_and_label(name, builder.info)
+    label = builder.info.features[keys[1]]
+    skip = {keys[0]: tfds.decode.SkipDecoding()}
+    splits: dict[str, RecordExamples] = {}
+    shape = None
+    for split, info in builder.info.splits.items():
+        where = f"{name} {split}"
+        source = builder.as_data_source(split, decoders=skip)
+        if info.num_examples and shape is None:
+            shape = read_image(where, source[0][keys[0]], partial(conversion.shape, where))
+        indices = np.arange(info.num_examples)
+        splits[split] = RecordExamples(
+            where, source, keys, indices, label.num_classes, conversion, shape or (0, 0, 0)
+        )
+    return Source(name, tuple(label.names), splits)
+
+
+def _image_and_label(name: str, info: tfds.core.DatasetInfo) -> tuple[str, str]:
+    """The keys of the one image and the one label, or of those that a set names as its own."""
+    features: Any = info.features
+    of_kind = {
+        kind: [key for key, feature in features.items() if type(feature) is kind]
+        for kind in (tfds.features.Image, tfds.features.ClassLabel)
+    }
+    images, labels = of_kind.values()
+    own: Any = info.supervised_keys
+    if own and len(own) == 2 and own[0] in images and own[1] in labels:
+        images, labels = [own[0]], [own[1]]
+    if len(images) != 1 or len(labels) != 1:
+        listed = ", ".join(f"{key} {type(feature).__name__}" for key, feature in features.items())
+        raise InputError(
+            f"--data tfds:{name} must hold one image and one class label in each record, got "
+            f"{listed}. Choose a set of image classification."
+        )
+    return images[0], labels[0]
+
+
+def _not_prepared(name: str, directory: Path) -> str:
+    base = re.split(r"[/:]", name)[0]
+    prepared = sorted(
+        str(path.parent.relative_to(directory)) for path in directory.glob("*/**/dataset_info.json")
+    )
+    here = [path for path in prepared if path.split("/")[0] == base]
+    if here:
+        return (
+            f"--data tfds:{name} must be prepared in {directory}, got {', '.join(here[:5])} there. "
+            "Name one of these as NAME/CONFIG:VERSION."
+        )
+    known = tfds.list_builders(with_community_datasets=False)
+    if base in known:
+        return (
+            f"--data tfds:{name} must be prepared in {directory}, got no {base} there. "
+            f"{_how_to(name)}"
+        )
+    close = difflib.get_close_matches(base, [*known, *prepared], 1)
+    hint = f"Did you mean {close[0]}?" if close else "List them with: tfds.list_builders()"
+    return f"--data tfds:NAME must be a set of TFDS, got {base!r}. {hint}"
+
+
+def _how_to(name: str) -> str:
+    return (
+        "Prepare it with TensorFlow: pip install 'simsmooth_jax[tf]' && "
+        f"tfds build {name} --file_format=array_record"
+    )

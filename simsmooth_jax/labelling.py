@@ -1,0 +1,74 @@
+"""`simsmooth labels`: a classifier, or a file that says what is similar -> a table of labels."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from simsmooth_jax import class_names, pipeline, relations, report
+from simsmooth_jax.classifier import Classifier
+from simsmooth_jax.commands import LabelsConfig
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.relations import Relations
+from simsmooth_jax.restore import read_head
+from simsmooth_jax.stored import open_stored
+
+SUFFIXES = (".npz", ".safetensors")
+
+
+def make_label_file(config: LabelsConfig) -> None:
+    """Checks everything, writes the table, and shows what it is made from."""
+    _refuse_output(config.out)
+    found, metadata = _relations(config)
+    names = class_names.of_head(metadata, len(found.similarity), config.class_names)
+    try:
+        similarity, table = pipeline.make_labels(found, names, config.relation)
+    except pipeline.IllPosedError as error:
+        print(error.diagnosis or "")
+        raise
+    table.save(config.out)
+    if found.diagnosis is not None:
+        print(found.diagnosis)
+    report.console().print(report.nearest_table(similarity.table, names))
+    print(f"labels: {config.out}")
+
+
+def _refuse_output(path: Path) -> None:
+    if path.suffix not in SUFFIXES:
+        raise InputError(
+            f"--out must end with {' or '.join(SUFFIXES)}, got {path}. Choose the one that your "
+            "program reads."
+        )
+    if os.path.lexists(path):
+        raise InputError(
+            f"--out must be a new file, got {path}, which exists. Choose another name."
+        )
+    if not path.absolute().parent.is_dir():
+        raise InputError(
+            f"--out must be a file in an existing directory, got {path}. Make it first."
+        )
+
+
+def _relations(config: LabelsConfig) -> tuple[Relations, Mapping[str, Any]]:
+    """What the labels are made from, with what is known besides, as the names of the classes."""
+    similarity, checkpoint = config.relation.similarity, config.checkpoint
+    if similarity not in relations.OF_CLASSIFIER:
+        found = relations.of_file(config.relation)
+        if checkpoint is not None:
+            raise InputError(
+                f"CHECKPOINT must not be given with --similarity {similarity}, got {checkpoint}. "
+                "Leave one of them out."
+            )
+        return found, {"class_names": found.class_names and list(found.class_names)}
+    if checkpoint is None:
+        raise InputError(
+            f"CHECKPOINT must be given with --similarity {similarity}, got none. "
+            "A run's classifiers are in its first, uniform and second."
+        )
+    if similarity == "kernel":
+        stored = open_stored(checkpoint)
+        kernel = read_head(stored, config.head, config.num_classes, config.layout).kernel
+        return relations.of_vectors(kernel, config.relation), stored.metadata
+    classifier = Classifier.restore(checkpoint)
+    names = list(classifier.dataset.class_names)
+    return relations.find_relations(classifier, config.relation), {"class_names": names}

@@ -1,0 +1,164 @@
+"""The head of a trained classifier out of any checkpoint, of which little else is read."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.heads import find_kernel
+from simsmooth_jax.stored import StoredArrays, kernels, open_stored
+from simsmooth_jax.stored.foreign_files import pickled
+from simsmooth_jax.stored.kernels import StoredKernel
+from simsmooth_jax.types import Layout
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+class Head(NamedTuple):
+    """A classifier's final layer, in the dtype that it is stored in.
+
+    `kernel` is `[N, K]`, `bias` is `[K]` or None where there is none beside it, and `path` says
+    where in the checkpoint the kernel was.
+    """
+
+    kernel: Float[np.ndarray, "features classes"]
+    bias: Float[np.ndarray, " classes"] | None
+    path: str
+
+
+def restore_head(
+    path: str | os.PathLike[str],
+    head: str | None = None,
+    num_classes: int | None = None,
+    layout: Layout | None = None,
+) -> Head:
+    """The final layer of a trained classifier, read from a checkpoint of any of these programs.
+
+    Orbax (v0 and v1: a root of steps, a step, an item), Flax msgpack, safetensors as of PyTorch and
+    timm, `.npz` and `.npy`. The kernel is found as by `head_kernel`; in PyTorch's names also the
+    modules `fc` and `classifier` are heads. A leaf named `kernel` is `[N, K]`, and PyTorch's
+    `weight` is `[K, N]` and transposed; another array's axes are told apart by the length of its
+    bias, else by `num_classes`. Pickles are refused.
+
+    Args:
+      path: the checkpoint, a file or a directory.
+      head: whole, contiguous parts of the kernel's path, as `"params/classifier"` or
+        `"fc.weight"`.
+      num_classes: K, to find a kernel by its size, or to check it.
+      layout: `"features-classes"` for `[N, K]` or `"classes-features"` for `[K, N]`, where the name
+        does not say it or says it wrongly.
+
+    Returns:
+      The kernel `[N, K]`, the bias `[K]` or None, both in the dtype they are stored in, and the
+      kernel's path.
+
+    Raises:
+      ValueError: nothing is there, it is damaged, a pickle or of another kind; no kernel or several
+        fit; its axes cannot be told apart, or contradict its bias or `num_classes`.
+
+    Source: CN 112434722 A, claim 6.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> import numpy as np
+      >>> import simsmooth_jax as ss
+      >>> file = pathlib.Path(tempfile.mkdtemp(), "head.npz")
+      >>> np.savez(file, weight=np.ones((3, 5)), bias=np.zeros(3))
+      >>> ss.restore_head(file).kernel.shape
+      (5, 3)
+    """
+    return read_head(open_stored(Path(path)), head, num_classes, layout)
+
+
+def restore_head_kernel(
+    path: str | os.PathLike[str],
+    head: str | None = None,
+    num_classes: int | None = None,
+    layout: Layout | None = None,
+) -> Float[np.ndarray, "features classes"]:
+    """The kernel `[N, K]` of `restore_head`.
+
+    Args:
+      path: the checkpoint, a file or a directory.
+      head: whole, contiguous parts of the kernel's path.
+      num_classes: K, to find a kernel by its size, or to check it.
+      layout: `"features-classes"` or `"classes-features"`, as for `restore_head`.
+
+    Returns:
+      The kernel, features first, classes second.
+
+    Raises:
+      ValueError: as for `restore_head`.
+
+    Source: CN 112434722 A, claim 6.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> import numpy as np
+      >>> import simsmooth_jax as ss
+      >>> file = pathlib.Path(tempfile.mkdtemp(), "head.npy")
+      >>> np.save(file, np.eye(3, 5))
+      >>> ss.restore_head_kernel(file, num_classes=5).shape
+      (3, 5)
+    """
+    return restore_head(path, head, num_classes, layout).kernel
+
+
+def find_head(
+    stored: StoredArrays, head: str | None, num_classes: int | None, layout: Layout | None
+) -> StoredKernel:
+    """Which kernel `read_head` would read, and how; nothing is read for it."""
+    where = f"checkpoint {stored.path}"
+    if layout is not None and layout not in get_args(Layout):
+        raise InputError(
+            f"{where}: layout must be {' or '.join(get_args(Layout))}, got {layout!r}. "
+            "Leave it out to have it found."
+        )
+    candidates = kernels.candidates(stored)
+    if not candidates:
+        raise InputError(
+            f"{where}: it must hold an array named kernel or weight with two dimensions, got none "
+            f"among {len(stored.arrays)} arrays. List them with: simsmooth inspect {stored.path}"
+        )
+    name = find_kernel(where, candidates, head, num_classes)
+    dtype = stored.arrays[name].dtype
+    if dtype == "object":
+        raise pickled(stored.path, f"{'/'.join(name)} as an array of objects, a pickle")
+    if dtype not in FLOATS:
+        raise InputError(
+            f"{where}: the kernel {'/'.join(name)} must hold floating-point numbers, got {dtype}. "
+            "Save it as float32."
+        )
+    return kernels.describe(where, stored, name, num_classes, layout)
+
+
+def read_head(
+    stored: StoredArrays, head: str | None, num_classes: int | None, layout: Layout | None
+) -> Head:
+    """The head out of an open checkpoint; what is read is the kernel and its bias."""
+    found = find_head(stored, head, num_classes, layout)
+    names = [found.name] if found.bias is None else [found.name, found.bias]
+    values = stored.read(names)
+    if found.copies is not None:
+        values = {name: _one_copy(stored, name, values[name]) for name in names}
+    n, k = found.shape
+    kernel = values[found.name]
+    kernel = (
+        kernel.reshape((n, k)) if found.layout == "features-classes" else kernel.reshape((k, n)).T
+    )
+    bias = None if found.bias is None else values[found.bias]
+    return Head(kernel, bias, "/".join(found.name))
+
+
+def _one_copy(stored: StoredArrays, name: tuple[str, ...], copies: np.ndarray) -> np.ndarray:
+    """The first device's copy, if all devices have the same, bit for bit."""
+    different = [copy.tobytes() != copies[0].tobytes() for copy in copies]
+    if any(different):
+        raise InputError(
+            f"checkpoint {stored.path}: the {len(copies)} copies of {'/'.join(name)} must be "
+            f"equal, got another in copy {different.index(True)}. Save the one that is meant."
+        )
+    return copies[0]

@@ -1,0 +1,83 @@
+"""Similarities out of a user's own file: embeddings of the classes, or a finished table."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.stored import open_stored
+
+KINDS = ("vectors", "table")
+TOLERANCE = 1e-5
+
+
+def read_class_vectors(
+    text: str,
+) -> tuple[Float[np.ndarray, "features classes"], tuple[str, ...] | None]:
+    """The vectors of `vectors:FILE`, whose rows are classes, `[K, D]`, as columns `[D, K]`.
+
+    Label embeddings, attributes, or anything else whose cosines are to be the similarity.
+    """
+    values, names = _read("vectors", text)
+    return values.T, names
+
+
+def read_similarity(
+    text: str,
+) -> tuple[Float[np.ndarray, "classes classes"], tuple[str, ...] | None]:
+    """The similarity of `table:FILE`, `[K, K]`: of a hierarchy, of people's confusions, of a run.
+
+    It must be symmetric, in [-1, 1] and 1 on the diagonal, as cosines are.
+    """
+    values, names = _read("table", text)
+    where = f"--similarity {text}"
+    if values.shape[0] != values.shape[1]:
+        raise InputError(
+            f"{where}: it must hold a table [K, K], got {list(values.shape)}. "
+            "Vectors of the classes [K, D] are: --similarity vectors:FILE."
+        )
+    flaws = {
+        "1 on the diagonal": np.abs(np.diagonal(values) - 1).max(),
+        "symmetric": np.abs(values - values.T).max(),
+        "in [-1, 1]": np.abs(values).max() - 1,
+    }
+    for rule, flaw in flaws.items():
+        if not flaw <= TOLERANCE:
+            raise InputError(
+                f"{where}: a similarity must be {rule}, got one that differs by {flaw:.4g}. "
+                "Rows that are vectors of the classes are: --similarity vectors:FILE."
+            )
+    symmetric = np.clip((values + values.T) / 2, -1, 1)
+    np.fill_diagonal(symmetric, 1)
+    return symmetric.astype(np.float32), names
+
+
+def _read(kind: str, text: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """The array of that name, or the only matrix of a file, and its class_names if it has some."""
+    path = Path(text.partition(":")[2])
+    stored = open_stored(path)
+    matrices = [name for name, info in stored.arrays.items() if len(info.shape) == 2]
+    found = [name for name in matrices if name[-1] == kind] or matrices
+    if len(found) != 1:
+        listed = ", ".join("/".join(name) for name in stored.arrays) or "nothing"
+        raise InputError(
+            f"--similarity {text}: it must hold one matrix, or one named {kind}, got {listed}. "
+            f"Save it alone: numpy.savez(FILE, {kind}=matrix)."
+        )
+    wanted = [found[0], *(name for name in stored.arrays if name == ("class_names",))]
+    arrays: dict[Any, np.ndarray] = stored.read(wanted)
+    values = arrays[found[0]]
+    if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        raise InputError(
+            f"--similarity {text}: it must hold finite real numbers, got "
+            f"{values.dtype if values.dtype.kind not in 'fiu' else 'NaN or infinity'}. Mend it."
+        )
+    names = arrays.get(("class_names",))
+    if names is not None and names.shape != values.shape[:1]:
+        raise InputError(
+            f"--similarity {text}: class_names must be one for each of the {len(values)} rows, got "
+            f"{names.size}."
+        )
+    return values.astype(np.float32), None if names is None else tuple(map(str, names))

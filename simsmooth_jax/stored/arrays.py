@@ -1,0 +1,63 @@
+"""What is stored, whatever program wrote it: a listing of arrays of which some can be read."""
+
+import contextlib
+import dataclasses
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simsmooth_jax.errors import InputError
+
+Name = tuple[str, ...]  # ("params", "head", "kernel"), or ("fc.weight",) where names are flat
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayInfo:
+    """What is known of an array without reading it.
+
+    `dtype` is a name as `"bfloat16"`, because not every stored one has a NumPy type.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    nbytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredArrays:
+    """The arrays of one checkpoint, listed; `read` reads the named ones and no others.
+
+    `pytorch` says that a leaf named `weight` is PyTorch's, classes first. `metadata` is what the
+    program that saved it has noted besides, as `class_names`.
+    """
+
+    path: Path
+    format: str
+    arrays: Mapping[Name, ArrayInfo]
+    read: Callable[[Sequence[Name]], dict[Name, np.ndarray]]
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    pytorch: bool = False
+
+
+@contextlib.contextmanager
+def refusing_damage(path: Path) -> Iterator[None]:
+    """Every way in which a library fails on a damaged file becomes one line."""
+    try:
+        yield
+    except (InputError, PermissionError):
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = re.split(r" \[(?:tensorstore_spec|source locations)=", lines[0])[0]
+        raise damaged(path, reason[:240].rstrip(". ")) from error
+
+
+def damaged(path: Path, reason: str) -> InputError:
+    """The error for what cannot be read though its format is known."""
+    return InputError(
+        f"checkpoint {path}: it must be whole, got a damaged one ({reason}). "
+        "Restore it from a copy."
+    )

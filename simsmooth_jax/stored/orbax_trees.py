@@ -1,0 +1,153 @@
+"""Orbax checkpoints of all its programs, read by TensorStore, which Orbax itself stores with.
+
+Orbax's own restore leaves tasks behind a failed read, whose errors come up later in the user's
+program, and ends the process where an array's metadata ask for more memory than there is.
+"""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorstore as ts
+
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.stored.arrays import ArrayInfo, Name, StoredArrays, damaged, refusing_damage
+
+TREE = "_METADATA"  # in every directory of arrays: their names
+STEP = "_CHECKPOINT_METADATA"  # in a step's directory: what was noted when it was saved
+UNFINISHED = ".orbax-checkpoint-tmp"
+ARRAYS = ("jax.Array", "np.ndarray", "scalar")  # the other values are texts and empty trees
+LARGEST_RATIO = 1000  # of an array to all the files; zstd makes a trained one hardly smaller
+
+
+def find_items(path: Path) -> dict[str, Path]:
+    """The directories of arrays that a path means: of the last finished step where it has steps.
+
+    Args:
+      path: the directory of such arrays, of a step that holds some, or of steps.
+
+    Returns:
+      Them by the names of their items, as `default`; empty where this is no Orbax checkpoint.
+    """
+    if (path / TREE).is_file():
+        return {path.name: path}
+    children = [c for c in path.iterdir() if c.is_dir() and UNFINISHED not in c.name]
+    items = {child.name: child for child in sorted(children) if (child / TREE).is_file()}
+    if (path / STEP).is_file():  # a step itself, whose items may be named `model_1`, `model_2`
+        return items
+    steps = {step: c for c in children if (step := _step_number(c)) is not None and _committed(c)}
+    for step in sorted(steps, reverse=True):
+        if found := find_items(steps[step]):
+            return found
+    return items
+
+
+def _step_number(path: Path) -> int | None:
+    """7 of `7`, `000007`, `checkpoint_7`."""
+    found = re.fullmatch(r"(?:.*_)?(\d+)", path.name)
+    return int(found[1]) if found else None
+
+
+def _committed(step: Path) -> bool:
+    """Whether a step does not say that its saving has only begun."""
+    return _noted(step).get("commit_timestamp_nsecs", 0) is not None
+
+
+def _noted(directory: Path) -> dict[str, Any]:
+    try:
+        noted = json.loads((directory / STEP).read_bytes())
+    except (OSError, ValueError):  # older programs do not note anything
+        return {}
+    return noted if isinstance(noted, dict) else {}
+
+
+def open_items(path: Path, items: dict[str, Path]) -> StoredArrays:
+    """Lists the arrays of a checkpoint from their metadata.
+
+    Args:
+      path: what the user has named.
+      items: the directories of arrays in it; the names of arrays start with the item's where there
+        are several.
+
+    Returns:
+      The arrays, read as NumPy arrays whatever devices they were saved on.
+
+    Raises:
+      ValueError: it is damaged, or an array's metadata point out of it.
+    """
+    stores: dict[Name, ts.TensorStore] = {}
+    with refusing_damage(path):
+        for item, directory in items.items():
+            prefix = (item,) if len(items) > 1 else ()
+            stores |= {(*prefix, *name): store for name, store in _open(path, directory).items()}
+    first = next(iter(items.values()))
+    on_disk = sum(f.stat().st_size for d in items.values() for f in d.rglob("*") if f.is_file())
+
+    def read(names: Sequence[Name]) -> dict[Name, np.ndarray]:
+        for name in names:
+            chunk = [length or 1 for length in stores[name].chunk_layout.read_chunk.shape or ()]
+            size = max(math.prod(stores[name].shape), math.prod(chunk))
+            if size * stores[name].dtype.numpy_dtype.itemsize > LARGEST_RATIO * on_disk:
+                raise damaged(path, f"{'/'.join(name)} claims far more than there is in its files")
+        with refusing_damage(path):
+            futures = {name: stores[name].read() for name in names}
+            return {name: future.result() for name, future in futures.items()}
+
+    step = next((p for p in (first, first.parent) if (p / STEP).is_file()), first)
+    metadata = _noted(step).get("custom_metadata")
+    return StoredArrays(
+        path,
+        _description(step, items),
+        {name: _info(store) for name, store in stores.items()},
+        read,
+        metadata if isinstance(metadata, dict) else {},
+    )
+
+
+def _description(step: Path, items: dict[str, Path]) -> str:
+    number = _step_number(step)
+    where = [] if number is None else [f"step {number}"]
+    if step not in items.values():
+        where.append(f"{'items' if len(items) > 1 else 'item'} {', '.join(items)}")
+    return ", ".join(["Orbax", *where])
+
+
+def _info(store: ts.TensorStore) -> ArrayInfo:
+    itemsize = store.dtype.numpy_dtype.itemsize
+    return ArrayInfo(tuple(store.shape), store.dtype.name, math.prod(store.shape) * itemsize)
+
+
+def _open(path: Path, directory: Path) -> dict[Name, ts.TensorStore]:
+    """Opens every array of one directory, which reads their metadata alone."""
+    tree = json.loads((directory / TREE).read_bytes())
+    use_ocdbt = tree.get("use_ocdbt", (directory / "manifest.ocdbt").is_file())
+    # Where Orbax has stored the zeros too, a chunk that is missing is lost and not zero.
+    strict = bool(tree.get("store_array_data_equal_to_fill_value"))
+    context = ts.Context({"cache_pool": {"total_bytes_limit": 100_000_000}})
+    futures: dict[str, tuple[Name, Any]] = {}
+    for entry in tree["tree_metadata"].values():
+        if entry["value_metadata"]["value_type"] not in ARRAYS:
+            continue
+        name = tuple(str(key["key"]) for key in entry["key_metadata"])
+        stored_as = ".".join(name)
+        if stored_as in futures:  # Orbax has written one over the other
+            raise InputError(
+                f"checkpoint {path}: every array must have a name of its own, got "
+                f"{'/'.join(name)} and {'/'.join(futures[stored_as][0])}, which Orbax both stores "
+                f"as {stored_as}. Rename one where they were saved."
+            )
+        kvstore = {"driver": "file", "path": f"{directory}/{stored_as}/"}
+        if use_ocdbt:
+            base = {"driver": "file", "path": f"{directory}/"}
+            kvstore = {"driver": "ocdbt", "base": base, "path": f"{stored_as}/"}
+        spec = {
+            "driver": "zarr3" if tree.get("use_zarr3") else "zarr",
+            "kvstore": kvstore,
+            "fill_missing_data_reads": not strict,
+        }
+        futures[stored_as] = name, ts.open(spec, open=True, read=True, context=context)
+    return {name: future.result() for name, future in futures.values()}

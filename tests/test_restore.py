@@ -1,0 +1,244 @@
+"""restore_head: the head out of every kind of checkpoint, read on another number of devices."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorstore as ts
+import write_checkpoints as stored
+from write_checkpoints import BIAS, KERNEL, K, N
+
+import simsmooth_jax as ss
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stored.written(tmp_path_factory.getbasetemp())
+
+
+def assert_head(found: Any, dtype: Any = np.float32) -> None:
+    assert isinstance(found.kernel, np.ndarray)
+    assert found.kernel.dtype == found.bias.dtype == dtype
+    assert found.kernel.shape == (N, K)
+    assert (found.kernel == KERNEL.astype(dtype)).all()
+    assert (found.bias == BIAS.astype(dtype)).all()
+
+
+@pytest.mark.parametrize("tree", stored.TREES)
+@pytest.mark.parametrize("place", stored.PLACES)
+def test_every_way_of_orbax_to_save(files: Path, place: str, tree: str) -> None:
+    dtype = ml_dtypes.bfloat16 if tree == "bfloat16" else np.float32
+    parts = {"train_state": "params/head/kernel", "boxed": "params/head/kernel/value"}
+    parts |= {"convolution": "params/head/kernel", "nnx": "head/kernel/value"}
+    for name in stored.ORBAX:
+        found = ss.restore_head(files / name / place / tree)
+        assert_head(found, dtype)
+        assert found.path == parts.get(tree, "head/kernel"), name
+
+
+@pytest.mark.parametrize("name", ["v1_training", "manager_default", "manager_state"])
+def test_root_step_and_item_are_the_same_checkpoint(files: Path, name: str) -> None:
+    root = files / name / "two" / "params"
+    (step,) = root.iterdir()
+    (item,) = (child for child in step.iterdir() if (child / "_METADATA").exists())
+    for path in (root, step, item, os.path.relpath(item)):
+        assert_head(ss.restore_head(path))
+
+
+@pytest.mark.parametrize("name", stored.LARGE)
+def test_little_is_read_of_a_large_checkpoint(files: Path, name: str) -> None:
+    path = files / name / "large"
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    before = bytes_read()
+    assert ss.restore_head(path).bias is None
+    read = bytes_read() - before
+    assert size > 7_000_000
+    assert KERNEL.nbytes < read < size / 1000, f"{read} of {size} bytes"
+
+
+def bytes_read() -> int:
+    counters = ts.experimental_collect_matching_metrics("/tensorstore/kvstore/file/bytes_read")
+    return sum(value["value"] for counter in counters for value in counter["values"])
+
+
+@pytest.mark.parametrize("tree", [tree for tree in stored.TREES if "nnx" not in tree])
+def test_flax_msgpack(files: Path, tree: str) -> None:
+    dtype = ml_dtypes.bfloat16 if tree == "bfloat16" else np.float32
+    for place in ("one", "pmap"):
+        assert_head(ss.restore_head(files / "flax" / f"{place}-{tree}.msgpack"), dtype)
+
+
+def test_flax_msgpack_in_chunks_and_as_steps(files: Path) -> None:
+    assert_head(ss.restore_head(files / "flax" / "chunked.msgpack"))
+    steps = files / "flax" / "steps"
+    for path in (steps, steps / "checkpoint_10"):
+        assert_head(ss.restore_head(path))
+    assert (ss.restore_head_kernel(steps / "checkpoint_9") == KERNEL + 1).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("name", [name for name, _ in stored.torch_names()])
+def test_pytorch_weights_are_transposed_by_their_name(files: Path, name: str, dtype: str) -> None:
+    found = ss.restore_head(files / "others" / f"{name}-{dtype}.safetensors")
+    assert_head(found, np.dtype(getattr(ml_dtypes, dtype, dtype)))
+    assert found.path == ("fc" if name == "convolution" else name) + ".weight"
+
+
+def test_files_of_arrays(files: Path, tmp_path: Path) -> None:
+    others = files / "others"
+    for name in ("flax.safetensors", "flax.npz", "torch.npz", "bare.npz"):
+        assert_head(ss.restore_head(others / name))
+    by_size = ss.restore_head_kernel(others / "bare.npy", num_classes=K)
+    by_layout = ss.restore_head_kernel(others / "bare.npy", layout="features-classes")
+    assert (by_size == KERNEL).all()
+    assert (by_layout == KERNEL).all()
+    (tmp_path / "model.safetensors").symlink_to(others / "fc-float32.safetensors")
+    assert_head(ss.restore_head(tmp_path))
+
+
+SQUARE = np.arange(16.0).reshape(4, 4)
+FOUND: dict[str, tuple[dict[str, Any], dict[str, Any], np.ndarray]] = {
+    "a given layout goes before the name": (
+        {"kernel": KERNEL.T, "bias": BIAS},
+        {"layout": "classes-features"},
+        KERNEL,
+    ),
+    "num_classes where nothing else says it": ({"x": KERNEL.T}, {"num_classes": K}, KERNEL),
+    "a square matrix by its name": ({"head.kernel": SQUARE}, {}, SQUARE),
+    "a square matrix by its layout": ({"x": SQUARE}, {"layout": "classes-features"}, SQUARE.T),
+    "an EMA copy that is named": (
+        {"params/head/kernel": KERNEL, "ema/head/kernel": KERNEL + 1},
+        {"head": "ema"},
+        KERNEL + 1,
+    ),
+    "optax's fields outside of opt_state": (
+        {"params/head/kernel": KERNEL} | {f"o/0/{f}/head/kernel": KERNEL for f in ("mu", "nu")},
+        {},
+        KERNEL,
+    ),
+    "a module that is named as optax's field": (
+        {"params/mu/head/kernel": KERNEL, "params/v/kernel": KERNEL + 1},
+        {"head": "mu/head"},
+        KERNEL,
+    ),
+    "dots and slashes in names": (
+        {"block.0/head.1/kernel": KERNEL, "block.0/head.10/kernel": KERNEL + 1},
+        {"head": "head.1"},
+        KERNEL,
+    ),
+    "a whole name before parts of others": (
+        {"a/kernel": KERNEL, "b/a/kernel": KERNEL + 1},
+        {"head": "a/kernel"},
+        KERNEL,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_the_kernel_that_is_meant(tmp_path: Path, case: str) -> None:
+    arrays, options, expected = FOUND[case]
+    np.savez(tmp_path / "head.npz", **arrays)
+    found = ss.restore_head_kernel(tmp_path / "head.npz", **options)
+    assert found.shape == expected.shape
+    assert (found == expected).all()
+
+
+BY_OTHER = "If it is stored the other way: layout="
+REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "several": (
+        {"a/head/kernel": KERNEL, "b/head/kernel": KERNEL},
+        {},
+        "exactly one kernel must fit a module named 'head', got 2: a/head/kernel [8, 4], "
+        "b/head/kernel [8, 4]. Name one with head=PATH.",
+    ),
+    "none of that name": (
+        {"top/kernel": KERNEL},
+        {"head": "../x"},
+        "exactly one kernel must fit head='../x', got none of: top/kernel [8, 4]. Name one with",
+    ),
+    "no matrix": (
+        {"a/b": KERNEL, "head/kernel": BIAS},
+        {},
+        "it must hold an array named kernel or weight with two dimensions, got none among 2 "
+        "arrays. List them with: simsmooth inspect",
+    ),
+    "[K, N] as Flax's kernel": (
+        {"head/kernel": KERNEL.T, "head/bias": BIAS},
+        {},
+        "the bias must be of the 8 classes that features-classes means, got kernel head/kernel "
+        f"[4, 8], bias [4]. {BY_OTHER}classes-features.",
+    ),
+    "num_classes on the other axis": (
+        {"head/weight": KERNEL.T, "head/bias": BIAS},
+        {"num_classes": N},
+        f"num_classes=8 must be of the 4 classes that classes-features means, got kernel "
+        f"head/weight [4, 8], bias [4]. {BY_OTHER}features-classes.",
+    ),
+    "a bias of another length": (
+        {"head/kernel": KERNEL, "head/bias": np.zeros(5)},
+        {},
+        "the bias must be of the 4 classes that features-classes means, got kernel head/kernel "
+        "[8, 4], bias [5]. Name another kernel with head=PATH.",
+    ),
+    "a weight of no known program": (
+        {"head/weight": KERNEL},
+        {},
+        "the axis of the classes must be known, got kernel head/weight [8, 4], which does not say "
+        "it. Add layout=classes-features (as PyTorch's weights) or layout=features-classes.",
+    ),
+    "a square weight": (
+        {"head/weight": SQUARE, "head/bias": BIAS},
+        {"num_classes": K},
+        "the axis of the classes must be known, got kernel head/weight [4, 4], bias [4], which",
+    ),
+    "three dimensions": (
+        {"head/kernel": np.stack([KERNEL] * 2), "head/bias": BIAS},
+        {},
+        "the kernel head/kernel must have shape [N, K], got [2, 8, 4]. A leading axis of 2 is one "
+        "copy per device only where all the arrays beside it have it too: save one copy.",
+    ),
+    "copies that differ": (
+        {"head/kernel": np.stack([KERNEL, KERNEL + 1]), "head/bias": np.stack([BIAS] * 2)},
+        {},
+        "the 2 copies of head/kernel must be equal, got another in copy 1. Save the one that is",
+    ),
+    "a 3x3 convolution": (
+        {"head/kernel": np.ones((3, 3, N, K))},
+        {},
+        "the kernel head/kernel must have shape [N, K], got [3, 3, 8, 4]. A convolution is a "
+        "classifier only where it is 1x1.",
+    ),
+    "integers": (
+        {"head/kernel": KERNEL.astype(np.int8)},
+        {},
+        "the kernel head/kernel must hold floating-point numbers, got int8. Save it as float32.",
+    ),
+    "a layout that does not exist": (
+        {"kernel": KERNEL},
+        {"layout": "KN"},
+        "layout must be features-classes or classes-features, got 'KN'. Leave it out to have it",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_in_one_line(tmp_path: Path, case: str) -> None:
+    arrays, options, message = REFUSED[case]
+    path = tmp_path / "head.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(ss.InputError, match=f"^checkpoint {re.escape(f'{path}: {message}')}") as e:
+        ss.restore_head(path, **options)
+    assert "\n" not in str(e.value)
+
+
+def test_many_candidates_are_not_all_listed(tmp_path: Path) -> None:
+    kernels: dict[str, Any] = {f"m{i}/kernel": KERNEL for i in range(30)}
+    np.savez(tmp_path / "many.npz", **kernels)
+    with pytest.raises(ss.InputError, match=r"m11/kernel \[8, 4\], and 18 more\. Name one"):
+        ss.restore_head(tmp_path / "many.npz")

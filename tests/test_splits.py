@@ -1,0 +1,143 @@
+"""Train, validation and test of a source: by name, by expression, never overlapping."""
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import simsmooth_jax as ss
+from simsmooth_jax.config import SourceConfig
+from simsmooth_jax.data import Source, Split, cut_splits
+
+
+def source(**sizes: int) -> Source:
+    """Splits whose images carry their number: train from 0, the next from 1,000, …"""
+    splits = {}
+    for place, (name, size) in enumerate(sizes.items()):
+        numbers = 1000 * place + np.arange(size)
+        images = np.stack([numbers // 256, numbers % 256], axis=1).astype(np.uint8)
+        splits[name] = Split(images[:, :, None, None], np.zeros(size, np.int32))
+    return Source("tiny", ("a", "b"), splits)
+
+
+def numbers(examples: Any) -> list[int]:
+    images, _ = examples.take(np.arange(len(examples)))
+    return (images[:, 0, 0, 0].astype(int) * 256 + images[:, 1, 0, 0]).tolist()
+
+
+def cut(given: Source, **expressions: str) -> dict[str, list[int]]:
+    options: Any = {f"{part}_split": text for part, text in expressions.items()}
+    config = SourceConfig(**options)
+    return {part: numbers(examples) for part, examples in cut_splits(given, config).items()}
+
+
+def span(start: int, stop: int) -> list[int]:
+    return list(range(start, stop))
+
+
+@pytest.mark.parametrize("name", ["validation", "val"])
+def test_own_names_are_taken(name: str) -> None:
+    parts = cut(source(train=30, **{name: 5}, test=8))
+    assert parts == {"train": span(0, 30), "validation": span(1000, 1005), "test": span(2000, 2008)}
+
+
+def test_validation_is_a_fixed_tenth_of_train() -> None:
+    parts = cut(source(train=100, test=8))
+    assert parts["test"] == span(1000, 1008)
+    assert sorted(parts["train"] + parts["validation"]) == span(0, 100)
+    found = [2, 16, 26, 54, 55, 73, 75, 86, 93, 95]
+    assert parts["validation"] == found, "published figures belong to the old split"
+
+
+@pytest.mark.parametrize(
+    ("expressions", "expected"),
+    [
+        ({"train": "train[:80]", "validation": "train[80:]"}, (span(0, 80), span(80, 100))),
+        ({"train": "train[:25%]", "validation": "train[-5:]"}, (span(0, 25), span(95, 100))),
+        (
+            {"train": "train[10:20]+train[:5]", "validation": "extra"},
+            ([*span(0, 5), *span(10, 20)], span(2000, 2006)),
+        ),
+        (
+            {"train": "train+extra[:2]", "validation": "extra[2:]"},
+            ([*span(0, 100), 2000, 2001], span(2002, 2006)),
+        ),
+    ],
+)
+def test_expressions_mean_what_they_mean_in_tfds(
+    expressions: dict[str, str], expected: tuple[list[int], list[int]]
+) -> None:
+    parts = cut(source(train=100, test=8, extra=6), **expressions)
+    assert (parts["train"], parts["validation"]) == expected
+    assert parts["test"] == span(1000, 1008)
+
+
+def test_one_split_is_sliced_into_all_parts() -> None:
+    parts = cut(source(a=50), train="a[:60%]", validation="a[60%:80%]", test="a[80%:]")
+    assert parts == {"train": span(0, 30), "validation": span(30, 40), "test": span(40, 50)}
+
+
+def test_validation_split_may_serve_as_the_test_split() -> None:
+    parts = cut(source(train=50, validation=9), test="validation")
+    assert parts["test"] == span(1000, 1009)
+    assert sorted(parts["train"] + parts["validation"]) == span(0, 50)
+
+
+def test_joined_splits_are_read_in_any_order() -> None:
+    config = SourceConfig(
+        train_split="train+extra", validation_split="test[:4]", test_split="test[4:]"
+    )
+    joined = cut_splits(source(train=10, test=8, extra=6), config)["train"]
+    chosen = joined.select(np.array([12, 3, 15, 0]))
+    assert numbers(chosen) == [2002, 3, 2005, 0]
+    assert numbers(chosen.select(np.array([2, 2, 1]))) == [2005, 2005, 3]
+    assert len(chosen.all_labels()) == 4
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expressions", "message"),
+    [
+        (
+            {"train": 9},
+            {},
+            "data tiny: it must have a test split, got train. Declare what is which: --train-split "
+            "'train[:80%]' --test-split 'train[80%:]'.",
+        ),
+        ({"all": 9}, {}, "must have a train split, got all. Declare what is which: --train-split"),
+        (
+            {"train": 100, "test": 9},
+            {"train": "trian"},
+            "--train-split must be splits of tiny (train 100, test 9), got 'trian': Unknown split "
+            "'trian'. Should be one of ['train', 'test']. Write train, train[:80%] or",
+        ),
+        ({"train": 100, "test": 9}, {"train": "train[:200]"}, "got 'train[:200]': Requested slice"),
+        ({"train": 100, "test": 9}, {"test": "test[::2]"}, "--test-split must be splits of tiny"),
+        ({"train": 100, "test": 9}, {"test": "test[5:5]"}, "must hold one image at least, got 'te"),
+        (
+            {"train": 100, "test": 9},
+            {"train": "train[:60]", "validation": "train[50:]"},
+            "--train-split and --validation-split must share no image of tiny, got 'train[:60]' "
+            "and 'train[50:]', which share 10 of train. Slice them apart.",
+        ),
+        ({"train": 100, "test": 9}, {"validation": "test"}, "--validation-split and --test-split"),
+        ({"train": 100, "test": 9}, {"train": "all"}, "share 9 of test"),
+        ({"train": 100, "test": 9}, {"train": "all[:5]"}, "got 'all[:5]': "),
+        ({"train": 9, "test": 9}, {}, "a tenth of the training split is cut out for validation"),
+    ],
+)
+def test_refused_splits(sizes: dict[str, int], expressions: dict[str, str], message: str) -> None:
+    with pytest.raises(ss.InputError) as refused:
+        cut(source(**sizes), **expressions)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_plain_names_import_no_tfds() -> None:
+    code = (
+        "from simsmooth_jax.config import DataConfig; from simsmooth_jax.data import load_dataset; "
+        "load_dataset(DataConfig()); import sys; print('tensorflow_datasets' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
