@@ -38,8 +38,8 @@ def class_means(
       ValueError: features is no finite real matrix, labels are no class indices or of another
         number, or a class has no example. The first row or class concerned is named.
 
-    Source: in the place of claim 6's kernel; the same mean as in a nearest-class-mean classifier
-      (Mensink et al. 2013).
+    Source: CN 112434722 A, in the place of claim 6's kernel; the means of a nearest-class-mean
+      classifier (Mensink et al. 2013).
 
     Example:
       >>> import jax.numpy as jnp
@@ -77,8 +77,8 @@ def mean_predictions(
     Raises:
       ValueError: a row is negative or does not sum to 1, and whatever `class_means` refuses.
 
-    Source: in the place of claim 6's kernel; the mean of online label smoothing (Zhang et al. 2021,
-      arXiv:2011.12562), over all images instead of those that are predicted rightly.
+    Source: CN 112434722 A, in the place of claim 6's kernel; the means of online label smoothing
+      (Zhang et al. 2021, arXiv:2011.12562), of all images instead of those predicted rightly.
 
     Example:
       >>> import jax.numpy as jnp

@@ -39,6 +39,13 @@ def devices() -> list[Any]:
     return found
 
 
+@pytest.fixture(scope="session")
+def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new directory for what all processes of one session make together."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 @pytest.fixture(scope="module")
 def no_rank_promotion() -> Iterator[None]:
     """Broadcasting between different ranks raises: the array functions never rely on it."""

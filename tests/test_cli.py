@@ -56,8 +56,31 @@ def checkpoint(tmp_path: Path) -> str:
         ("run --rul clip", ": Unrecognized options: --rul, clip. Perhaps you meant: --rule"),
         ("run --rule clap", "invalid choice 'clap' for argument '--rule'. Expected one of"),
         ("run --epsilon x", "--epsilon: could not convert string to float: 'x'"),
-        ("runn", "Unrecognized options: runn. Available subcommands: run, train, labels, evaluate"),
-        ("labels", "Missing from simsmooth labels: CHECKPOINT"),
+        (
+            "runn",
+            "options: runn. Available subcommands: run, train, labels, inspect, evaluate, data.",
+        ),
+        ("labels", "CHECKPOINT must be given with --similarity kernel, got none. A run's"),
+        ("inspect", "Missing from simsmooth inspect: CHECKPOINT"),
+        (
+            "labels none --similarity kernal",
+            "--similarity must be kernel, features, predictions, v",
+        ),
+        ("labels x --similarity vectors:none.npy", "CHECKPOINT must be an existing directory or f"),
+        ("labels none --out labels.pt", "--out must end with .npz or .safetensors, got labels.pt."),
+        ("run --similarity table:none.npz", "must be an existing directory or file, got none.npz"),
+        ("run --data cifar", "--data must be digits, fashion_mnist, cifar10, cifar100, tfds:NAME["),
+        ("run --data folder:none", "--data folder:PATH must be an existing folder, got none."),
+        ("data npz:none.npz", "--data npz:PATH must be an existing file, got none.npz."),
+        ("data tfds:mnits", "--data tfds:NAME must be a set of TFDS, got 'mnits'. Did you mean mn"),
+        ("data tfds:../mnist", "must name a set of TFDS, got '../mnist'. Write tfds:mnist or"),
+        ("data --image-size 0", "--image-size must be HEIGHTxWIDTH or one number, from 1 to 4096"),
+        ("data --out none/x.png", "--out must be a new file, got none/x.png, in no directory."),
+        ("run --train-split train[:10] --test-split train", "must share no image of digits, got"),
+        ("run --crop 9", "--crop must be from 0 to 7 pixels, less than the images' 8, got 9."),
+        ("run --mixup -1", "--mixup must be from 0 (off) to 100, got -1.0. Try 1."),
+        ("run --workers -1", "--workers must be from 0 to 256 processes, got -1. Try 0: threads"),
+        ("run --checkpoint-steps 0", "--checkpoint-steps must be at least 1, got 0. Try 1000."),
         ("run --epsilon 2", "epsilon must be in [0, 1], got 2."),
         ("run --rule softmax", "needed there, got temperature=None with rule 'softmax'. Set both"),
         ("run --temperature 1", "got temperature=1.0 with rule 'clip'."),
@@ -78,9 +101,12 @@ def checkpoint(tmp_path: Path) -> str:
         ("run --checkpoint-every 0", "--checkpoint-every must be at least 1, got 0."),
         ("run --model resnet --depth 9", "--depth must be 6n + 2 for a resnet"),
         ("run --out /proc/none", "--out must be a directory that can be written, got /proc/none"),
-        ("train --labels none.npz", "path of an existing .npz file, got none.npz. Make one with"),
+        (
+            "train --labels none.npz",
+            "existing .npz or .safetensors file, got none.npz. Make one with",
+        ),
         ("train --labels uniform --uniform-epsilon 9", "epsilon must be in [0, 1], got 9."),
-        ("labels none", "CHECKPOINT must be an existing directory, got none."),
+        ("labels none", "CHECKPOINT must be an existing directory or file, got none."),
         ("evaluate none", "CHECKPOINT must be an existing directory, got none."),
         ("labels none --out no/labels.npz", "must be a file in an existing directory, got no/l"),
     ],
@@ -92,12 +118,13 @@ def test_wrong_argument(fails: Fails, arguments: str, message: str) -> None:
 def test_wrong_checkpoint(fails: Fails, checkpoint: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
+    (tmp_path / "file.npz").write_text("")
     (tmp_path / "run" / "first").mkdir(parents=True)
     assert "got empty, an empty directory. A run's classifiers are in" in fails("labels", "empty")
     assert "got file, a file." in fails("evaluate", "file")
     assert "got run, which holds first." in fails("labels", "run")
-    assert "out must be a new file, got file, which exists" in fails(
-        "labels", checkpoint, "--out", "file"
+    assert "out must be a new file, got file.npz, which exists" in fails(
+        "labels", checkpoint, "--out", "file.npz"
     )
 
 
@@ -137,5 +164,5 @@ def test_help_is_quick_and_teaches(tmp_path: Path) -> None:
     assert shown.stdout.endswith("[]\n")
     assert "--rule {literal,clip,shift,softmax}" in shown.stdout
     assert "(default: 0.1)" in shown.stdout
-    for command in ("run", "train", "labels", "evaluate"):
+    for command in ("run", "train", "labels", "inspect", "evaluate", "data"):
         assert f"• {command} " in simsmooth("--help", cwd=tmp_path).stdout

@@ -1,5 +1,6 @@
 """Tables, the metrics log and the run directory on disk."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import simsmooth_jax as ss
 from simsmooth_jax.files import write_atomically, write_json
@@ -19,14 +21,15 @@ TABLE = np.array([[0.8, 0.2, 0], [0.1, 0.9, 0], [0, 0, 1]], np.float32)
 
 
 def table_file(**changes: Any) -> TableFile:
-    fields = {"table": TABLE, "class_names": NAMES, "rule": "clip"}
-    return TableFile(**{**fields, "parameters": {"epsilon": 0.5}, "kernel_sha256": "ab", **changes})
+    fields: dict[str, Any] = {"table": TABLE, "class_names": NAMES, "rule": "clip"}
+    fields |= {"parameters": {"epsilon": 0.5}, "source": "kernel", "source_sha256": "ab"}
+    return TableFile(**fields | changes)
 
 
 def test_labels_are_readable_with_plain_numpy(tmp_path: Path) -> None:
     table_file().save(tmp_path / "labels.npz")
     with np.load(tmp_path / "labels.npz", allow_pickle=False) as file:
-        assert set(file) == {"table", "class_names", "rule", "parameters", "kernel_sha256"}
+        assert set(file) == {field.name for field in dataclasses.fields(TableFile)}
         assert file["table"].dtype == np.float32
         assert (file["table"] == TABLE).all()
         assert tuple(file["class_names"]) == NAMES
@@ -35,6 +38,41 @@ def test_labels_are_readable_with_plain_numpy(tmp_path: Path) -> None:
     loaded = load_table(tmp_path / "labels.npz")
     assert (loaded.class_names, loaded.rule, loaded.parameters) == (NAMES, "clip", {"epsilon": 0.5})
     assert os.listdir(tmp_path) == ["labels.npz"]
+
+
+def test_labels_are_readable_with_plain_safetensors(tmp_path: Path) -> None:
+    path = tmp_path / "labels.safetensors"
+    table_file().save(path)
+    with safetensors.safe_open(path, "np") as file:
+        assert list(file.keys()) == ["table"]
+        assert (file.get_tensor("table") == TABLE).all()
+        texts = file.metadata()
+    assert json.loads(texts.pop("class_names")) == list(NAMES)
+    assert texts == {
+        "rule": "clip",
+        "parameters": '{"epsilon": 0.5}',
+        "source": "kernel",
+        "source_sha256": "ab",
+    }
+    loaded, expected = load_table(path), table_file()
+    assert (loaded.table == TABLE).all()
+    for field in ("class_names", "rule", "parameters", "source", "source_sha256"):
+        assert getattr(loaded, field) == getattr(expected, field)
+
+
+def test_safetensors_that_are_no_tables(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    table_file().save(path)
+    whole = path.read_bytes()
+    claims_more = (10**12).to_bytes(8, "little") + whole[8:]
+    for content in (b"", b"no file", whole[:100], whole[:-4], claims_more):
+        path.write_bytes(content)
+        with pytest.raises(ss.InputError, match="must be a table that simsmooth wrote") as refused:
+            load_table(path)
+        assert "\n" not in str(refused.value)
+    safetensors.numpy.save_file({"other": TABLE}, path)
+    with pytest.raises(ss.InputError, match="must be a table that simsmooth wrote"):
+        load_table(path)
 
 
 @pytest.mark.parametrize(
@@ -67,19 +105,19 @@ def test_tables_that_are_not_trained_on(
 
 def test_files_that_are_no_tables(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
-    fields: dict[str, Any] = {"rule": "clip", "parameters": "{}", "kernel_sha256": ""}
-    fields |= {"table": TABLE, "class_names": np.array(NAMES)}
+    fields: dict[str, Any] = {"rule": "clip", "parameters": "{}", "source": "kernel"}
+    fields |= {"table": TABLE, "class_names": np.array(NAMES), "source_sha256": ""}
 
     def refuses(message: str) -> None:
         with pytest.raises(ss.InputError, match=message) as refused:
             load_table(path)
         assert "\n" not in str(refused.value)
 
-    refuses("path of an existing .npz file, got .*x.npz. Make one")
+    refuses("path of an existing .npz or .safetensors file, got .*x.npz. Make one")
     path.write_text("no archive")
     refuses(r"x.npz: it must be a table that simsmooth wrote, .*\(no NumPy archive")
     np.savez(path, other=TABLE)
-    refuses(r"cannot be read \(no table\)")
+    refuses(r"cannot be read \(no rule\)")
     np.savez(path, **{**fields, "table": np.array([{"pickled": 1}], object)})
     refuses("pickled objects, which are never loaded")
     numbers: list[dict[str, Any]] = [{"table": TABLE + 1j}, {"table": TABLE.astype(str)}]

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return stored.written(tmp_path_factory.getbasetemp())
+def files(shared_directory: Path) -> Path:
+    return stored.written(shared_directory)
 
 
 @pytest.fixture

@@ -16,6 +16,11 @@ from program import REPOSITORY, simsmooth
 README = (REPOSITORY / "README.md").read_text()
 
 
+def code_under(heading: str) -> list[str]:
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+
+
 class Classifier(nn.Module):
     """A user's own."""
 
@@ -35,7 +40,7 @@ def test_recipe_trains_a_second_classifier(capsys: pytest.CaptureFixture[str]) -
         params = model.init(jax.random.key(0), images)["params"]
         return TrainState.create(apply_fn=model.apply, params=params, tx=optax.sgd(0.1))
 
-    (recipe,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (recipe,) = code_under("In your own training loop")
     names = {"jax": jax, "first": new_state()}
     exec(recipe, names)
     assert "rule at epsilon 1" in capsys.readouterr().out

@@ -6,7 +6,6 @@ once for a test session, in a process of its own with eight CPU devices.
 
 import itertools
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,10 +22,9 @@ TREES = ("train_state", "params", "boxed", "nnx", "nnx_pure", "convolution", "bf
 PLACES = ("one", "two", "eight", "sharded", "pmap")
 
 
-def written(base: Path) -> Path:
+def written(shared_directory: Path) -> Path:
     """The directory of all checkpoints, written by whichever process of a session comes first."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
-    directory = (base if worker is None else base.parent) / "checkpoints"
+    directory = shared_directory / "checkpoints"
     with filelock.FileLock(f"{directory}.lock"):
         if not directory.exists():
             subprocess.run([sys.executable, __file__, directory], check=True, capture_output=True)

@@ -26,8 +26,8 @@ def load_dataset(config: DataConfig) -> Dataset:
 
 def _warn_of_missing_classes(source: Source, parts: dict[str, Examples]) -> None:
     """Names the classes without an image, in the parts whose labels are in memory."""
-    for part, examples in parts.items():
-        labels = getattr(examples, "labels", None)
+    for part in ("train", "test"):
+        labels = getattr(parts[part], "labels", None)
         missing = [] if labels is None else sorted(set(range(len(source.class_names))) - {*labels})
         if missing:
             names = ", ".join(source.class_names[k] for k in missing[:5])

@@ -39,7 +39,11 @@ def read_into_memory(parts: dict[str, Examples]) -> dict[str, Split]:
     """Reads every image of every part once, with a progress bar where that takes time."""
     read: dict[str, Split] = {}
     console = Console(stderr=True)
-    with Progress(console=console, transient=True) as bar, ThreadPoolExecutor() as threads:
+    hidden = not console.is_terminal  # elsewhere it would leave an empty line
+    with (
+        Progress(console=console, transient=True, disable=hidden) as bar,
+        ThreadPoolExecutor() as threads,
+    ):
         for name, part in parts.items():
             if isinstance(part, Split):
                 read[name] = part

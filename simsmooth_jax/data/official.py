@@ -76,7 +76,8 @@ def _prepare(name: str, directory: Path, raw: RawSet) -> None:
             # An array would be encoded by TensorFlow, an image is by Pillow.
             yield i, record | {"image": Image.fromarray(images[i])}
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
 
         def split_generators(self: Any, dl_manager: Any) -> dict[str, Any]:
             for key, names in raw.class_names.items():

@@ -3,13 +3,14 @@
 import dataclasses
 import functools
 import os
+import sys
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, Protocol
 
 import grain
 import numpy as np
 from absl import flags
-from grain.experimental import ThreadPrefetchIterDataset
+from grain.experimental import ThreadPrefetchIterDataset, WithOptionsIterDataset
 from jaxtyping import Int
 
 from simsmooth_jax.data.dataset import Examples, Split
@@ -119,7 +120,9 @@ def read_ahead(
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # Grain reads its own there, whatever program it is in
         processes = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=AHEAD)
-        dataset = dataset.mp_prefetch(processes)
+        # Shared memory that Grain frees late would be reported as leaked at the program's end.
+        piped = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
+        dataset = WithOptionsIterDataset(dataset, piped).mp_prefetch(processes)
     if place:
         dataset = ThreadPrefetchIterDataset(dataset.map(place), prefetch_buffer_size=AHEAD)
     iterator = iter(dataset)

@@ -115,7 +115,9 @@ def _image_and_label(name: str, info: tfds.core.DatasetInfo) -> tuple[str, str]:
     if own and len(own) == 2 and own[0] in images and own[1] in labels:
         images, labels = [own[0]], [own[1]]
     if len(images) != 1 or len(labels) != 1:
-        listed = ", ".join(f"{key} {type(feature).__name__}" for key, feature in features.items())
+        listed = ", ".join(
+            f"{key} {type(feature).__name__}" for key, feature in sorted(features.items())
+        )
         raise InputError(
             f"--data tfds:{name} must hold one image and one class label in each record, got "
             f"{listed}. Choose a set of image classification."

@@ -8,7 +8,7 @@ from typing import IO
 
 import numpy as np
 
-from simsmooth_jax.stored.arrays import ArrayInfo, Name, StoredArrays, damaged, refusing_damage
+from simsmooth_jax.stored.arrays import ArrayInfo, Name, StoredArrays, refusing_damage
 
 MAGIC = b"\x93NUMPY"
 ONLY: Name = ("array",)  # an .npy file does not name its array
@@ -35,7 +35,7 @@ def open_file(path: Path) -> StoredArrays:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) == MAGIC:
                 file.seek(0)
-                arrays = {ONLY: _read_header(path, file, path.stat().st_size)}
+                arrays = {ONLY: read_header(file, path.stat().st_size)}
                 return StoredArrays(path, "NumPy .npy", arrays, _reader(path))
         arrays = {}
         with zipfile.ZipFile(path) as archive:
@@ -43,11 +43,23 @@ def open_file(path: Path) -> StoredArrays:
                 if member.filename.endswith(".npy"):
                     with archive.open(member) as file:
                         name = (member.filename.removesuffix(".npy"),)
-                        arrays[name] = _read_header(path, file, member.file_size)
+                        arrays[name] = read_header(file, member.file_size)
         return StoredArrays(path, "NumPy .npz", arrays, _reader(path))
 
 
-def _read_header(path: Path, file: IO[bytes], size: int) -> ArrayInfo:
+def read_header(file: IO[bytes], size: int) -> ArrayInfo:
+    """What an .npy file's header says, held against the bytes that follow it.
+
+    Args:
+      file: at the beginning of the header.
+      size: bytes of the whole .npy file.
+
+    Returns:
+      Shape, dtype and bytes; of an array of objects none.
+
+    Raises:
+      ValueError: it is no such header, or claims another number of bytes.
+    """
     major, _ = np.lib.format.read_magic(file)
     read = (
         np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
@@ -57,7 +69,7 @@ def _read_header(path: Path, file: IO[bytes], size: int) -> ArrayInfo:
         return ArrayInfo(shape, "object", 0)
     claimed, held = math.prod(shape) * dtype.itemsize, size - file.tell()
     if claimed != held:
-        raise damaged(path, f"a header claims {claimed:,} bytes where there are {held:,}")
+        raise ValueError(f"a header claims {claimed:,} bytes where there are {held:,}")
     return ArrayInfo(shape, dtype.name, claimed)
 
 

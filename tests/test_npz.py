@@ -1,0 +1,180 @@
+"""One archive of arrays: read as it is, or refused before anything is unpickled or allocated."""
+
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from program import REPOSITORY
+
+import simsmooth_jax as ss
+from simsmooth_jax.config import DataConfig, SourceConfig
+from simsmooth_jax.data import load_dataset, open_source
+
+SHARED = REPOSITORY.parent / "shared" / "data"
+RANDOM = np.random.RandomState(0)
+ARRAYS: dict[str, Any] = {
+    "train_images": RANDOM.randint(0, 256, (40, 5, 4, 3)).astype(np.uint8),
+    "train_labels": np.arange(40) % 3,
+    "test_images": RANDOM.randint(0, 256, (9, 5, 4, 3)).astype(np.uint8),
+    "test_labels": np.arange(9, dtype=np.uint8) % 3,
+}
+
+
+class Bomb:
+    """Writes a file where it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return (open, ("exploded", "w"))
+
+
+def save(path: Path, **changes: Any) -> Path:
+    arrays = {name: value for name, value in (ARRAYS | changes).items() if value is not None}
+    np.savez(path, **arrays)
+    return path
+
+
+def read(path: Path, **options: Any) -> Any:
+    return open_source(f"npz:{path}", SourceConfig(**options))
+
+
+def test_arrays_are_read_in_a_fixed_order(tmp_path: Path) -> None:
+    source = read(save(tmp_path / "tiny.npz", extra=np.ones(3)))
+    assert (source.name, source.class_names) == ("tiny", ("0", "1", "2"))
+    assert list(source.splits) == ["train", "test"]
+    for name, split in source.splits.items():
+        order = np.random.RandomState(0).permutation(len(split))
+        assert (split.images == ARRAYS[f"{name}_images"][order]).all()
+        assert (split.labels == ARRAYS[f"{name}_labels"][order]).all()
+        assert split.labels.dtype == np.int32
+
+
+def test_grey_images_need_no_channel_axis(tmp_path: Path) -> None:
+    grey = {f"{part}_images": ARRAYS[f"{part}_images"][..., 0] for part in ("train", "test")}
+    source = read(save(tmp_path / "grey.npz", **grey))
+    assert source.splits["train"].image_shape == (5, 4, 1)
+    assert read(tmp_path / "grey.npz", image_mode="rgb").splits["test"].image_shape == (5, 4, 3)
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_class_names_travel(tmp_path: Path, as_bytes: bool) -> None:
+    names = ("Äpfel", "cat", "狗")
+    stored = np.array([n.encode() for n in names] if as_bytes else names)
+    assert read(save(tmp_path / "x.npz", class_names=stored)).class_names == names
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared real images are not here")
+def test_cifar100_is_read_whole(tmp_path: Path) -> None:
+    """The test images of the real set, with their names."""
+    import sys
+
+    sys.path.insert(0, str(SHARED))
+    try:
+        import read as shared  # type: ignore[import-not-found]
+    finally:
+        sys.path.pop(0)
+    images, labels = shared._strips(SHARED / "cifar100" / "test.zip")
+    names = json.loads((SHARED / "cifar100" / "classes.json").read_text())["fine_names"]
+    save(
+        tmp_path / "cifar100.npz",
+        train_images=images,
+        train_labels=labels,
+        test_images=images,
+        test_labels=labels,
+        class_names=np.array(names),
+    )
+    dataset = load_dataset(DataConfig(f"npz:{tmp_path / 'cifar100.npz'}"))
+    assert dataset.class_names == tuple(names)
+    assert np.bincount(dataset.test.all_labels()).tolist() == [100] * 100
+    order = np.random.RandomState(0).permutation(10_000)
+    assert (dataset.test.take(np.arange(10_000))[0] == images[order]).all()
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"train_labels": np.arange(40) % 3 * 1.0}, "train_labels must be whole numbers [n], got floa"),
+    ({"train_labels": np.arange(40) > 3}, "train_labels must be whole numbers [n], got bool[40]"),
+    (
+        {"test_labels": np.eye(9, dtype=int)},
+        "test_labels must be whole numbers [n], got int64[9, 9",
+    ),
+    ({"test_labels": np.arange(9) % 3 - 1}, "test_labels must hold labels from 0 to 2, got -1."),
+    ({"test_labels": np.arange(9)}, "test_labels must hold labels from 0 to 2, got "),
+    ({"test_labels": np.full(9, 2**40)}, "test_labels must be class indices, got 1099511627776."),
+    (
+        {"class_names": np.array(["a", "b", "c"]), "train_labels": np.arange(40) % 3 + 1},
+        "train_labels must hold labels from 0 to 2, got 3. These look as if they counted from 1: ",
+    ),
+    ({"train_labels": np.arange(39) % 3}, "train must hold one int32 label for each of its images"),
+    (
+        {"train_images": np.ones((40, 5, 4, 3))},
+        "train must hold images uint8 [n, height, width, ch",
+    ),
+    ({"train_images": np.ones((40, 5), np.uint8)}, "channels], got uint8[40, 5]. Convert them"),
+    ({"train_labels": None}, "train_images must come with train_labels, got none."),
+    ({"train_images": None}, "must hold train_images, train_labels, test_images, test_labels and"),
+    ({"class_names": np.array(["a", "b", "a"])}, "class_names must differ, got 'a' twice."),
+    ({"class_names": np.arange(3)}, "class_names must be texts [K], got int64[3]."),
+    ({"class_names": np.array([b"a", b"\xff", b"c"])}, "class_names must be UTF-8, got b'\\xff'"),
+    ({"class_names": np.array(["a", "b"])}, "train_labels must hold labels from 0 to 1, got 2."),
+    ({"class_names": np.array([Bomb()], object)}, "pickle, which is never loaded"),
+    ({"train_images": np.array([Bomb()], object)}, "a pickle, which is never loaded"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG)
+def test_refused_arrays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ss.InputError) as refused:
+        read(save(Path("x.npz"), **changes))
+    assert message in str(refused.value)
+    assert str(refused.value).startswith("--data npz:x.npz")
+    assert "\n" not in str(refused.value)
+    assert not Path("exploded").exists()
+
+
+def refuses(path: Path, message: str) -> None:
+    with pytest.raises(
+        ss.InputError, match=re.escape(f"--data npz:{path} must be a whole") + ".*" + message
+    ):
+        read(path)
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.9, 0.999])
+def test_truncated_archives(tmp_path: Path, share: float) -> None:
+    path = save(tmp_path / "x.npz")
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    refuses(path, "Save it again with numpy.savez")
+
+
+def test_damaged_archives(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    path.write_text("no archive at all")
+    refuses(path, "File is not a zip file")
+    content = bytearray(save(path).read_bytes())
+    content[2000] ^= 255  # in the images
+    path.write_bytes(content)
+    refuses(path, "Bad CRC-32")
+
+
+def test_header_that_claims_more_than_there_is(tmp_path: Path) -> None:
+    path, member = save(tmp_path / "x.npz"), io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        member, {"descr": "|u1", "fortran_order": False, "shape": (10**12, 5, 4, 3)}
+    )
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("validation_images.npy", member.getvalue() + b"few bytes")
+    refuses(path, "a header claims 60,000,000,000,000 bytes where there are 9")
+
+
+def test_archive_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "x.npz")
+    monkeypatch.setattr("simsmooth_jax.data.npz.available_memory", lambda: 1000)
+    message = r"must fit into the memory of 0.0 GiB, got 0.0 GiB of arrays. Write the images as f"
+    with pytest.raises(ss.InputError, match=message):
+        read(path)
