@@ -144,7 +144,8 @@ def _show_run(directory: Path, finished: bool) -> None:
     )
     if warning := own_mass_warning(own):
         console.print(f"Warning: {warning}.")
-    console.print(result["note"])
+    if result["note"]:
+        console.print(result["note"])
     _say_where(directory, finished)
 
 

@@ -116,7 +116,9 @@ def _means_program(
     features: Array, labels: Array, *, num_classes: int
 ) -> tuple[Array, dict[str, Array]]:
     features = jnp.asarray(features, jnp.float32)
-    sums, counts = class_sums(features, labels, num_classes)
+    common = features.mean(axis=0)  # without it, sums of many examples would lose digits
+    sums, counts = class_sums(features - common, labels, num_classes)
+    means = common[:, None] + sums / jnp.maximum(counts, 1)
     flaws = {
         "nonfinite_row": checks.first_true(~jnp.isfinite(features).all(axis=1)),
         "odd_row": checks.first_true(
@@ -125,7 +127,7 @@ def _means_program(
         "odd_label": checks.first_true((labels < 0) | (labels >= num_classes)),
         "empty_class": checks.first_true(counts == 0),
     }
-    return sums / jnp.maximum(counts, 1), flaws
+    return jnp.where(counts > 0, means, 0), flaws
 
 
 def _checked_means(

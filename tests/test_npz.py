@@ -1,7 +1,6 @@
 """One archive of arrays: read as it is, or refused before anything is unpickled or allocated."""
 
 import io
-import json
 import re
 import zipfile
 from pathlib import Path
@@ -9,13 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from program import REPOSITORY
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import DataConfig, SourceConfig
-from simsmooth_jax.data import load_dataset, open_source
+from simsmooth_jax.config import SourceConfig
+from simsmooth_jax.data import open_source
 
-SHARED = REPOSITORY.parent / "shared" / "data"
 RANDOM = np.random.RandomState(0)
 ARRAYS: dict[str, Any] = {
     "train_images": RANDOM.randint(0, 256, (40, 5, 4, 3)).astype(np.uint8),
@@ -65,33 +62,6 @@ def test_class_names_travel(tmp_path: Path, as_bytes: bool) -> None:
     names = ("Äpfel", "cat", "狗")
     stored = np.array([n.encode() for n in names] if as_bytes else names)
     assert read(save(tmp_path / "x.npz", class_names=stored)).class_names == names
-
-
-@pytest.mark.skipif(not SHARED.exists(), reason="the shared real images are not here")
-def test_cifar100_is_read_whole(tmp_path: Path) -> None:
-    """The test images of the real set, with their names."""
-    import sys
-
-    sys.path.insert(0, str(SHARED))
-    try:
-        import read as shared  # type: ignore[import-not-found]
-    finally:
-        sys.path.pop(0)
-    images, labels = shared._strips(SHARED / "cifar100" / "test.zip")
-    names = json.loads((SHARED / "cifar100" / "classes.json").read_text())["fine_names"]
-    save(
-        tmp_path / "cifar100.npz",
-        train_images=images,
-        train_labels=labels,
-        test_images=images,
-        test_labels=labels,
-        class_names=np.array(names),
-    )
-    dataset = load_dataset(DataConfig(f"npz:{tmp_path / 'cifar100.npz'}"))
-    assert dataset.class_names == tuple(names)
-    assert np.bincount(dataset.test.all_labels()).tolist() == [100] * 100
-    order = np.random.RandomState(0).permutation(10_000)
-    assert (dataset.test.take(np.arange(10_000))[0] == images[order]).all()
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

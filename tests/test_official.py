@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fashion_mnist import ARCHIVES, needs_archives, prepared
+from shared_images import ARCHIVES, needs_images, prepared_fashion_mnist
 from tensorflow_datasets.image_classification import cifar, mnist
 
 import simsmooth_jax as ss
@@ -37,7 +37,7 @@ assert not {"tensorflow", "simsmooth_jax"} & set(sys.modules)
 
 @pytest.fixture(scope="module")
 def fashion_mnist(shared_directory: Path) -> Path:
-    return prepared(shared_directory)
+    return prepared_fashion_mnist(shared_directory)
 
 
 def raw_fashion_mnist() -> list[str]:
@@ -54,14 +54,14 @@ def raw_fashion_mnist() -> list[str]:
     return sorted(lines)
 
 
-@needs_archives
+@needs_images
 def test_any_program_reads_it_without_tensorflow(fashion_mnist: Path) -> None:
     command = [sys.executable, "-c", READ_BY_TFDS, str(fashion_mnist)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert sorted(shown.splitlines()) == [x for x in raw_fashion_mnist() if x.startswith("test")]
 
 
-@needs_archives
+@needs_images
 def test_every_image_is_that_of_the_archives(fashion_mnist: Path) -> None:
     source = open_source("fashion_mnist", SourceConfig(data_dir=fashion_mnist))
     assert source.name == "fashion_mnist"
@@ -115,7 +115,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     server.server_close()
 
 
-@needs_archives
+@needs_images
 def test_archives_are_downloaded_and_verified(
     site: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +132,7 @@ def _stop(*arguments: Any) -> None:
     raise KeyboardInterrupt
 
 
-@needs_archives
+@needs_images
 def test_archive_of_other_content_is_refused_by_both_digests(tmp_path: Path) -> None:
     manual = tmp_path / "downloads" / "manual" / "fashion_mnist"  # a folder of its own is found too
     manual.mkdir(parents=True)
@@ -232,7 +232,7 @@ print(sum(map(len, source.splits.values())))
 """
 
 
-@needs_archives
+@needs_images
 def test_kill_in_the_midst_leaves_nothing_prepared_and_others_wait(tmp_path: Path) -> None:
     """One process is killed while it writes; of two that follow at once, one prepares for both."""
     manual = tmp_path / "downloads" / "manual"

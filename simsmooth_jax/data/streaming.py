@@ -4,6 +4,8 @@ import dataclasses
 import functools
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, Protocol
 
@@ -122,7 +124,8 @@ def read_ahead(
         processes = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=AHEAD)
         # Shared memory that Grain frees late would be reported as leaked at the program's end.
         piped = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
-        dataset = WithOptionsIterDataset(dataset, piped).mp_prefetch(processes)
+        dataset = WithOptionsIterDataset(dataset, piped)
+        dataset = dataset.mp_prefetch(processes, worker_init_fn=_end_with_the_parent)
     if place:
         dataset = ThreadPrefetchIterDataset(dataset.map(place), prefetch_buffer_size=AHEAD)
     iterator = iter(dataset)
@@ -130,3 +133,15 @@ def read_ahead(
         yield from iterator
     finally:
         iterator.close()
+
+
+def _end_with_the_parent(index: int, count: int) -> None:
+    """In a worker: ends it when the training's process is gone, which a kill does not tell it."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
