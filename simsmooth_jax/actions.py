@@ -122,7 +122,9 @@ def _describe(runner: ArmRunner) -> None:
 def _draw(directory: Path, result: dict[str, Any]) -> None:
     similarity = load_table(directory / "similarity.npz")
     folder = directory / "pictures"
-    pictures.draw_similarity(similarity.table, similarity.class_names, folder / "similarity.png")
+    pictures.draw_similarity(
+        similarity.table, similarity.class_names, folder / "similarity.png", similarity.source
+    )
     tests = {arm: parts["test"] for arm, parts in result["arms"].items()}
     pictures.draw_reliability(tests, pipeline.TITLES, folder / "reliability.png")
     rows = MetricsLog(directory / METRICS).rows()

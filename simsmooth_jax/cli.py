@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Greek letters
+    warnings.showwarning = _show_warning
     command = _parse(sys.argv[1:] if arguments is None else arguments)
     try:
         enable_compilation_cache()
@@ -82,6 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(message: str, status: int) -> int:
     print(f"simsmooth: {' '.join(message.split())}", file=sys.stderr)
     return status
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    _fail(f"warning: {message}", 0)
 
 
 def _silence_orbax() -> None:

@@ -13,6 +13,11 @@ from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
 COLOURS = {"onehot": "#4c6a92", "uniform": "#c98b2b", "relation": "#2f8f6b"}
+TITLES = {
+    "kernel": "Cosine similarity of the classes' weight vectors",
+    "features": "Cosine similarity of the classes' mean features",
+    "predictions": "Cosine similarity of the classes' mean predictions",
+}
 ERROR_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 MAX_NAMES = 60  # more class names than this cannot be read
 
@@ -21,6 +26,7 @@ def draw_similarity(
     similarity: Float[np.ndarray, "classes classes"],
     class_names: tuple[str, ...],
     path: Path,
+    source: str = "kernel",
 ) -> None:
     """The cosines as a heat map, similar classes side by side, with the dendrogram that says so."""
     tree, order = dendrogram_order(similarity)
@@ -34,7 +40,7 @@ def draw_similarity(
     heights = tree[:, 2]
     top.set_ylim(heights.min() - 0.5 * (np.ptp(heights) + 0.01), heights.max() + 0.005)
     top.set_axis_off()
-    top.set_title("Cosine similarity of the classes' weight vectors", fontsize=12)
+    top.set_title(TITLES.get(source, f"Similarity of the classes ({source})"), fontsize=12)
 
     ordered = similarity[np.ix_(order, order)]
     off_diagonal = ordered[~np.eye(len(ordered), dtype=bool)]
@@ -122,23 +128,27 @@ def draw_curves(rows: list[dict[str, Any]], titles: dict[str, str], path: Path) 
 
 def draw_samples(rows: dict[str, np.ndarray], path: Path) -> None:
     """Images uint8 `[n, height, width, channels]` of each class, one row a class."""
-    columns = max(map(len, rows.values()))
-    height, width = next(iter(rows.values())).shape[1:3]
     names = [name if len(name) <= 18 else f"{name[:17]}…" for name in rows]
-    cell, margin = 0.62, 0.1 + 0.085 * max(map(len, names))  # inches
-    size = (margin + cell * columns, cell * len(rows) * height / width)
+    columns = max(map(len, rows.values()))
+    height, width, channels = next(iter(rows.values())).shape[1:]
+    gap = max(1, width // 20)
+    cell = height + gap, width + gap
+    sheet = np.full((len(rows) * cell[0] - gap, columns * cell[1] - gap, channels), 255, np.uint8)
+    for row, images in enumerate(rows.values()):
+        for column, image in enumerate(images):
+            top, left = row * cell[0], column * cell[1]
+            sheet[top : top + height, left : left + width] = image
+    scale = 0.62 / width  # inches
+    margin = 0.2 + 0.095 * max(map(len, names))
+    size = (margin + scale * sheet.shape[1], 0.1 + scale * sheet.shape[0])
     figure = Figure(figsize=size, layout="constrained")
-    engine: Any = figure.get_layout_engine()
-    engine.set(wspace=0.02, hspace=0.02, w_pad=0.01, h_pad=0.01)
-    grid = figure.subplots(len(rows), columns, squeeze=False)
-    for panels, name, images in zip(grid, names, rows.values(), strict=True):
-        for place, axes in enumerate(panels):
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-            if place < len(images):
-                axes.imshow(images[place], cmap="gray", vmin=0, vmax=255)
-        panels[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-    _save(figure, path)
+    axes = figure.subplots()
+    axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_yticks(np.arange(len(rows)) * cell[0] + height / 2, names, fontsize=9)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    _save(figure, path, dpi=max(100, 2 * width / 0.62))
 
 
 def _smooth(values: np.ndarray, window: int = 9) -> np.ndarray:
@@ -157,7 +167,8 @@ def _plain(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path, dpi: float = 100) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     warnings.filterwarnings("ignore", "Glyph .* missing from font")  # class names of any script
+    figure.set_dpi(dpi)
     FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})

@@ -52,7 +52,7 @@ def resident_mib() -> float:
 
 def main() -> None:
     """Trains for two epochs and prints the growth."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     parser.add_argument("data", help="as in simsmooth run --data")
     parser.add_argument("--workers", type=int, default=0)
     options = parser.parse_args()

@@ -21,7 +21,7 @@ from simsmooth_jax.training import Trainer
 
 def main() -> None:
     """Prints one line a round, and the medians."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     parser.add_argument("data", help="as in simsmooth run --data")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--depth", type=int, default=20)
