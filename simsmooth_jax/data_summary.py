@@ -1,6 +1,5 @@
 """What a data set holds, as `simsmooth data` shows it: counts, sizes and samples."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from simsmooth_jax import pictures, report
 from simsmooth_jax.commands import DataCommandConfig
 from simsmooth_jax.config import DataConfig
 from simsmooth_jax.data import Examples, cut_splits, open_source
-from simsmooth_jax.errors import InputError
+from simsmooth_jax.files import refuse_output
 
 MAX_ROWS = 100  # classes in the table
 MAX_PICTURED = 25  # classes in the picture
@@ -22,9 +21,7 @@ def show_data(config: DataCommandConfig) -> None:
     """`simsmooth data`: prints the counts of each class, and draws samples."""
     data = DataConfig(config.name, config.source)
     path = config.out or Path(f"{data.short_name}.png")
-    if os.path.lexists(path) or not path.absolute().parent.is_dir():
-        state = "which exists" if os.path.lexists(path) else "in no directory"
-        raise InputError(f"--out must be a new file, got {path}, {state}. Choose another name.")
+    refuse_output(path)
     source = open_source(config.name, config.source)
     found = cut_splits(source, config.source)
     parts = {name: found[name] for name in ("train", "validation", "test")}

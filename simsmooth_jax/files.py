@@ -21,6 +21,26 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def refuse_output(path: Path) -> None:
+    """Refuses a file for `--out` that is there, or that cannot be written, before any work."""
+    if os.path.lexists(path):
+        raise InputError(
+            f"--out must be a new file, got {path}, which exists. Choose another name."
+        )
+    if not path.absolute().parent.is_dir():
+        raise InputError(
+            f"--out must be a file in an existing directory, got {path}. Make it first."
+        )
+    try:
+        write_atomically(path, b"")
+        path.unlink()
+    except OSError as error:
+        raise InputError(
+            f"--out must be a file that can be written, got {path}: {error.strerror}. "
+            "Choose another one."
+        ) from error
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object that `write_json` wrote; a damaged one is refused by name."""
     try:

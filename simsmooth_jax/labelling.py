@@ -1,14 +1,13 @@
 """`simsmooth labels`: a classifier, or a file that says what is similar -> a table of labels."""
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from simsmooth_jax import class_names, pipeline, relations, report
 from simsmooth_jax.classifier import Classifier
 from simsmooth_jax.commands import LabelsConfig
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.files import refuse_output
 from simsmooth_jax.relations import Relations
 from simsmooth_jax.restore import read_head
 from simsmooth_jax.stored import open_stored
@@ -18,7 +17,12 @@ SUFFIXES = (".npz", ".safetensors")
 
 def make_label_file(config: LabelsConfig) -> None:
     """Checks everything, writes the table, and shows what it is made from."""
-    _refuse_output(config.out)
+    if config.out.suffix not in SUFFIXES:
+        raise InputError(
+            f"--out must end with {' or '.join(SUFFIXES)}, got {config.out}. Choose the one that "
+            "your program reads."
+        )
+    refuse_output(config.out)
     found, metadata = _relations(config)
     names = class_names.of_head(metadata, len(found.similarity), config.class_names)
     try:
@@ -31,22 +35,6 @@ def make_label_file(config: LabelsConfig) -> None:
         print(found.diagnosis)
     report.console().print(report.nearest_table(similarity.table, names))
     print(f"labels: {config.out}")
-
-
-def _refuse_output(path: Path) -> None:
-    if path.suffix not in SUFFIXES:
-        raise InputError(
-            f"--out must end with {' or '.join(SUFFIXES)}, got {path}. Choose the one that your "
-            "program reads."
-        )
-    if os.path.lexists(path):
-        raise InputError(
-            f"--out must be a new file, got {path}, which exists. Choose another name."
-        )
-    if not path.absolute().parent.is_dir():
-        raise InputError(
-            f"--out must be a file in an existing directory, got {path}. Make it first."
-        )
 
 
 def _relations(config: LabelsConfig) -> tuple[Relations, Mapping[str, Any]]:

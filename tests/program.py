@@ -8,7 +8,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def start(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
+def start(*arguments: object, cwd: Path, start_new_session: bool = False) -> subprocess.Popen[str]:
     """Starts `python -m simsmooth_jax`, with a compilation cache that the tests share."""
     environment = {**os.environ, "XDG_CACHE_HOME": str(REPOSITORY / ".cache"), "COLUMNS": "100"}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
@@ -20,6 +20,7 @@ def start(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=start_new_session,
     )
 
 

@@ -1,6 +1,8 @@
 """One image at a time: passed through, converted as declared, or refused by name."""
 
 import io
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -69,6 +71,16 @@ def test_other_modes_are_refused_unless_declared(mode: str) -> None:
     assert read_image("x", content, lambda opened: declared.convert("x", opened)).shape == (6, 8, 3)
 
 
+def test_transparent_colours_of_a_palette_stay_what_they_are() -> None:
+    """Pillow warns of palettes with transparency, and warnings are errors here."""
+    image = Image.fromarray(NOISE[..., 0]).convert("P")
+    content = encoded(image, transparency=bytes(range(0, 256, 2)))
+    assert (NOISE[..., 0] < 128).any()  # some of its colours are transparent
+    declared = Conversion(mode="rgb")
+    pixels = read_image("x", content, lambda opened: declared.convert("x", opened))
+    assert (pixels == NOISE[..., :1]).all()
+
+
 def test_sixteen_bits_are_refused_also_where_a_mode_is_declared() -> None:
     image = Image.fromarray(np.arange(48, dtype=np.uint16).reshape(6, 8) * 1000)
     for conversion in (Conversion(), Conversion(mode="grey")):
@@ -94,6 +106,26 @@ def test_what_is_no_image_or_too_large_is_named(monkeypatch: pytest.MonkeyPatch)
             read_image("bomb.png", encoded(Image.fromarray(size)), np.asarray)
 
 
+def test_bombs_are_refused_by_every_thread_and_no_filter_of_warnings_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small, bomb = (encoded(Image.fromarray(np.zeros(s, np.uint8))) for s in ((5, 5), (7, 7)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # as a user's program may
+    before = list(warnings.filters)
+
+    def refused(i: int) -> bool:
+        try:
+            read_image("x", bomb if i % 2 else small, np.asarray)
+        except ss.InputError as error:
+            return "(7 x 7 pixels)" in str(error)
+        return False
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(refused, range(1000))) == [False, True] * 500
+    assert warnings.filters == before
+
+
 def test_arrays_are_converted_as_files_are() -> None:
     images = np.stack([NOISE, NOISE[::-1]])
     found = Conversion((3, 4), "grey").convert_array("x", images)
@@ -108,7 +140,9 @@ def test_sizes(text: str | None, size: tuple[int, int] | None) -> None:
     assert Conversion.parse(text, None).size == size
 
 
-@pytest.mark.parametrize("text", ["", "0", "32x0", "4097", "32x", "x32", "-3", "3.5", "a", "3x3x3"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "32x0", "4097", "32x", "x32", "-3", "3.5", "a", "3x3x3", "9" * 5000]
+)
 def test_refused_sizes(text: str) -> None:
     with pytest.raises(ss.InputError, match=f"one number, from 1 to 4096, got '{text}'. Write 32"):
         Conversion.parse(text, None)

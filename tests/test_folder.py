@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,47 @@ def test_hidden_and_other_files_are_passed_by(folder: Path) -> None:
     assert len(load(folder).train) == 54
 
 
+def test_images_that_would_be_left_out_are_refused(folder: Path) -> None:
+    inner = folder / "train" / "cat" / "more"
+    write(inner / "1.png")
+    refuses(folder, f"{inner}: a class must hold .png .jpg .jpeg .webp files and no folders, got a")
+    inner.rename(folder / "train" / "cat" / ".more")
+    write(inner.with_name("1.BMP"))
+    refuses(folder, "train/cat/1.BMP: a class must hold .png .jpg .jpeg .webp files and no fo")
+
+
+def test_class_may_be_called_train(tmp_path: Path) -> None:
+    """As one of CIFAR-100's is; a folder that holds no folders is no split among other folders."""
+    for k, name in enumerate(("apple", "train", "wolf")):
+        for i in range(10):
+            write(tmp_path / "flat" / name / f"{i}.png", 10 * k + i)
+            write(tmp_path / "split" / "train" / name / f"{i}.png", 10 * k + i)
+    sources = [
+        open_source(f"folder:{tmp_path / name}", SourceConfig()) for name in ("flat", "split")
+    ]
+    for source in sources:
+        assert source.class_names == ("apple", "train", "wolf")
+        assert len(source.splits["train"]) == 30
+    assert pairs(sources[0].splits["train"]) == pairs(sources[1].splits["train"])
+    for name in ("train", "test"):
+        write(tmp_path / "unsorted" / name / "1.png")  # two splits without classes
+    refuses(
+        tmp_path / "unsorted", "train must hold a folder for each of two classes or more, got 0"
+    )
+
+
+def test_names_of_other_file_systems_are_the_same_classes(folder: Path) -> None:
+    """One system stores Ä as one letter, another as A with dots."""
+    test, train = folder / "test", folder / "train"
+    (test / "Äpfel").rename(test / unicodedata.normalize("NFD", "Äpfel"))
+    assert len(list((test / unicodedata.normalize("NFD", "Äpfel")).iterdir())) == 3
+    dataset = load(folder)
+    assert dataset.class_names == CLASSES
+    assert sorted(dataset.test.all_labels()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    write(train / unicodedata.normalize("NFD", "Äpfel") / "1.png")
+    refuses(folder, "train must hold each class once, got two folders whose names look the same")
+
+
 def test_class_without_images_is_warned_of_by_name(folder: Path) -> None:
     for split in ("train", "test"):
         for file in (folder / split / "cat").iterdir():
@@ -121,7 +163,8 @@ def test_other_sizes_and_modes_are_refused_by_name_or_converted(folder: Path) ->
         odd = odd.with_suffix(".png")
         write(odd, 1, size, mode)
         shape = f"({size[0]}, {size[1]}, {3 if mode == 'RGB' else 1})"
-        message = "20.png: it must have the height, width and channels (5, 4, 3) of the first im"
+        message = "20.png: it must have the height, width and channels (5, 4, 3) of the first "
+        message += f"image, {folder}/train/cat/0.png, got"
         with pytest.raises(ss.InputError, match=f"{re.escape(message)}.*{re.escape(shape)}"):
             load(folder)
     dataset = load(folder, image_size="6x6", image_mode="grey")
@@ -177,6 +220,7 @@ def test_links_that_leave_the_folder_are_refused(folder: Path, tmp_path: Path, t
 
 
 def test_links_inside_of_the_folder_are_followed(folder: Path) -> None:
+    (folder / "train" / "cat" / "notes.txt").symlink_to(folder.parent / "none.txt")  # never read
     (folder / "train" / "cat" / "again.png").symlink_to(folder / "train" / "cat" / "0.png")
     assert len(load(folder).train) + len(load(folder).validation) == 61
 

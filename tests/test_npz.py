@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import SourceConfig
-from simsmooth_jax.data import open_source
+from simsmooth_jax.config import DataConfig, SourceConfig
+from simsmooth_jax.data import load_dataset, open_source
 
 RANDOM = np.random.RandomState(0)
 ARRAYS: dict[str, Any] = {
@@ -50,6 +50,14 @@ def test_arrays_are_read_in_a_fixed_order(tmp_path: Path) -> None:
         assert split.labels.dtype == np.int32
 
 
+def test_validation_has_two_names(tmp_path: Path) -> None:
+    for name in ("val", "validation"):
+        held = {f"{name}_images": ARRAYS["test_images"], f"{name}_labels": ARRAYS["test_labels"]}
+        path = save(tmp_path / f"{name}.npz", **held)
+        assert len(load_dataset(DataConfig(f"npz:{path}")).validation) == 9
+        assert len(load_dataset(DataConfig(f"npz:{path}")).train) == 40  # nothing is cut out of it
+
+
 def test_grey_images_need_no_channel_axis(tmp_path: Path) -> None:
     grey = {f"{part}_images": ARRAYS[f"{part}_images"][..., 0] for part in ("train", "test")}
     source = read(save(tmp_path / "grey.npz", **grey))
@@ -84,7 +92,19 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         "train must hold images uint8 [n, height, width, ch",
     ),
     ({"train_images": np.ones((40, 5), np.uint8)}, "channels], got uint8[40, 5]. Convert them"),
+    ({"test_labels": np.array([0, -(2**40), 1])}, "must be class indices, got -1099511627776."),
+    (
+        {"train_labels": np.array([0] * 39 + [40])},
+        "without class_names, train_labels must be less than the number of training images, 40, "
+        "got 40. Correct it, or save class_names.",
+    ),
+    (
+        {"test_images": np.ones((0, 5, 4), np.uint8), "test_labels": np.arange(0)},
+        "test_images must hold one image of one pixel at least, got [0, 5, 4, 1]. Leave out a spl",
+    ),
+    ({"train_images": np.ones((40, 0, 4, 3), np.uint8)}, "one pixel at least, got [40, 0, 4, 3]."),
     ({"train_labels": None}, "train_images must come with train_labels, got none."),
+    ({"val_labels": np.arange(3)}, "val_labels must come with val_images, got none. Save both."),
     ({"train_images": None}, "must hold train_images, train_labels, test_images, test_labels and"),
     ({"class_names": np.array(["a", "b", "a"])}, "class_names must differ, got 'a' twice."),
     ({"class_names": np.arange(3)}, "class_names must be texts [K], got int64[3]."),
@@ -130,6 +150,10 @@ def test_damaged_archives(tmp_path: Path) -> None:
     content[2000] ^= 255  # in the images
     path.write_bytes(content)
     refuses(path, "Bad CRC-32")
+    content = bytearray(save(path).read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] ^= 1  # in the directory: the member is encrypted
+    path.write_bytes(content)
+    refuses(path, "is encrypted, password required")
 
 
 def test_header_that_claims_more_than_there_is(tmp_path: Path) -> None:

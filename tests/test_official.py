@@ -1,16 +1,11 @@
 """Fashion-MNIST and CIFAR out of official archives, in the form that any program reads by TFDS."""
 
 import hashlib
-import http.server
 import io
 import subprocess
 import sys
 import tarfile
-import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +14,6 @@ import pytest
 from shared_images import ARCHIVES, needs_images, prepared_fashion_mnist
 from tensorflow_datasets.image_classification import cifar, mnist
 
-import simsmooth_jax as ss
 from simsmooth_jax.config import SourceConfig
 from simsmooth_jax.data import open_source
 
@@ -75,102 +69,6 @@ def test_every_image_is_that_of_the_archives(fashion_mnist: Path) -> None:
             found.append(f"{name} {label} {hashlib.md5(image.tobytes()).hexdigest()}")
     assert sorted(found) == raw_fashion_mnist()
     assert len(found) == 70_000
-
-
-class Site(http.server.BaseHTTPRequestHandler):
-    """Serves the official archives."""
-
-    def do_HEAD(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-
-    def do_GET(self) -> None:
-        content = (ARCHIVES / self.path.split("/")[-1]).read_bytes()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The official addresses lead to a server of ours."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    opened = urllib.request.urlopen
-
-    def redirected(request: Any, **options: Any) -> Any:
-        url = request if isinstance(request, str) else request.full_url
-        method = "GET" if isinstance(request, str) else request.get_method()
-        host, port = server.server_address[:2]
-        ours = f"http://{host}:{port}/{url.split('/')[-1]}"
-        return opened(urllib.request.Request(ours, method=method), **options)
-
-    monkeypatch.setattr(urllib.request, "urlopen", redirected)
-    yield
-    server.shutdown()
-    server.server_close()
-
-
-@needs_images
-def test_archives_are_downloaded_and_verified(
-    site: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All but the preparing itself, which other tests see."""
-    monkeypatch.setattr("simsmooth_jax.data.official._prepare", _stop)
-    with pytest.raises(KeyboardInterrupt):
-        open_source("fashion_mnist", SourceConfig(data_dir=tmp_path))
-    manual = tmp_path / "downloads" / "manual"
-    expected = {path.name: path.read_bytes() for path in ARCHIVES.iterdir()}
-    assert {path.name: path.read_bytes() for path in manual.iterdir()} == expected
-
-
-def _stop(*arguments: Any) -> None:
-    raise KeyboardInterrupt
-
-
-@needs_images
-def test_archive_of_other_content_is_refused_by_both_digests(tmp_path: Path) -> None:
-    manual = tmp_path / "downloads" / "manual" / "fashion_mnist"  # a folder of its own is found too
-    manual.mkdir(parents=True)
-    for path in ARCHIVES.iterdir():
-        (manual / path.name).symlink_to(path)
-    wrong = manual / "t10k-labels-idx1-ubyte.gz"
-    content = bytearray(wrong.read_bytes())
-    content[100] ^= 1
-    wrong.unlink()
-    wrong.write_bytes(content)
-    with pytest.raises(ss.InputError) as refused:
-        open_source("fashion_mnist", SourceConfig(data_dir=tmp_path))
-    recorded = "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
-    found = hashlib.sha256(content).hexdigest()
-    assert f"archive {wrong}: it must have the SHA-256 {recorded} that TFDS has" in str(
-        refused.value
-    )
-    assert f"got {found}. Fetch it again" in str(refused.value)
-    assert not (tmp_path / "fashion_mnist").exists()
-
-
-def test_without_a_network_the_way_out_is_told_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def unreachable(*arguments: Any, **options: Any) -> Any:
-        assert options["timeout"] <= 5
-        raise urllib.error.URLError("no route to host")
-
-    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
-    with pytest.raises(ss.InputError) as refused:
-        open_source("cifar10", SourceConfig(data_dir=tmp_path / "sets"))
-    assert str(refused.value) == (
-        "--data cifar10 must be prepared in --data-dir, or its archives lie in "
-        f"{tmp_path}/sets/downloads/manual, or the network reach them, got none of these (no route "
-        "to host). Fetch into that directory: "
-        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-    )
-    assert not (tmp_path / "sets").exists()
 
 
 def cifar_archive(builder: Any, manual: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -2,7 +2,9 @@
 
 import json
 import pickle
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -151,17 +153,83 @@ def test_refused_sets(sets: Path) -> None:
     refuses(
         "mnits", sets, "--data tfds:NAME must be a set of TFDS, got 'mnits'. Did you mean mnist?"
     )
-    refuses("qqqqqqq", sets, "got 'qqqqqqq'. List them with: tfds.list_builders()")
+    refuses(
+        "qqqqqqq", sets, f"'qqqqqqq'. A set of your own must be prepared in --data-dir, now {sets}."
+    )
+    refuses("MNIST", sets, "must be a set of TFDS, got 'MNIST'. Did you mean mnist?")
     refuses(
         "mnist", sets, f"must be prepared in {sets}, got no mnist there. Prepare it with Tensor"
     )
-    refuses(
-        "mnist", sets, "pip install 'simsmooth_jax[tf]' && tfds build mnist --file_format=array_r"
-    )
+    command = f"tfds build mnist --file_format=array_record --data_dir={sets}"
+    refuses("mnist", sets, f"pip install 'simsmooth_jax[tf]' && {command}")
     refuses("plain:2.0.0", sets, f"must be prepared in {sets}, got plain/1.0.0 there. Name one of")
     refuses("plain/odd", sets, "got plain/1.0.0 there.")
-    for name in ("../plain", "plain/../plain", "/etc", "a b", "plain:", "plain/.."):
+    for name in ("../plain", "plain/../plain", "/etc", "a b", "plain:", "plain:1.0", "plain/.."):
         refuses(name, sets, "must name a set of TFDS, got")
+
+
+def test_labels_are_read_in_small_pieces(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record comes with its encoded image: those of a large set would not fit into memory."""
+    monkeypatch.setattr("simsmooth_jax.data.tfds_sets.LABELS_AT_ONCE", 7)
+    train: Any = open_source("tfds:plain", SourceConfig(data_dir=sets)).splits["train"]
+    _, labels = train.take(np.arange(30))
+    asked: list[int] = []
+    read = type(train.source).__getitems__
+
+    def counted(source: Any, keys: list[int]) -> Any:
+        asked.append(len(keys))
+        return read(source, keys)
+
+    monkeypatch.setattr(type(train.source), "__getitems__", counted)
+    assert (train.all_labels() == labels).all()
+    assert asked == [7, 7, 7, 7, 2]
+
+
+def test_threads_read_at_once(sets: Path) -> None:
+    pieces = np.split(np.tile(np.arange(30), 8), 60)
+    train = open_source("tfds:plain", SourceConfig(data_dir=sets)).splits["train"]
+    with ThreadPoolExecutor(16) as threads:
+        found = list(threads.map(train.take, pieces))
+    images = np.concatenate([images for images, _ in found]).reshape(8, 30, 5, 4, 3)
+    assert sorted(image.tobytes() for image in images[0]) == sorted(
+        picture(i).tobytes() for i in range(30)
+    )
+    assert (images == images[0]).all()
+
+
+SHARD = "plain-train.array_record-00000-of-00001"
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        (SHARD, None, "No such file"),
+        (SHARD, lambda content: b"", "ArrayRecord file should be at least 64KB big"),
+        (SHARD, lambda content: content[:-500], "Corrupted Riegeli/records file"),
+        (SHARD, lambda content: content[:90] + b"?" + content[91:], "Corrupted Riegeli/records f"),
+        ("dataset_info.json", lambda content: content.replace(b'"30"', b'"50"'), "out of bound"),
+        ("dataset_info.json", lambda content: b"{", "Failed to load JSON"),
+        ("features.json", lambda content: b"{}", "Python class name must contain a dot"),
+    ],
+)
+def test_damaged_sets_are_named(
+    sets: Path,
+    tmp_path: Path,
+    file: str,
+    change: Callable[[bytes], bytes] | None,
+    message: str,
+) -> None:
+    shutil.copytree(sets / "plain", tmp_path / "plain")
+    path = tmp_path / "plain" / "1.0.0" / file
+    content = path.read_bytes()
+    path.unlink()
+    if change is not None:
+        path.write_bytes(change(content))
+        assert path.read_bytes() != content
+    with pytest.raises(ss.InputError, match=f"--data tfds: plain .*in {tmp_path}.* must be") as no:
+        load("plain", tmp_path)
+    assert message in str(no.value)
+    assert "\n" not in str(no.value)
 
 
 def test_other_file_formats_are_refused(sets: Path, tmp_path: Path) -> None:

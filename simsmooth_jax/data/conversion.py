@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
@@ -19,7 +18,14 @@ CHANNELS = {"L": 1, "RGB": 3}  # what a network is fed; anything else has to be 
 MODES = {"grey": "L", "rgb": "RGB"}
 DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # Pillow cuts these off at 255
 MAX_SIDE = 4096
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Conversion:
         """Reads `--image-size` as `32` or `32x48`."""
         if size is None:
             return cls(None, mode)
-        found = re.fullmatch(r"(\d+)(?:x(\d+))?", size)
+        found = re.fullmatch(r"([0-9]{1,4})(?:x([0-9]{1,4}))?", size)
         sides = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
         if not all(1 <= side <= MAX_SIDE for side in sides):
             raise InputError(
@@ -79,6 +85,8 @@ class Conversion:
     def _in_mode(self, where: str, image: Image.Image) -> Image.Image:
         self._refuse_mode(where, image.mode)
         wanted = MODES[self.mode] if self.mode else image.mode
+        if image.mode == "P" and "transparency" in image.info:
+            image = image.convert("RGBA")  # Pillow warns of the direct way
         return image if image.mode == wanted else image.convert(wanted)
 
     def _refuse_mode(self, where: str, mode: str) -> None:
@@ -97,6 +105,9 @@ class Conversion:
 def read_image(where: str, content: bytes, use: Callable[[Image.Image], Any]) -> Any:
     """What `use` makes of an encoded image; one that cannot be decoded is refused by name."""
     with refusing_broken(where), Image.open(io.BytesIO(content)) as image:
+        # Pillow only warns up to twice its limit, and filters of warnings are shared by threads.
+        if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+            raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
         return use(image)
 
 
@@ -104,12 +115,10 @@ def read_image(where: str, content: bytes, use: Callable[[Image.Image], Any]) ->
 def refusing_broken(where: str) -> Iterator[None]:
     """Every way in which Pillow fails on a file becomes one line that names it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            yield
+        yield
     except InputError:
         raise
-    except (*BROKEN, Image.DecompressionBombWarning) as error:
+    except BROKEN as error:
         reason = (
             "no image that Pillow knows" if isinstance(error, UnidentifiedImageError) else error
         )

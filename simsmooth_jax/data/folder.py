@@ -2,12 +2,14 @@
 
 import dataclasses
 import os
+import unicodedata
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Int32
+from PIL import Image
 
 from simsmooth_jax.data.conversion import Conversion, read_image
 from simsmooth_jax.data.dataset import Source
@@ -26,6 +28,7 @@ class FileExamples:
     labels: Int32[np.ndarray, " n"]
     conversion: Conversion
     image_shape: tuple[int, int, int]
+    first: str  # the file whose shape it is
 
     def __len__(self) -> int:
         """The number of images."""
@@ -52,8 +55,8 @@ class FileExamples:
         if pixels.shape != self.image_shape:
             raise InputError(
                 f"{path}: it must have the height, width and channels {self.image_shape} of the "
-                f"first image, got {pixels.shape}. Declare one for all: --image-size and "
-                "--image-mode."
+                f"first image, {self.first}, got {pixels.shape}. Declare one for all: --image-size "
+                "and --image-mode."
             )
         return pixels
 
@@ -66,8 +69,7 @@ def open_folder(path: Path, conversion: Conversion) -> Source:
     """
     if not path.is_dir():
         raise InputError(f"--data folder:PATH must be an existing folder, got {path}.")
-    children = _folders(path)
-    splits = {name: path / name for name in SPLITS if name in children} or {"train": path}
+    splits = _split_folders(path) or {"train": path}
     if len(splits) > 1 and "train" not in splits:
         raise InputError(
             f"--data folder:{path} must hold a folder train beside {', '.join(splits)}, got none. "
@@ -84,15 +86,24 @@ def open_folder(path: Path, conversion: Conversion) -> Source:
         )
     for name, classes in listed.items():
         _compare_classes(splits[name], first, class_names, classes)
-    shape = _shape_of_first(path, listed[first], class_names, conversion)
+    file = str(path / next(classes[0] for classes in listed[first].values() if classes))
+    shape = read_image(file, _content(file), partial(conversion.shape, file))
     return Source(
         name=path.name,
         class_names=class_names,
         splits={
-            name: _examples(path, classes, class_names, conversion, shape)
+            name: FileExamples(str(path), *_in_order(classes, class_names), conversion, shape, file)
             for name, classes in listed.items()
         },
     )
+
+
+def _split_folders(path: Path) -> dict[str, Path]:
+    """The folders with a split's name; one of the classes may be called train as well."""
+    children = _folders(path)
+    splits = {name: path / name for name in SPLITS if name in children}
+    others = len(splits) < len(children)
+    return {} if others and not any(map(_folders, splits.values())) else splits
 
 
 def _folders(path: Path) -> list[str]:
@@ -100,8 +111,8 @@ def _folders(path: Path) -> list[str]:
 
 
 def _list_split(root: Path, folder: Path) -> dict[str, list[str]]:
-    """The image files of each class, relative to the root; hidden and other files are passed by."""
-    classes = {}
+    """The image files of each class, relative to the root; what can be no image is passed by."""
+    classes: dict[str, list[str]] = {}
     for name in _folders(folder):
         try:
             name.encode()
@@ -112,22 +123,41 @@ def _list_split(root: Path, folder: Path) -> dict[str, list[str]]:
             ) from error
         inside = folder / name
         _refuse_outside(root, inside)
-        classes[name] = [
-            os.path.relpath(entry.path, root)
-            for entry in sorted(os.scandir(inside), key=lambda entry: entry.name)
-            if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".")
-        ]
-        for file in classes[name]:
-            if (root / file).is_symlink():
-                _refuse_outside(root, root / file)
+        composed = unicodedata.normalize("NFC", name)  # some file systems take letters apart
+        if composed in classes:
+            raise InputError(
+                f"--data folder:{folder} must hold each class once, got two folders whose names "
+                f"look the same, {composed!r}. Put their images into one."
+            )
+        classes[composed] = _list_class(root, inside)
     return classes
 
 
+def _list_class(root: Path, folder: Path) -> list[str]:
+    """The image files of a class; images that would not be read are refused, not left out."""
+    files = []
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        suffix = os.path.splitext(entry.name)[1].lower()
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir() or (suffix not in SUFFIXES and suffix in Image.registered_extensions()):
+            raise InputError(
+                f"{entry.path}: a class must hold {' '.join(SUFFIXES)} files and no folders, got "
+                f"{'a folder' if entry.is_dir() else suffix}. Convert or move it."
+            )
+        if suffix in SUFFIXES:
+            if entry.is_symlink():
+                _refuse_outside(root, Path(entry.path))
+            files.append(os.path.relpath(entry.path, root))
+    return files
+
+
 def _refuse_outside(root: Path, path: Path) -> None:
-    if not path.resolve().is_relative_to(root.resolve()):
+    target = os.path.realpath(path)
+    if not Path(target).is_relative_to(os.path.realpath(root)):
         raise InputError(
             f"--data folder:{root} must hold its images itself, got {path}, which leads to "
-            f"{path.resolve()}. Copy them into it."
+            f"{target}. Copy them into it."
         )
 
 
@@ -147,14 +177,6 @@ def _compare_classes(
         )
 
 
-def _shape_of_first(
-    root: Path, classes: dict[str, list[str]], class_names: tuple[str, ...], conversion: Conversion
-) -> tuple[int, int, int]:
-    file = next(classes[name][0] for name in class_names if classes[name])
-    path = str(root / file)
-    return read_image(path, _content(path), partial(conversion.shape, path))
-
-
 def _content(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
@@ -166,15 +188,12 @@ def _content(path: str) -> bytes:
         ) from error
 
 
-def _examples(
-    root: Path,
-    classes: dict[str, list[str]],
-    class_names: tuple[str, ...],
-    conversion: Conversion,
-    shape: tuple[int, int, int],
-) -> FileExamples:
+def _in_order(
+    classes: dict[str, list[str]], class_names: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Files, as bytes, and labels of a split in its fixed order."""
     counts = [len(classes.get(name, ())) for name in class_names]
     names = np.array([os.fsencode(f) for name in class_names for f in classes.get(name, ())])
     labels = np.repeat(np.arange(len(class_names), dtype=np.int32), counts)
     order = np.random.RandomState(0).permutation(len(labels))
-    return FileExamples(str(root), names[order], labels[order], conversion, shape)
+    return names[order], labels[order]

@@ -13,7 +13,7 @@ from simsmooth_jax.data.memory import available_memory
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.stored.numpy_files import read_header
 
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "val", "test")
 KEYS = "train_images, train_labels, test_images, test_labels and, if you have them, class_names"
 BROKEN = (
     ValueError,
@@ -22,7 +22,7 @@ BROKEN = (
     KeyError,
     zipfile.BadZipFile,
     zlib.error,
-    NotImplementedError,
+    RuntimeError,  # an encrypted member, or one that damage makes look so
 )
 
 
@@ -36,13 +36,13 @@ def open_npz(path: Path, conversion: Conversion) -> Source:
         raise InputError(f"--data npz:PATH must be an existing file, got {path}.")
     arrays = _read(path)
     splits, shown = {}, f"--data npz:{path}"
-    names = [name for name in SPLITS if f"{name}_images" in arrays]
-    if "train" not in names:
+    names = [name for name in SPLITS if {f"{name}_images", f"{name}_labels"} & arrays.keys()]
+    if "train_images" not in arrays:
         held = ", ".join(arrays) or "nothing"
         raise InputError(f"{shown} must hold {KEYS}, got {held}. Save it with numpy.savez.")
     for name in names:
         splits[name] = _split(f"{shown}: {name}", arrays, name, conversion)
-    class_names = _class_names(shown, arrays, int(splits["train"].labels.max(initial=0)) + 1)
+    class_names = _class_names(shown, arrays, splits["train"].labels)
     for name, split in splits.items():
         refuse_labels(f"{shown}: {name}_labels", split.labels, len(class_names))
     return Source(path.stem, class_names, splits)
@@ -81,26 +81,41 @@ def _read(path: Path) -> Mapping[str, np.ndarray]:
 def _split(
     where: str, arrays: Mapping[str, np.ndarray], name: str, conversion: Conversion
 ) -> Split:
-    images, labels = arrays[f"{name}_images"], arrays.get(f"{name}_labels")
-    if labels is None:
-        raise InputError(f"{where}_images must come with {name}_labels, got none. Save them too.")
+    for kind, other in (("images", "labels"), ("labels", "images")):
+        if f"{name}_{other}" not in arrays:
+            raise InputError(f"{where}_{kind} must come with {name}_{other}, got none. Save both.")
+    images, labels = arrays[f"{name}_images"], arrays[f"{name}_labels"]
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
         raise InputError(
             f"{where}_labels must be whole numbers [n], got {labels.dtype}{list(labels.shape)}. "
             "Save class indices, counted from 0."
         )
     images = images[..., None] if images.ndim == 3 else images
-    if np.abs(labels.astype(np.float64)).max(initial=0) > np.iinfo(np.int32).max:
-        raise InputError(f"{where}_labels must be class indices, got {labels.max()}.")
+    wrong = labels[np.abs(labels.astype(np.float64)) > np.iinfo(np.int32).max]
+    if len(wrong):
+        raise InputError(f"{where}_labels must be class indices, got {wrong[0]}.")
     labels = labels.astype(np.int32)
     refuse_arrays(where, images, labels)
+    if not images.size:
+        raise InputError(
+            f"{where}_images must hold one image of one pixel at least, got {list(images.shape)}. "
+            "Leave out a split that is empty."
+        )
     order = np.random.RandomState(0).permutation(len(labels))
     return Split(conversion.convert_array(where, images[order]), labels[order])
 
 
-def _class_names(where: str, arrays: Mapping[str, np.ndarray], count: int) -> tuple[str, ...]:
+def _class_names(
+    where: str, arrays: Mapping[str, np.ndarray], labels: np.ndarray
+) -> tuple[str, ...]:
     if "class_names" not in arrays:
-        return tuple(map(str, range(count)))
+        if labels.max() >= len(labels):  # a stray label would make billions of classes
+            raise InputError(
+                f"{where}: without class_names, train_labels must be less than the number of "
+                f"training images, {len(labels)}, got {labels.max()}. Correct it, or save "
+                "class_names."
+            )
+        return tuple(map(str, range(int(labels.max()) + 1)))
     stored = arrays["class_names"]
     if stored.ndim != 1 or stored.dtype.kind not in "US":
         raise InputError(

@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
+import gc
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -12,10 +12,11 @@ from typing import Any, Protocol
 import grain
 import numpy as np
 from absl import flags
-from grain.experimental import ThreadPrefetchIterDataset, WithOptionsIterDataset
+from grain.experimental import ThreadPrefetchIterDataset
 from jaxtyping import Int
 
 from simsmooth_jax.data.dataset import Examples, Split
+from simsmooth_jax.interrupts import interrupts_held
 
 AHEAD = 2  # batches that wait on the devices
 MAX_THREADS = 16
@@ -122,17 +123,33 @@ def read_ahead(
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # Grain reads its own there, whatever program it is in
         processes = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=AHEAD)
-        # Shared memory that Grain frees late would be reported as leaked at the program's end.
-        piped = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
-        dataset = WithOptionsIterDataset(dataset, piped)
         dataset = dataset.mp_prefetch(processes, worker_init_fn=_end_with_the_parent)
+        dataset = dataset.map(_out_of_shared_memory)
     if place:
         dataset = ThreadPrefetchIterDataset(dataset.map(place), prefetch_buffer_size=AHEAD)
-    iterator = iter(dataset)
+    iterator, first = iter(dataset), None
     try:
-        yield from iterator
+        with interrupts_held():  # the threads and processes that start here never hear Ctrl-C
+            first = next(iterator, None)
+        if first is not None:
+            yield first
+            yield from iterator
+    except RuntimeError as error:
+        if "Worker process" not in str(error):
+            raise
+        raise ChildProcessError(
+            "a process that reads images has ended, perhaps for lack of memory: lower --workers"
+        ) from error
     finally:
         iterator.close()
+        del iterator, dataset, first
+        gc.collect()  # frees the shared memory of the batches that nobody asked for any more
+
+
+def _out_of_shared_memory(batch: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """A copy: an array that JAX holds to the program's end would be reported as a leak."""
+    images, labels = batch
+    return np.array(images), np.array(labels)
 
 
 def _end_with_the_parent(index: int, count: int) -> None:

@@ -3,18 +3,23 @@
 import dataclasses
 import difflib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import tensorflow_datasets as tfds
+from google.protobuf.json_format import ParseError
 from jaxtyping import Int
 from tensorflow_datasets.core import constants, read_only_builder
 
 from simsmooth_jax.data.conversion import Conversion, read_image
 from simsmooth_jax.data.dataset import Source, refuse_labels
 from simsmooth_jax.errors import InputError
+
+LABELS_AT_ONCE = 1024  # a record comes with its encoded image, which is dropped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +62,15 @@ class RecordExamples:
 
     def all_labels(self) -> np.ndarray:
         """Every label; no image is decoded."""
-        records = self._records(np.arange(len(self)))
-        return np.array([record[self.keys[1]] for record in records], np.int32)
+        labels = np.empty(len(self), np.int32)
+        for start in range(0, len(self), LABELS_AT_ONCE):
+            some = np.arange(start, min(start + LABELS_AT_ONCE, len(self)))
+            labels[some] = [record[self.keys[1]] for record in self._records(some)]
+        return labels
 
     def _records(self, indices: Any) -> list[dict[str, Any]]:
-        return self.source.__getitems__(self.indices[indices].tolist())
+        with _refusing_damage(f"{self.where} in {self.source.dataset_info.data_dir}"):
+            return self.source.__getitems__(self.indices[indices].tolist())
 
 
 def default_data_dir() -> Path:
@@ -71,20 +80,25 @@ def default_data_dir() -> Path:
 
 def open_tfds(name: str, data_dir: Path | None, conversion: Conversion) -> Source:
     """The splits of a prepared set, `NAME[/CONFIG][:VERSION]`."""
-    if not re.fullmatch(r"\w+(/\w[\w.+-]*)?(:[\d.*]+)?", name) or ".." in name:
+    if (
+        not re.fullmatch(r"[a-zA-Z]\w*(/\w[\w.+-]*)?(:(\d+|\*)(\.(\d+|\*)){2})?", name)
+        or ".." in name
+    ):
         raise InputError(
             f"--data tfds:NAME[/CONFIG][:VERSION] must name a set of TFDS, got {name!r}. "
             "Write tfds:mnist or tfds:imagenet_resized/32x32:0.1.0."
         )
     directory = data_dir or default_data_dir()
     try:
-        builder: Any = read_only_builder.builder_from_files(name, data_dir=directory)
-    except (tfds.core.DatasetNotFoundError, OSError, ValueError, KeyError) as error:
+        with _refusing_damage(f"{name} in {directory}"):
+            builder: Any = read_only_builder.builder_from_files(name, data_dir=directory)
+    except tfds.core.DatasetNotFoundError as error:
         raise InputError(_not_prepared(name, directory)) from error
     if builder.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
         raise InputError(
             f"--data tfds:{name} must be prepared as array_record, which can be read in any order, "
-            f"got {builder.info.file_format.value} in {builder.data_path}. {_how_to(name)}"
+            f"got {builder.info.file_format.value} in {builder.data_path}. "
+            f"{_how_to(name, directory)}"
         )
     keys = _image_and_label(name, builder.info)
     label = builder.info.features[keys[1]]
@@ -95,7 +109,9 @@ def open_tfds(name: str, data_dir: Path | None, conversion: Conversion) -> Sourc
         where = f"{name} {split}"
         source = builder.as_data_source(split, decoders=skip)
         if info.num_examples and shape is None:
-            shape = read_image(where, source[0][keys[0]], partial(conversion.shape, where))
+            with _refusing_damage(f"{where} in {builder.data_path}"):
+                first = source[0][keys[0]]
+            shape = read_image(where, first, partial(conversion.shape, where))
         indices = np.arange(info.num_examples)
         splits[split] = RecordExamples(
             where, source, keys, indices, label.num_classes, conversion, shape or (0, 0, 0)
@@ -140,15 +156,34 @@ def _not_prepared(name: str, directory: Path) -> str:
     if base in known:
         return (
             f"--data tfds:{name} must be prepared in {directory}, got no {base} there. "
-            f"{_how_to(name)}"
+            f"{_how_to(name, directory)}"
         )
-    close = difflib.get_close_matches(base, [*known, *prepared], 1)
-    hint = f"Did you mean {close[0]}?" if close else "List them with: tfds.list_builders()"
+    close = difflib.get_close_matches(base.lower(), [*known, *prepared], 1)
+    hint = (
+        f"Did you mean {close[0]}?"
+        if close
+        else f"A set of your own must be prepared in --data-dir, now {directory}."
+    )
     return f"--data tfds:NAME must be a set of TFDS, got {base!r}. {hint}"
 
 
-def _how_to(name: str) -> str:
+def _how_to(name: str, directory: Path) -> str:
     return (
         "Prepare it with TensorFlow: pip install 'simsmooth_jax[tf]' && "
-        f"tfds build {name} --file_format=array_record"
+        f"tfds build {name} --file_format=array_record --data_dir={directory}"
     )
+
+
+@contextmanager
+def _refusing_damage(where: str) -> Iterator[None]:
+    """What TFDS and array_record raise on files that are damaged or gone becomes one line."""
+    try:
+        yield
+    except tfds.core.DatasetNotFoundError:
+        raise
+    except (RuntimeError, OSError, LookupError, ValueError, ParseError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise InputError(
+            f"--data tfds: {where} must be a whole prepared set, got one that cannot be read "
+            f"({reason}). Delete it, and prepare it again."
+        ) from error
