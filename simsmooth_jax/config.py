@@ -4,6 +4,7 @@ Nothing heavy is imported, so that `simsmooth --help` answers at once.
 """
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -103,7 +104,9 @@ class DataConfig:
     def short_name(self) -> str:
         """The name of the set as a part of a file's name."""
         kind, _, where = self.data.partition(":")
-        name = Path(where).stem if kind in ("folder", "npz") else where or kind
+        name = where or kind
+        if kind in ("folder", "npz"):
+            name = os.path.basename(os.path.abspath(where)).removesuffix(".npz")
         return re.sub(r"[^\w.-]+", "-", name)
 
 

@@ -74,6 +74,13 @@ def test_flat_folder_needs_declared_splits(folder: Path) -> None:
     assert set(dataset.test.all_labels()) == {0, 1, 2}  # a slice has every class
 
 
+def test_folder_is_named_wherever_one_stands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, where in ((folder, "."), (folder / "train", ".."), (folder.parent, "pets/")):
+        monkeypatch.chdir(place)
+        assert open_source(f"folder:{where}", SourceConfig()).name == "pets"
+        assert DataConfig(f"folder:{where}").short_name == "pets"
+
+
 def test_examples_are_small_and_travel_to_other_processes(folder: Path) -> None:
     train = open_source(f"folder:{folder}", SourceConfig()).splits["train"]
     copied = pickle.loads(pickle.dumps(train))

@@ -81,15 +81,14 @@ def open_folder(path: Path, conversion: Conversion) -> Source:
     if len(class_names) < 2:
         raise InputError(
             f"--data folder:{splits[first]} must hold a folder for each of two classes or more, "
-            f"got {len(class_names)} with {' '.join(SUFFIXES)} files in it or below. "
-            "A class is a folder of images."
+            f"got {len(class_names)}. A class is a folder of {' '.join(SUFFIXES)} files."
         )
     for name, classes in listed.items():
         _compare_classes(splits[name], first, class_names, classes)
     file = str(path / next(classes[0] for classes in listed[first].values() if classes))
     shape = read_image(file, _content(file), partial(conversion.shape, file))
     return Source(
-        name=path.name,
+        name=os.path.basename(os.path.abspath(path)),  # also of `.` and `..`
         class_names=class_names,
         splits={
             name: FileExamples(str(path), *_in_order(classes, class_names), conversion, shape, file)
