@@ -57,6 +57,11 @@ def read_similarity(
 def _read(kind: str, text: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """The array of that name, or the only matrix of a file, and its class_names if it has some."""
     path = Path(text.partition(":")[2])
+    if not path.exists():
+        raise InputError(
+            f"--similarity {kind}:FILE must name an existing file, got {path}. Save it with "
+            f"numpy.savez(FILE, {kind}=matrix)."
+        )
     stored = open_stored(path)
     matrices = [name for name, info in stored.arrays.items() if len(info.shape) == 2]
     found = [name for name in matrices if name[-1] == kind] or matrices

@@ -68,3 +68,9 @@ def part(**changes: np.ndarray) -> Split:
 def test_refused_splits(test: Split, message: str) -> None:
     with pytest.raises(ss.InputError, match=message):
         Dataset("tiny", ("a", "b"), train=part(), validation=part(), test=test)
+
+
+def test_one_class_is_refused() -> None:
+    one = part(labels=np.zeros(3, np.int32))
+    with pytest.raises(ss.InputError, match="data cats: it must have two classes or more, got 1"):
+        Dataset("cats", ("cat",), train=one, validation=one, test=one)

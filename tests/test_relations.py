@@ -130,6 +130,11 @@ def test_refused_files(tmp_path: Path, kind: str, values: np.ndarray, message: s
     assert not (tmp_path / "labels.npz").exists()
 
 
+def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ss.InputError, match="--similarity vectors:FILE must name an existing file"):
+        make(tmp_path, "labels.npz", similarity=f"vectors:{tmp_path}/none.npy")
+
+
 def test_file_of_other_classes_is_refused_before_training(tmp_path: Path) -> None:
     names = tuple("0123456789")
     np.save(tmp_path / "x.npy", EMBEDDINGS[:9])

@@ -136,6 +136,11 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Refuses what a compiled program would absorb silently: indexing clamps."""
+        if self.num_classes < 2:
+            raise InputError(
+                f"data {self.name}: it must have two classes or more, got {self.num_classes}. "
+                "Check its labels."
+            )
         for part in ("train", "validation", "test"):
             self._check(part, getattr(self, part))
 
