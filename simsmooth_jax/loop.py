@@ -10,7 +10,9 @@ from jaxtyping import Array, Float
 from simsmooth_jax.interrupts import heard_between_steps
 from simsmooth_jax.training import Trainer, TrainState
 
-MAX_IN_FLIGHT = 32  # steps that were dispatched and not computed: bounds the memory of their inputs
+# Steps that were dispatched and not computed: bounds the memory of their inputs. On several CPU
+# devices XLA hangs at its own limit of 32: a step waits for a place that only itself would free.
+MAX_IN_FLIGHT = 8
 
 
 class Observer(Protocol):

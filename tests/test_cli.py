@@ -66,9 +66,15 @@ def checkpoint(tmp_path: Path) -> str:
             "labels none --similarity kernal",
             "--similarity must be kernel, features, predictions, v",
         ),
-        ("labels x --similarity vectors:none.npy", "CHECKPOINT must be an existing directory or f"),
+        (
+            "labels x --similarity vectors:none.npy",
+            "--similarity vectors:FILE must name an existing f",
+        ),
         ("labels none --out labels.pt", "--out must end with .npz or .safetensors, got labels.pt."),
-        ("run --similarity table:none.npz", "must be an existing directory or file, got none.npz"),
+        (
+            "run --similarity table:none.npz",
+            "--similarity table:FILE must name an existing file, got none.npz",
+        ),
         ("run --data cifar", "--data must be digits, fashion_mnist, cifar10, cifar100, tfds:NAME["),
         ("run --data folder:none", "--data folder:PATH must be an existing folder, got none."),
         ("data npz:none.npz", "--data npz:PATH must be an existing file, got none.npz."),

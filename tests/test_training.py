@@ -38,7 +38,7 @@ class Losses:
     """Keeps the loss of every step."""
 
     def __init__(self) -> None:
-        self.values: list[jax.Array] = []
+        self.values: list[Any] = []
 
     def on_step(
         self, state: TrainState, metrics: dict[str, jax.Array], input_seconds: float
@@ -189,6 +189,21 @@ def test_order_is_a_permutation_that_seed_and_epoch_decide() -> None:
     assert (orders[0] == orders[3]).all()
     assert (orders[0] != orders[1]).any()
     assert (orders[0] != orders[2]).any()
+
+
+def test_few_steps_are_in_flight_at_once(devices: list[Any]) -> None:
+    class InFlight(Losses):
+        most = 0
+
+        def on_step(
+            self, state: TrainState, metrics: dict[str, jax.Array], input_seconds: float
+        ) -> None:
+            super().on_step(state, metrics, input_seconds)
+            self.most = max(self.most, sum(not loss.is_ready() for loss in self.values))
+
+    observer = InFlight()
+    train(Trainer(CONFIG, DIGITS, devices), ss.uniform_labels(10, 0.1), 0, observer=observer)
+    assert 1 < observer.most <= 9  # from 32 on XLA's CPU devices wait for each other for ever
 
 
 def test_step_donates_its_state(trainer: Trainer) -> None:
