@@ -36,14 +36,14 @@ PROMISED += tuple(f"pictures/{name}.png" for name in ("similarity", "reliability
 
 def run(config: RunConfig) -> None:
     """`simsmooth run`: the whole method, three trainings."""
-    identity = _identity(config)
     training = config.training
-    name = f"{training.data.short_name}-{training.model.model}-{config.relation.rule}"
-    directory = config.out or default_directory(name, identity)
     runner = ArmRunner(training, config.saving)
     options.refuse_relation(config.relation, runner.dataset.num_classes)
-    relations.refuse_file(config.relation, runner.dataset.class_names)
     options.refuse_uniform_epsilon(config.uniform_epsilon)
+    file = relations.file_identity(config.relation, runner.dataset.class_names)
+    identity = _identity(config) | file
+    name = f"{training.data.short_name}-{training.model.model}-{config.relation.rule}"
+    directory = config.out or default_directory(name, identity)
     with open_directory(directory, identity, config.overwrite):
         finished = all((directory / name).exists() for name in PROMISED)
         if not finished:

@@ -9,6 +9,7 @@ from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import v1 as ocp
 
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.stored.orbax_steps import STEP, find_step, no_checkpoint
 
 
 def save(directory: Path, step: int, state: Any, metadata: dict[str, Any]) -> None:
@@ -81,14 +82,9 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 def latest_step(directory: Path) -> Path | None:
     """The finished checkpoint of the highest step, without creating anything."""
-    if not directory.is_dir():
-        return None
-    steps = [
-        int(child.name)
-        for child in directory.iterdir()
-        if child.name.isdigit() and _is_finished(child)
-    ]
-    return directory.absolute() / str(max(steps)) if steps else None
+    path = directory.absolute()
+    step = find_step(path) if path.is_dir() else None
+    return None if step == path else step
 
 
 def resolve(checkpoint: Path) -> Path:
@@ -98,28 +94,15 @@ def resolve(checkpoint: Path) -> Path:
             f"CHECKPOINT must be an existing directory, got {checkpoint}. "
             "A run's classifiers are in its first, uniform and second."
         )
-    path = latest_step(checkpoint)
-    if path is None and _is_finished(checkpoint):
-        path = checkpoint.absolute()
-    if path is None:
+    if not checkpoint.is_dir():
         raise InputError(
-            f"CHECKPOINT must be an Orbax checkpoint or a directory of its steps, got "
-            f"{checkpoint}, {_contents(checkpoint)}. "
-            "A run's classifiers are in its first, uniform and second."
+            f"CHECKPOINT must be a directory that simsmooth trained in, got the file {checkpoint}. "
+            "Its kernel can still be used: simsmooth labels CHECKPOINT."
         )
+    path = find_step(checkpoint.absolute())
+    if path is None or not (path / STEP).is_file():
+        raise no_checkpoint(checkpoint)
     return path
-
-
-def _is_finished(path: Path) -> bool:
-    """Orbax itself takes a bare directory for a checkpoint."""
-    return (path / "_CHECKPOINT_METADATA").is_file()
-
-
-def _contents(path: Path) -> str:
-    if not path.is_dir():
-        return "a file"
-    names = sorted(child.name for child in path.iterdir() if child.name[0] != ".")
-    return f"which holds {', '.join(names[:6])}" if names else "an empty directory"
 
 
 def _arrays(path: Path) -> Any:

@@ -103,6 +103,8 @@ def find_kernel(
     candidates: Mapping[tuple[str, ...], Candidate],
     head: str | None,
     num_classes: int | None,
+    by_name: str = f"a module named {HEAD!r}",
+    option: str = "head=PATH",
 ) -> tuple[str, ...]:
     """The one candidate that is the head's kernel.
 
@@ -112,6 +114,8 @@ def find_kernel(
       head: whole, contiguous parts of the path, separated by `/` or `.`; a whole path as it is
         listed goes before parts.
       num_classes: K, a size that the class axis must be able to have.
+      by_name: what fits without `head` and `num_classes`, for the error's line.
+      option: how the caller's user says `head`, for the same.
 
     Returns:
       The path of the one that holds `head`; else of the one whose module has a head's name; else of
@@ -128,7 +132,7 @@ def find_kernel(
     else:
         found = [path for path in candidates if candidates[path].named]
         found = found or [path for path in candidates if not candidates[path].module]
-        asked = f"a module named {HEAD!r}"
+        asked = by_name
     if num_classes is not None and (found or head is None):
         asked = f"num_classes={num_classes}" if head is None else f"{asked}, {num_classes=}"
         found = [p for p in found or candidates if num_classes in candidates[p].num_classes]
@@ -138,7 +142,7 @@ def find_kernel(
     more = f", and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
     raise InputError(
         f"{where}: exactly one kernel must fit {asked}, got {len(found) or 'none of'}: "
-        f"{', '.join(listed[:LISTED])}{more}. Name one with head=PATH."
+        f"{', '.join(listed[:LISTED])}{more}. Name one with {option}."
     )
 
 

@@ -13,6 +13,8 @@ from simsmooth_jax.restore import read_head
 from simsmooth_jax.stored import open_stored
 
 SUFFIXES = (".npz", ".safetensors")
+USED_BY = dict.fromkeys(("head", "num_classes", "layout"), ("kernel",))
+USED_BY |= dict.fromkeys(("data", "data_dir"), ("features", "predictions"))
 
 
 def make_label_file(config: LabelsConfig) -> None:
@@ -40,6 +42,13 @@ def make_label_file(config: LabelsConfig) -> None:
 def _relations(config: LabelsConfig) -> tuple[Relations, Mapping[str, Any]]:
     """What the labels are made from, with what is known besides, as the names of the classes."""
     similarity, checkpoint = config.relation.similarity, config.checkpoint
+    for option, kinds in USED_BY.items():
+        value = getattr(config, option)
+        if value is not None and similarity not in kinds:
+            raise InputError(
+                f"--{option.replace('_', '-')} must be given with --similarity "
+                f"{' or '.join(kinds)}, got {value} with {similarity}. Leave it out."
+            )
     if similarity not in relations.OF_CLASSIFIER:
         found = relations.of_file(config.relation)
         if checkpoint is not None:
@@ -57,6 +66,6 @@ def _relations(config: LabelsConfig) -> tuple[Relations, Mapping[str, Any]]:
         stored = open_stored(checkpoint)
         kernel = read_head(stored, config.head, config.num_classes, config.layout).kernel
         return relations.of_vectors(kernel, config.relation), stored.metadata
-    classifier = Classifier.restore(checkpoint)
+    classifier = Classifier.restore(checkpoint, config.data, config.data_dir)
     names = list(classifier.dataset.class_names)
     return relations.find_relations(classifier, config.relation), {"class_names": names}

@@ -74,10 +74,10 @@ def of_file(config: RelationConfig) -> Relations:
     return Relations(jnp.asarray(similarity), array_sha256(similarity), None, names)
 
 
-def refuse_file(config: RelationConfig, class_names: tuple[str, ...]) -> None:
-    """Refuses a file for `--similarity` that is not of the data's classes, before any training."""
+def file_identity(config: RelationConfig, class_names: tuple[str, ...]) -> dict[str, str]:
+    """What says that `--similarity FILE` is still the same; refused if not of these classes."""
     if config.similarity in OF_CLASSIFIER:
-        return
+        return {}
     relations = of_file(config)
     names = relations.class_names or class_names
     if len(relations.similarity) != len(class_names) or names != class_names:
@@ -87,3 +87,4 @@ def refuse_file(config: RelationConfig, class_names: tuple[str, ...]) -> None:
             f"{f' that start with {names[:3]}' if relations.class_names else ''}. See: simsmooth "
             "data NAME"
         )
+    return {"similarity_sha256": relations.sha256}

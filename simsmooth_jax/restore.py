@@ -14,6 +14,7 @@ from simsmooth_jax.stored.foreign_files import pickled
 from simsmooth_jax.stored.kernels import StoredKernel
 from simsmooth_jax.types import Layout
 
+HEAD_MODULES = f"a module named {', '.join(kernels.HEADS[:-1])} or {kernels.HEADS[-1]}"
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -117,13 +118,20 @@ def find_head(
             f"{where}: layout must be {' or '.join(get_args(Layout))}, got {layout!r}. "
             "Leave it out to have it found."
         )
+    if stored.is_label_table:
+        raise InputError(
+            f"CHECKPOINT must be a trained classifier, got {stored.path}, a table of labels. Train "
+            f"on it: simsmooth train --labels {stored.path}"
+        )
     candidates = kernels.candidates(stored)
     if not candidates:
         raise InputError(
             f"{where}: it must hold an array named kernel or weight with two dimensions, got none "
             f"among {len(stored.arrays)} arrays. List them with: simsmooth inspect {stored.path}"
         )
-    name = find_kernel(where, candidates, head, num_classes)
+    name = find_kernel(
+        where, candidates, head, num_classes, HEAD_MODULES, "head=PATH (--head PATH)"
+    )
     dtype = stored.arrays[name].dtype
     if dtype == "object":
         raise pickled(stored.path, f"{'/'.join(name)} as an array of objects, a pickle")

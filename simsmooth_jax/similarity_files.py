@@ -1,16 +1,16 @@
 """Similarities out of a user's own file: embeddings of the classes, or a finished table."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.stored import open_stored
+from simsmooth_jax.stored import StoredArrays, open_stored
 
 KINDS = ("vectors", "table")
 TOLERANCE = 1e-5
+NAMES = ("class_names",)
 
 
 def read_class_vectors(
@@ -57,9 +57,9 @@ def read_similarity(
 def _read(kind: str, text: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """The array of that name, or the only matrix of a file, and its class_names if it has some."""
     path = Path(text.partition(":")[2])
-    if not path.exists():
+    if path == Path() or not path.exists():
         raise InputError(
-            f"--similarity {kind}:FILE must name an existing file, got {path}. Save it with "
+            f"--similarity {kind}:FILE must name an existing file, got {text}. Save it with "
             f"numpy.savez(FILE, {kind}=matrix)."
         )
     stored = open_stored(path)
@@ -71,18 +71,39 @@ def _read(kind: str, text: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
             f"--similarity {text}: it must hold one matrix, or one named {kind}, got {listed}. "
             f"Save it alone: numpy.savez(FILE, {kind}=matrix)."
         )
-    wanted = [found[0], *(name for name in stored.arrays if name == ("class_names",))]
-    arrays: dict[Any, np.ndarray] = stored.read(wanted)
-    values = arrays[found[0]]
-    if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+    values = stored.read(found)[found[0]]
+    if values.dtype.kind not in "fiu":
         raise InputError(
-            f"--similarity {text}: it must hold finite real numbers, got "
-            f"{values.dtype if values.dtype.kind not in 'fiu' else 'NaN or infinity'}. Mend it."
+            f"--similarity {text}: it must hold finite real numbers, got {values.dtype}. Mend it."
         )
-    names = arrays.get(("class_names",))
-    if names is not None and names.shape != values.shape[:1]:
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite and refused
+        values = values.astype(np.float32)
+    if not np.isfinite(values).all():
         raise InputError(
-            f"--similarity {text}: class_names must be one for each of the {len(values)} rows, got "
-            f"{names.size}."
+            f"--similarity {text}: it must hold finite real numbers, got NaN or infinity as "
+            "float32. Mend it."
         )
-    return values.astype(np.float32), None if names is None else tuple(map(str, names))
+    return values, _class_names(f"--similarity {text}", stored, len(values))
+
+
+def _class_names(where: str, stored: StoredArrays, num_classes: int) -> tuple[str, ...] | None:
+    """The names of the rows, where a file holds an array of them, or notes them."""
+    names = stored.metadata.get("class_names")
+    if NAMES in stored.arrays:
+        if stored.arrays[NAMES].dtype == "object":
+            raise InputError(
+                f"{where}: class_names must be texts, got objects, which are a pickle. Save them "
+                "with numpy.array(names, str)."
+            )
+        array = stored.read([NAMES])[NAMES]
+        names = (np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array).tolist()
+    if names is None:
+        return None
+    if not isinstance(names, list) or {type(name) for name in names} != {str}:
+        raise InputError(f"{where}: class_names must be texts [K], got {names!r:.40}. Mend them.")
+    if len(names) != num_classes or len(set(names)) != num_classes:
+        raise InputError(
+            f"{where}: class_names must be {num_classes} different ones, one for each row, got "
+            f"{len(names)}, {len(set(names))} of them different. Mend them."
+        )
+    return tuple(names)

@@ -17,7 +17,7 @@ from simsmooth_jax.commands import LabelsConfig
 from simsmooth_jax.config import RelationConfig, RunConfig
 from simsmooth_jax.label_files import load_table
 from simsmooth_jax.models import build_model, normalise_images
-from simsmooth_jax.relations import refuse_file
+from simsmooth_jax.relations import file_identity
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +64,17 @@ def test_features_and_predictions_are_averaged_over_the_training_images(
         found = make(tmp_path, path, similarity=similarity, checkpoint=folder / "run" / "first")
         np.testing.assert_allclose(found.table, expected, atol=1e-5)
         assert (found.source, found.class_names) == (similarity, tuple("0123456789"))
+    arrays: dict[str, Any] = {}
+    for part in ("train", "validation", "test"):
+        split: Any = getattr(classifier.dataset, part)
+        arrays |= {f"{part}_images": split.images, f"{part}_labels": split.labels}
+    np.savez(tmp_path / "moved.npz", **arrays)
+    data = f"npz:{tmp_path}/moved.npz"
+    checkpoint = folder / "run" / "first"
+    moved = make(tmp_path, "x.npz", similarity="features", checkpoint=checkpoint, data=data)
+    np.testing.assert_allclose(
+        moved.table, load_table(folder / "run" / "labels.npz").table, atol=1e-5
+    )
 
 
 def test_run_is_trained_on_them(folder: Path, tmp_path: Path) -> None:
@@ -116,7 +127,7 @@ def test_table_of_a_run_or_of_a_file(folder: Path, tmp_path: Path) -> None:
             np.ones((2, 3, 4)),
             "it must hold one matrix, or one named vectors, got array.",
         ),
-        ("vectors", np.eye(3) * np.nan, "it must hold finite real numbers, got NaN or infinity."),
+        ("vectors", np.eye(3) * np.nan, "it must hold finite real numbers, got NaN or infinity as"),
         ("vectors", np.eye(3) > 0, "it must hold finite real numbers, got bool."),
         ("vectors", np.diag([1, 0, 1]), "got zeros in kernel[:, 1] (class 1)."),
     ],
@@ -145,15 +156,15 @@ def test_file_of_other_classes_is_refused_before_training(tmp_path: Path) -> Non
     ):
         config = RelationConfig(similarity=f"vectors:{tmp_path}/{file}")
         with pytest.raises(ss.InputError, match="must be of the 10 classes of the data in their"):
-            refuse_file(config, names)
+            file_identity(config, names)
         try:
-            refuse_file(config, names)
+            file_identity(config, names)
         except ss.InputError as error:
             assert got in str(error)  # noqa: PT017
     center = RelationConfig(similarity=f"table:{tmp_path}/x.npy", center=True)
     with pytest.raises(ss.InputError, match="--center must be given with class vectors, got"):
-        refuse_file(center, names)
-    refuse_file(RunConfig().relation, names)
+        file_identity(center, names)
+    assert file_identity(RunConfig().relation, names) == {}
 
 
 def test_labels_can_be_trained_on_elsewhere_only_in_their_order(folder: Path) -> None:

@@ -7,6 +7,7 @@ from simsmooth_jax.stored import (
     flax_msgpack,
     foreign_files,
     numpy_files,
+    orbax_steps,
     orbax_trees,
     safetensors_files,
 )
@@ -37,17 +38,14 @@ def open_stored(path: Path) -> StoredArrays:
         )
     if path.is_file():
         return _open_file(path)
-    items = orbax_trees.find_items(path.resolve())  # TensorStore refuses any `..`
-    if items:
-        return orbax_trees.open_items(path, items)
+    step = orbax_steps.find_step(path.resolve())  # TensorStore refuses any `..`
+    if step is not None:
+        return orbax_trees.open_step(path, step)
     inside = flax_msgpack.last_of_directory(path) or safetensors_files.only_of_directory(path)
-    if inside is not None:
-        return _open_file(inside)
+    if inside is not None and not (stored := _open_file(inside)).is_label_table:  # as a run's
+        return stored
     foreign_files.refuse_directory(path)
-    raise InputError(
-        f"CHECKPOINT must be an Orbax checkpoint or a directory of its steps, got "
-        f"{path}, {_contents(path)}. A run's classifiers are in its first, uniform and second."
-    )
+    raise orbax_steps.no_checkpoint(path)
 
 
 def _open_file(path: Path) -> StoredArrays:
@@ -63,8 +61,3 @@ def _open_file(path: Path) -> StoredArrays:
         f"checkpoint {path}: it must be of a kind that can be read, got a file of another kind, "
         f"which starts with {start[:8]!r}. {READABLE}"
     )
-
-
-def _contents(path: Path) -> str:
-    names = sorted(child.name for child in path.iterdir() if child.name[0] != ".")
-    return f"which holds {', '.join(names[:6])}" if names else "an empty directory"

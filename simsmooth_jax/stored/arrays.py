@@ -41,6 +41,12 @@ class StoredArrays:
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     pytorch: bool = False
 
+    @property
+    def is_label_table(self) -> bool:
+        """Whether this is a file that `simsmooth labels` or a run wrote."""
+        texts = self.metadata.keys() | {name[0] for name in self.arrays if len(name) == 1}
+        return {"rule", "source_sha256", "class_names"} <= texts and ("table",) in self.arrays
+
 
 @contextlib.contextmanager
 def refusing_damage(path: Path) -> Iterator[None]:

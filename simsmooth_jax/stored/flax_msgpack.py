@@ -4,7 +4,7 @@ import dataclasses
 import math
 import mmap
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ import numpy as np
 
 from simsmooth_jax.stored.arrays import ArrayInfo, Name, StoredArrays, refusing_damage
 
-# The first byte of a msgpack value says its kind; of an extension type, a header follows.
+# The first byte of a msgpack value says its kind; an extension type has its length after that,
+# in as many bytes, or in the kind.
 MAPS = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
 LISTS = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
-EXTENSION_HEADERS = {0xC7: 3, 0xC8: 4, 0xC9: 6} | dict.fromkeys(range(0xD4, 0xD9), 2)
+EXTENSIONS = {0xC7: 1, 0xC8: 2, 0xC9: 4}
+FIXED_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 TEXTS = frozenset(bytes([first]) for first in [*range(0xA0, 0xC0), 0xD9, 0xDA, 0xDB])
 FLAX_ARRAYS = (1, 3)  # the extension types of arrays and of NumPy's scalars
 CHUNKED = "__msgpack_chunked_array__"  # Flax splits an array above 1 GiB
@@ -60,7 +62,7 @@ def last_of_directory(path: Path) -> Path | None:
 
 
 def open_file(path: Path) -> StoredArrays:
-    """Lists a msgpack file, which is walked without keeping what is passed.
+    """Lists a msgpack file, of which the names and headers are read and the arrays jumped over.
 
     Args:
       path: the file.
@@ -75,10 +77,11 @@ def open_file(path: Path) -> StoredArrays:
     others: dict[Name, Any] = {}
     with refusing_damage(path), path.open("rb") as file:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        unpacker = msgpack.Unpacker(file, strict_map_key=False, max_buffer_size=0)
-        _walk(content, unpacker, (), pieces, others)
-        if unpacker.tell() != len(content):
-            raise ValueError(f"{len(content) - unpacker.tell():,} bytes follow the tree")
+        if hasattr(content, "madvise"):
+            content.madvise(mmap.MADV_RANDOM)  # what is jumped over is not to be read ahead
+        end = _walk(content, 0, (), pieces, others)
+        if end != len(content):
+            raise ValueError(f"{len(content) - end:,} bytes follow the tree")
         for name in [name[:-1] for name in others if name[-1:] == (CHUNKED,)]:
             pieces[name] = _joined(name, pieces, others)
     arrays = {name: _info(piece) for name, piece in pieces.items()}
@@ -97,26 +100,49 @@ def _info(piece: Piece) -> ArrayInfo:
 
 
 def _walk(
-    content: mmap.mmap,
-    unpacker: msgpack.Unpacker,
-    name: Name,
-    pieces: dict[Name, Piece],
-    others: dict[Name, Any],
-) -> None:
-    start = unpacker.tell()
-    if content[start] in MAPS:
-        for _ in range(unpacker.read_map_header()):
-            _walk(content, unpacker, (*name, str(unpacker.unpack())), pieces, others)
-    elif content[start] in LISTS:
-        for index in range(unpacker.read_array_header()):
-            _walk(content, unpacker, (*name, str(index)), pieces, others)
-    elif content[start] in EXTENSION_HEADERS:
-        unpacker.skip()
-        body = start + EXTENSION_HEADERS[content[start]]
+    content: mmap.mmap, start: int, name: Name, pieces: dict[Name, Piece], others: dict[Name, Any]
+) -> int:
+    """Collects the value that starts there, and says where it ends."""
+    kind = content[start] if start < len(content) else None
+    if kind in MAPS:
+        length, start = _small(content, start, msgpack.Unpacker.read_map_header)
+        for _ in range(length):
+            key, start = _small(content, start, msgpack.Unpacker.unpack)
+            start = _walk(content, start, (*name, str(key)), pieces, others)
+        return start
+    if kind in LISTS:
+        length, start = _small(content, start, msgpack.Unpacker.read_array_header)
+        for index in range(length):
+            start = _walk(content, start, (*name, str(index)), pieces, others)
+        return start
+    if kind in EXTENSIONS or kind in FIXED_EXTENSIONS:
+        width = EXTENSIONS.get(kind, 0)
+        length = int.from_bytes(content[start + 1 : start + 1 + width])
+        body = start + 2 + width  # behind the number of the extension type
+        end = body + (length if width else FIXED_EXTENSIONS[kind])
+        if end > len(content):
+            raise ValueError(f"{'/'.join(name)} ends behind the file's end")
         if content[body - 1] in FLAX_ARRAYS:
-            pieces[name] = _piece(content, body, unpacker.tell())
-    else:
-        others[name] = unpacker.unpack()
+            pieces[name] = _piece(content, body, end)
+        return end
+    others[name], end = _small(content, start, msgpack.Unpacker.unpack)
+    return end
+
+
+def _small(
+    content: mmap.mmap, start: int, take: Callable[[msgpack.Unpacker], Any]
+) -> tuple[Any, int]:
+    """What is taken from there, and where it ends; as little as possible is read for it."""
+    window = 64
+    while True:
+        unpacker = msgpack.Unpacker(strict_map_key=False, max_buffer_size=0)
+        unpacker.feed(content[start : start + window])
+        try:
+            return take(unpacker), start + unpacker.tell()
+        except msgpack.OutOfData:
+            if start + window >= len(content):
+                raise ValueError("it ends in the middle of a value") from None
+            window *= 8
 
 
 def _piece(content: mmap.mmap, start: int, end: int) -> Piece:

@@ -37,21 +37,26 @@ def refuse_file(path: Path, start: bytes) -> None:
 
 
 def refuse_directory(path: Path) -> None:
-    """Refuses TensorFlow's directories and sharded models by name.
+    """Refuses TensorFlow's directories, Orbax's without a list, and sharded models by name.
 
     Args:
       path: a directory.
 
     Raises:
-      ValueError: it is TensorFlow's, or a model in several safetensors files.
+      ValueError: it is one of them, or holds a pickle.
     """
     names = {child.name for child in path.iterdir()}
     if "saved_model.pb" in names:
         raise _of_another_tool(path, "a SavedModel of TensorFlow")
     if any(name.endswith(".index") for name in names):
         raise _of_another_tool(path, "one of TensorFlow")
+    if names & {"checkpoint", "manifest.ocdbt"}:  # what Orbax has written beside it, or before it
+        raise InputError(
+            f"checkpoint {path}: it must list its arrays in _METADATA, got one of Orbax without "
+            "it. Restore it from a copy, or load it with the Orbax that saved it and save it again."
+        )
     shards = sorted(name for name in names if name.endswith(".safetensors"))
-    if shards:
+    if len(shards) > 1:
         raise InputError(
             f"checkpoint {path}: it must hold one .safetensors file, got {len(shards)}, as "
             f"{shards[-1]}. Give the path of the file that holds the head."

@@ -10,11 +10,7 @@ from simsmooth_jax.types import Layout
 
 FEATURES_CLASSES: Layout = "features-classes"  # Flax's [N, K]
 CLASSES_FEATURES: Layout = "classes-features"  # PyTorch's [K, N]
-HEADS = (
-    "head",
-    "fc",
-    "classifier",
-)  # the final layer's module in torchvision, timm and Hugging Face
+HEADS = ("head", "fc", "classifier")  # in Flax and timm, torchvision, and Hugging Face
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +103,8 @@ def describe(
     if chosen is None:
         raise InputError(
             f"{where}: the axis of the classes must be known, got {facts}, which does not say it. "
-            f"Add layout={CLASSES_FEATURES} (as PyTorch's weights) or layout={FEATURES_CLASSES}."
+            f"Add layout={CLASSES_FEATURES}, as PyTorch's weights, or layout={FEATURES_CLASSES} "
+            "(--layout)."
         )
     n, k = axes if chosen == FEATURES_CLASSES else axes[::-1]
     for claim, value in (("the bias", length), (f"{num_classes=}", num_classes)):
@@ -116,9 +113,9 @@ def describe(
             raise InputError(
                 f"{where}: {claim} must be of the {k} classes that {chosen} means, got {facts}. "
                 + (
-                    f"If it is stored the other way: layout={other}."
+                    f"If it is stored the other way: layout={other} (--layout {other})."
                     if value == n
-                    else "Name another kernel with head=PATH."
+                    else "Name another kernel with head=PATH (--head PATH)."
                 )
             )
     return StoredKernel(name, bias, copies, chosen, (n, k))

@@ -78,8 +78,13 @@ def _reader(path: Path) -> Callable[[Sequence[Name]], dict[Name, np.ndarray]]:
         with refusing_damage(path):
             content = np.load(path, allow_pickle=False)
             if isinstance(content, np.ndarray):
-                return dict.fromkeys(names, content)
+                return dict.fromkeys(names, _native(content))
             with content:
-                return {name: content[name[0]] for name in names}
+                return {name: _native(content[name[0]]) for name in names}
 
     return read
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """The same numbers in this machine's order of bytes, the only one that JAX takes."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -6,7 +6,6 @@ program, and ends the process where an array's metadata ask for more memory than
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,62 +15,19 @@ import tensorstore as ts
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.stored.arrays import ArrayInfo, Name, StoredArrays, damaged, refusing_damage
+from simsmooth_jax.stored.orbax_steps import STEP, TREE, items_of, noted, step_number
 
-TREE = "_METADATA"  # in every directory of arrays: their names
-STEP = "_CHECKPOINT_METADATA"  # in a step's directory: what was noted when it was saved
-UNFINISHED = ".orbax-checkpoint-tmp"
 ARRAYS = ("jax.Array", "np.ndarray", "scalar")  # the other values are texts and empty trees
 LARGEST_RATIO = 1000  # of an array to all the files; zstd makes a trained one hardly smaller
 
 
-def find_items(path: Path) -> dict[str, Path]:
-    """The directories of arrays that a path means: of the last finished step where it has steps.
-
-    Args:
-      path: the directory of such arrays, of a step that holds some, or of steps.
-
-    Returns:
-      Them by the names of their items, as `default`; empty where this is no Orbax checkpoint.
-    """
-    if (path / TREE).is_file():
-        return {path.name: path}
-    children = [c for c in path.iterdir() if c.is_dir() and UNFINISHED not in c.name]
-    items = {child.name: child for child in sorted(children) if (child / TREE).is_file()}
-    if (path / STEP).is_file():  # a step itself, whose items may be named `model_1`, `model_2`
-        return items
-    steps = {step: c for c in children if (step := _step_number(c)) is not None and _committed(c)}
-    for step in sorted(steps, reverse=True):
-        if found := find_items(steps[step]):
-            return found
-    return items
-
-
-def _step_number(path: Path) -> int | None:
-    """7 of `7`, `000007`, `checkpoint_7`."""
-    found = re.fullmatch(r"(?:.*_)?(\d+)", path.name)
-    return int(found[1]) if found else None
-
-
-def _committed(step: Path) -> bool:
-    """Whether a step does not say that its saving has only begun."""
-    return _noted(step).get("commit_timestamp_nsecs", 0) is not None
-
-
-def _noted(directory: Path) -> dict[str, Any]:
-    try:
-        noted = json.loads((directory / STEP).read_bytes())
-    except (OSError, ValueError):  # older programs do not note anything
-        return {}
-    return noted if isinstance(noted, dict) else {}
-
-
-def open_items(path: Path, items: dict[str, Path]) -> StoredArrays:
+def open_step(path: Path, directory: Path) -> StoredArrays:
     """Lists the arrays of a checkpoint from their metadata.
 
     Args:
       path: what the user has named.
-      items: the directories of arrays in it; the names of arrays start with the item's where there
-        are several.
+      directory: the step that it means; the names of arrays start with the item's where a step has
+        several.
 
     Returns:
       The arrays, read as NumPy arrays whatever devices they were saved on.
@@ -79,6 +35,9 @@ def open_items(path: Path, items: dict[str, Path]) -> StoredArrays:
     Raises:
       ValueError: it is damaged, or an array's metadata point out of it.
     """
+    items = items_of(directory)
+    if not items:
+        raise damaged(path, f"a step without {TREE}, which lists its arrays")
     stores: dict[Name, ts.TensorStore] = {}
     with refusing_damage(path):
         for item, directory in items.items():
@@ -98,7 +57,7 @@ def open_items(path: Path, items: dict[str, Path]) -> StoredArrays:
             return {name: future.result() for name, future in futures.items()}
 
     step = next((p for p in (first, first.parent) if (p / STEP).is_file()), first)
-    metadata = _noted(step).get("custom_metadata")
+    metadata = noted(step).get("custom_metadata")
     return StoredArrays(
         path,
         _description(step, items),
@@ -109,7 +68,7 @@ def open_items(path: Path, items: dict[str, Path]) -> StoredArrays:
 
 
 def _description(step: Path, items: dict[str, Path]) -> str:
-    number = _step_number(step)
+    number = step_number(step)
     where = [] if number is None else [f"step {number}"]
     if step not in items.values():
         where.append(f"{'items' if len(items) > 1 else 'item'} {', '.join(items)}")

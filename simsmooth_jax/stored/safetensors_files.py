@@ -1,9 +1,11 @@
 """safetensors files, as PyTorch, timm and Hugging Face write them."""
 
+import json
 import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -48,13 +50,25 @@ def open_file(path: Path) -> StoredArrays:
         arrays = {
             (name,): _info(part.get_shape(), part.get_dtype()) for name, part in slices.items()
         }
-        metadata = file.metadata() or {}
+        metadata: dict[str, Any] = file.metadata() or {}
+    names = _texts(metadata.get("class_names", ""))
+    if names is not None:
+        metadata["class_names"] = names
 
     def read(names: Sequence[Name]) -> dict[Name, np.ndarray]:
         with refusing_damage(path), safetensors.safe_open(path, "np") as file:
             return {name: file.get_tensor(name[0]) for name in names}
 
     return StoredArrays(path, "safetensors", arrays, read, metadata, pytorch=True)
+
+
+def _texts(text: str) -> list[str] | None:
+    """The list in a text of JSON; the format's metadata are texts alone."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return None
+    return values if isinstance(values, list) and {type(v) for v in values} == {str} else None
 
 
 def _info(shape: list[int], code: str) -> ArrayInfo:
