@@ -39,11 +39,15 @@ class LabelsConfig:
     head: str | None = None
     """Whole parts of the kernel's path, as classifier or params/classifier/kernel."""
     num_classes: int | None = None
-    """Number of classes, to find a kernel that is not named head."""
+    """Number of classes, to find a kernel that is not named head, or to check it."""
     layout: Layout | None = None
     """Order of the kernel's axes, where its name does not say it."""
     class_names: Path | None = None
     """Text file with a class name on each line, for checkpoints that do not say them."""
+    data: str | None = None
+    """Images for --similarity features or predictions (default: those that it was trained on)."""
+    data_dir: Path | None = None
+    """Where TFDS keeps its sets now (default: where they were)."""
     relation: RelationConfig = RelationConfig()
 
 
@@ -61,7 +65,7 @@ class InspectConfig:
     head: str | None = None
     """Whole parts of the kernel's path, as classifier or fc.weight."""
     num_classes: int | None = None
-    """Number of classes, to find a kernel that is not named head."""
+    """Number of classes, to find a kernel that is not named head, or to check it."""
     layout: Layout | None = None
     """Order of the kernel's axes, where its name does not say it."""
 
@@ -91,4 +95,4 @@ class DataCommandConfig:
     train, val and test in it, or the classes themselves) or npz:PATH."""
     source: SourceConfig = SourceConfig()
     out: Path | None = None
-    """Picture of samples to write (default: NAME.png); it must not exist."""
+    """Picture of samples, a new .png file (default: NAME-samples.png, which is replaced)."""

@@ -76,9 +76,9 @@ class SourceConfig:
     """Where TFDS keeps its sets (default: ~/tensorflow_datasets, or $TFDS_DATA_DIR); archives that
     you fetched yourself lie in downloads/manual in it."""
     train_split: str | None = None
-    """Split to train on, as 'train[:80%%]' or 'train[5000:]+extra' (default: train)."""
+    """Split to train on, as 'train[:80%]' or 'train[5000:]+extra' (default: train)."""
     validation_split: str | None = None
-    """Split to validate on (default: validation or val; else a fixed tenth cut out of train)."""
+    """Split to validate on (default: validation, val or valid; else a fixed tenth of train)."""
     test_split: str | None = None
     """Split to test on (default: test)."""
     image_size: str | None = None
@@ -142,6 +142,9 @@ class TrainingConfig:
         values = dataclasses.asdict(self)
         directory = self.data.source.data_dir
         values["data"]["source"]["data_dir"] = directory and str(directory.absolute())
+        kind, _, where = self.data.data.partition(":")
+        if kind in ("folder", "npz"):  # found again from any directory
+            values["data"]["data"] = f"{kind}:{os.path.abspath(where)}"
         return values
 
     @classmethod

@@ -1,5 +1,7 @@
 """What a data set holds, as `simsmooth data` shows it: counts, sizes and samples."""
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,39 +10,108 @@ from rich.table import Table
 
 from simsmooth_jax import pictures, report
 from simsmooth_jax.commands import DataCommandConfig
-from simsmooth_jax.config import DataConfig
-from simsmooth_jax.data import Examples, cut_splits, open_source
+from simsmooth_jax.config import DataConfig, SourceConfig
+from simsmooth_jax.data import Examples, Source, cut_splits, open_source
+from simsmooth_jax.data.headers import Kind, kinds_of_files
+from simsmooth_jax.errors import InputError
 from simsmooth_jax.files import refuse_output
 
 MAX_ROWS = 100  # classes in the table
+MAX_KINDS = 5  # sizes and modes of files that are listed
 MAX_PICTURED = 25  # classes in the picture
 SAMPLES = 12  # images of each in the picture
+USUAL_SIDE = 224  # nothing larger is proposed for photos of many sizes
 
 
 def show_data(config: DataCommandConfig) -> None:
     """`simsmooth data`: prints the counts of each class, and draws samples."""
-    data = DataConfig(config.name, config.source)
-    path = config.out or Path(f"{data.short_name}.png")
-    refuse_output(path)
-    source = open_source(config.name, config.source)
-    found = cut_splits(source, config.source)
-    parts = {name: found[name] for name in ("train", "validation", "test")}
-    names = source.class_names
+    if config.out is not None:
+        _refuse_picture(config.name, config.out)
+        refuse_output(config.out)
+    source, parts = _open(config.name, config.source)
+    path = config.out or _default_picture(config.name)
+    kinds = kinds_of_files(source)
+    names, note = source.class_names, ""
+    if len(kinds) > 1:
+        alike = _options_that_make_alike(kinds)
+        shown = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in alike.items())
+        source, parts = _open(config.name, dataclasses.replace(config.source, **alike))
+        note = f", as {shown} makes them"
+        print(f"{source.name}: images of {len(kinds):,} sizes or modes, {len(names)} classes")
+        _print_kinds(kinds, shown)
+    else:
+        print(f"{source.name}: {_size(parts, len(names))}")
     labels = {part: examples.all_labels() for part, examples in parts.items()}
-    counts = {part: np.bincount(found, minlength=len(names)) for part, found in labels.items()}
+    _print_counts(names, labels)
+    rows = _samples(parts["train"], labels["train"], len(names))
+    pictures.draw_samples({names[k]: images for k, images in rows.items()}, path)
+    print(f"samples: {path}{note}")
+
+
+def _open(name: str, options: SourceConfig) -> tuple[Source, dict[str, Examples]]:
+    source = open_source(name, options)
+    found = cut_splits(source, options)
+    return source, {part: found[part] for part in ("train", "validation", "test")}
+
+
+def _default_picture(name: str) -> Path:
+    """Where samples are drawn without --out; a picture that is there already is replaced."""
+    path = Path(f"{DataConfig(name).short_name}-samples.png")
+    _refuse_picture(name, path)
+    if path.is_symlink() or not path.is_file():
+        refuse_output(path)
+    return path
+
+
+def _refuse_picture(name: str, path: Path) -> None:
+    """Refuses a picture of another format, and one that would lie among the folder's images."""
+    if path.suffix.lower() != ".png":
+        raise InputError(f"--out must end with .png, got {path}. The picture is a PNG file.")
+    kind, _, where = name.partition(":")
+    folder = Path(where).resolve()
+    if kind == "folder" and path.resolve().is_relative_to(folder):
+        raise InputError(
+            f"--out must lie outside of the folder of images, got {path} in {folder}. "
+            f"Try --out {folder.parent / path.name}."
+        )
+
+
+def _size(parts: dict[str, Examples], num_classes: int) -> str:
     height, width, channels = parts["train"].image_shape
     size = sum(len(examples) for examples in parts.values()) * height * width * channels
     colour = {1: "grey", 3: "rgb"}.get(channels, f"{channels} channels")
-    print(f"{source.name}: {height}x{width} {colour}, {len(names)} classes, {_bytes(size)} decoded")
+    return f"{height}x{width} {colour}, {num_classes} classes, {_bytes(size)} decoded"
+
+
+def _options_that_make_alike(kinds: list[Kind]) -> dict[str, str]:
+    """The conversion that leaves most of the files as they are, but for large photos."""
+    usual, options = kinds[0], {}
+    if len({(kind.height, kind.width) for kind in kinds}) > 1:
+        height, width = min(usual.height, USUAL_SIDE), min(usual.width, USUAL_SIDE)
+        options["image_size"] = f"{height}x{width}"
+    if len({kind.mode for kind in kinds}) > 1:
+        options["image_mode"] = "grey" if usual.mode == "grey" else "rgb"
+    return options
+
+
+def _print_kinds(kinds: list[Kind], options: str) -> None:
+    listed = [f"{kind} {kind.count:,}" for kind in kinds[:MAX_KINDS]]
+    others = kinds[MAX_KINDS:]
+    if others:
+        listed.append(f"{len(others):,} others {sum(kind.count for kind in others):,}")
+    print(f"sizes  {', '.join(listed)}")
+    odd = min(kinds[1:], key=lambda kind: kind.first)
+    print(f"Warning: {odd.first} is {odd}. Declare what all images become, as {options}.")
+
+
+def _print_counts(names: tuple[str, ...], labels: dict[str, np.ndarray]) -> None:
+    counts = {part: np.bincount(found, minlength=len(names)) for part, found in labels.items()}
     report.console().print(_counts_table(names, counts))
     for part, found in counts.items():
         empty = [names[k] for k in np.flatnonzero(found == 0)]
         if empty:
             listed = ", ".join(empty[:5]) + (", …" if len(empty) > 5 else "")
-            print(f"Warning: no image in {part} of {len(empty)} classes: {listed}")
-    rows = _samples(parts["train"], labels["train"], len(names))
-    pictures.draw_samples({names[k]: images for k, images in rows.items()}, path)
-    print(f"samples: {path}")
+            print(f"Warning: no image in {part} of {len(empty)} of the classes: {listed}")
 
 
 def _counts_table(names: tuple[str, ...], counts: dict[str, np.ndarray]) -> Table:
@@ -59,11 +130,17 @@ def _counts_table(names: tuple[str, ...], counts: dict[str, np.ndarray]) -> Tabl
     return table
 
 
-def _samples(examples: Examples, labels: np.ndarray, num_classes: int) -> dict[int, np.ndarray]:
+def _samples(
+    examples: Examples, labels: np.ndarray, num_classes: int
+) -> dict[int, Iterator[np.ndarray]]:
     """The first images of the classes, or of evenly chosen ones where there are many."""
+
+    def read(place: int) -> np.ndarray:
+        return examples.take(np.array([place]))[0][0]
+
     chosen = np.unique(np.linspace(0, num_classes - 1, MAX_PICTURED).round().astype(int))
     places = {k: np.flatnonzero(labels == k)[:SAMPLES] for k in chosen}
-    return {int(k): examples.take(found)[0] for k, found in places.items() if len(found)}
+    return {int(k): map(read, found) for k, found in places.items() if len(found)}
 
 
 def _bytes(size: int) -> str:

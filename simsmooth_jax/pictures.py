@@ -1,6 +1,7 @@
 """Pictures of a run: similarity in dendrogram order, reliability diagrams, training curves."""
 
 import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
@@ -20,6 +22,8 @@ TITLES = {
 }
 ERROR_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 MAX_NAMES = 60  # more class names than this cannot be read
+SAMPLE_PIXELS = 64  # the longer side of a sample in the sheet, at most
+SAMPLE_INCHES = 0.62  # the same on paper
 
 
 def draw_similarity(
@@ -126,19 +130,24 @@ def draw_curves(rows: list[dict[str, Any]], titles: dict[str, str], path: Path) 
     _save(figure, path)
 
 
-def draw_samples(rows: dict[str, np.ndarray], path: Path) -> None:
-    """Images uint8 `[n, height, width, channels]` of each class, one row a class."""
+def draw_samples(rows: Mapping[str, Iterable[np.ndarray]], path: Path) -> None:
+    """Images uint8 `[height, width, channels]` of one shape, one row a class.
+
+    Each is shrunk before the next one is asked for, so that photos need not fit into memory.
+    """
     names = [name if len(name) <= 18 else f"{name[:17]}…" for name in rows]
-    columns = max(map(len, rows.values()))
-    height, width, channels = next(iter(rows.values())).shape[1:]
+    shrunk = [[_shrink(image) for image in images] for images in rows.values()]
+    columns = max(map(len, shrunk))
+    height, width, channels = shrunk[0][0].shape
+    side = max(height, width)
     gap = max(1, width // 20)
-    cell = height + gap, width + gap
+    cell = max(height + gap, side // 3), width + gap  # a name fits beside a row that is low
     sheet = np.full((len(rows) * cell[0] - gap, columns * cell[1] - gap, channels), 255, np.uint8)
-    for row, images in enumerate(rows.values()):
+    for row, images in enumerate(shrunk):
         for column, image in enumerate(images):
             top, left = row * cell[0], column * cell[1]
             sheet[top : top + height, left : left + width] = image
-    scale = 0.62 / width  # inches
+    scale = SAMPLE_INCHES / side
     margin = 0.2 + 0.095 * max(map(len, names))
     size = (margin + scale * sheet.shape[1], 0.1 + scale * sheet.shape[0])
     figure = Figure(figsize=size, layout="constrained")
@@ -148,7 +157,16 @@ def draw_samples(rows: dict[str, np.ndarray], path: Path) -> None:
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    _save(figure, path, dpi=max(100, 2 * width / 0.62))
+    _save(figure, path, dpi=max(100, 2 * side / SAMPLE_INCHES))  # at most 206: the side is bounded
+
+
+def _shrink(image: np.ndarray) -> np.ndarray:
+    """An image of at most 64 pixels a side; a smaller one is left as it is."""
+    if max(image.shape[:2]) <= SAMPLE_PIXELS:
+        return image
+    small = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    small.thumbnail((SAMPLE_PIXELS, SAMPLE_PIXELS))
+    return np.asarray(small).reshape(small.height, small.width, image.shape[-1])
 
 
 def _smooth(values: np.ndarray, window: int = 9) -> np.ndarray:

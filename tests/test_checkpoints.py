@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 import simsmooth_jax as ss
 from simsmooth_jax import checkpoints
+from simsmooth_jax.config import DataConfig, TrainingConfig
 
 
 def state(devices: list[Any], seed: int = 3, **changes: Any) -> dict[str, Any]:
@@ -98,6 +99,15 @@ def test_what_a_kill_leaves_of_a_save_is_no_checkpoint(tmp_path: Path, devices: 
     assert int(restored["step"]) == 3
     checkpoints.save(tmp_path, 8, state(devices[:1], 8), {})
     assert checkpoints.latest_step(tmp_path) == tmp_path / "8"
+
+
+def test_data_of_a_checkpoint_are_found_from_any_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, absolute in (("npz:x.npz", f"npz:{tmp_path}/x.npz"), ("digits", "digits")):
+        config = TrainingConfig(data=DataConfig(name))
+        assert TrainingConfig.from_json(config.to_json()).data.data == absolute
 
 
 def test_checkpoint_without_the_part(tmp_path: Path, devices: list[Any]) -> None:

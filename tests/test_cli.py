@@ -12,6 +12,7 @@ from orbax.checkpoint import v1 as ocp
 from program import simsmooth
 
 from simsmooth_jax import cli
+from simsmooth_jax.label_files import TableFile
 
 Fails = Callable[..., str]
 
@@ -73,7 +74,7 @@ def checkpoint(tmp_path: Path) -> str:
         ("labels none --out labels.pt", "--out must end with .npz or .safetensors, got labels.pt."),
         (
             "run --similarity table:none.npz",
-            "--similarity table:FILE must name an existing file, got none.npz",
+            "--similarity table:FILE must name an existing file, got table:none.npz",
         ),
         ("run --data cifar", "--data must be digits, fashion_mnist, cifar10, cifar100, tfds:NAME["),
         ("run --data folder:none", "--data folder:PATH must be an existing folder, got none."),
@@ -81,6 +82,7 @@ def checkpoint(tmp_path: Path) -> str:
         ("data tfds:mnits", "--data tfds:NAME must be a set of TFDS, got 'mnits'. Did you mean mn"),
         ("data tfds:../mnist", "must name a set of TFDS, got '../mnist'. Write tfds:mnist or"),
         ("data --image-size 0", "--image-size must be HEIGHTxWIDTH or one number, from 1 to 4096"),
+        ("data --out x.pdf", "--out must end with .png, got x.pdf. The picture is a PNG file."),
         ("data --out none/x.png", "--out must be a file in an existing directory, got none/x.png."),
         ("data --out /proc/x.png", "--out must be a file that can be written, got /proc/x.png: "),
         ("run --train-split train[:10] --test-split train", "must share no image of digits, got"),
@@ -128,15 +130,21 @@ def test_wrong_checkpoint(fails: Fails, checkpoint: str, tmp_path: Path) -> None
     (tmp_path / "file.npz").write_text("")
     (tmp_path / "run" / "first").mkdir(parents=True)
     assert "got empty, an empty directory. A run's classifiers are in" in fails("labels", "empty")
-    assert "got file, a file." in fails("evaluate", "file")
+    assert "that simsmooth trained in, got the file file." in fails("evaluate", "file")
     assert "got run, which holds first." in fails("labels", "run")
+    table = TableFile(np.eye(2, dtype=np.float32), ("a", "b"), "clip", {}, "kernel", "")
+    table.save(tmp_path / "run" / "labels.safetensors")
+    assert "got run, which holds first, labels.safetensors." in fails("labels", "run")
+    assert "must be a trained classifier, got run/labels.safetensors, a table of labels." in fails(
+        "labels", "run/labels.safetensors"
+    )
     assert "out must be a new file, got file.npz, which exists" in fails(
         "labels", checkpoint, "--out", "file.npz"
     )
 
 
 def test_checkpoint_of_another_program(fails: Fails, checkpoint: str) -> None:
-    candidates = "params/body/kernel [3, 4], params/top/kernel [4, 4]. Name one with head=PATH."
+    candidates = "params/body/kernel [3, 4], params/top/kernel [4, 4]. Name one with head=PATH"
     assert f"got none of: {candidates}" in fails("labels", checkpoint)
     assert f"got 2: {candidates}" in fails("labels", checkpoint, "--num-classes", "4")
     assert "got none of: params/body" in fails("labels", checkpoint, "--head", "to")
@@ -158,6 +166,14 @@ def test_out_that_is_not_ours(fails: Fails, tmp_path: Path) -> None:
     for command in ("run", "train"):
         error = fails(command, "--out", "thesis", "--overwrite")
         assert "--out must be a new, an empty or a run's directory, got thesis" in error
+
+
+def test_help_can_be_copied(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    shown = capsys.readouterr().out
+    assert "'train[:80%]'" in shown
+    assert "%%" not in shown
 
 
 def test_help_is_quick_and_teaches(tmp_path: Path) -> None:

@@ -106,6 +106,59 @@ def test_images_that_would_be_left_out_are_refused(folder: Path) -> None:
     refuses(folder, "train/cat/1.BMP: a class must hold .png .jpg .jpeg .webp files and no fo")
 
 
+def test_images_outside_of_the_classes_are_refused(folder: Path) -> None:
+    for place in (folder / "train", folder / "test"):
+        write(place / "B.BMP")
+        write(place / "C.png")
+        refuses(
+            folder,
+            f"{place}/B.BMP: an image must lie in the folder of its class, got it in {place} "
+            f"itself. Move it into {place}/CLASS, or elsewhere.",
+        )
+        refuses(place, f"{place}/B.BMP: an image must lie in the folder of its class, got it in")
+        for name in ("B.BMP", "C.png"):
+            (place / name).unlink()
+    write(folder / "train" / ".hidden.png")
+    for name in ("labels.csv", "README.txt", "paper.pdf", "train/labels.csv", "train/paper.pdf"):
+        (folder / name).write_text("no image")
+    write(folder / "figure.png")  # beside splits, where no image could be meant
+    assert len(load(folder).train) == 54
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_validation_folder_has_three_names(folder: Path, name: str) -> None:
+    write(folder / name / "cat" / "1.png")
+    write(folder / name / "狗" / "1.png")
+    dataset = load(folder)
+    assert [len(part) for part in (dataset.train, dataset.validation)] == [60, 2]
+    other = "validation" if name == "val" else "val"
+    write(folder / other / "cat" / "1.png")
+    refuses(folder, "data pets: it must have one validation split, got ")
+    assert len(load(folder, validation_split=name).validation) == 2
+
+
+def test_other_folders_beside_splits_are_refused(folder: Path) -> None:
+    for name in ("dev", "Val", "unlabelled"):
+        write(folder / name / "cat" / "1.png")
+        refuses(
+            folder,
+            f"must hold no other folder beside train, test, got {name}. Rename it to train, val or "
+            "test (in lower case), or move it.",
+        )
+        (folder / name).rename(folder / f".{name}")
+    assert len(load(folder).train) == 54
+
+
+def test_splits_in_upper_case_are_named(folder: Path) -> None:
+    for name in ("train", "test"):
+        (folder / name).rename(folder / name.title())
+    refuses(
+        folder,
+        "Test/cat: a class must hold .png .jpg .jpeg .webp files and no folders, got a folder. If "
+        "Test is a split, rename that to train, val or test (in lower case); else move it.",
+    )
+
+
 def test_class_may_be_called_train(tmp_path: Path) -> None:
     """As one of CIFAR-100's is; a folder that holds no folders is no split among other folders."""
     for k, name in enumerate(("apple", "train", "wolf")):
@@ -121,9 +174,7 @@ def test_class_may_be_called_train(tmp_path: Path) -> None:
     assert pairs(sources[0].splits["train"]) == pairs(sources[1].splits["train"])
     for name in ("train", "test"):
         write(tmp_path / "unsorted" / name / "1.png")  # two splits without classes
-    refuses(
-        tmp_path / "unsorted", "train must hold a folder for each of two classes or more, got 0"
-    )
+    refuses(tmp_path / "unsorted", "train/1.png: an image must lie in the folder of its class")
 
 
 def test_names_of_other_file_systems_are_the_same_classes(folder: Path) -> None:
@@ -202,12 +253,17 @@ def test_refused_folders(folder: Path, tmp_path: Path) -> None:
     refuses(tmp_path / "none", "--data folder:PATH must be an existing folder, got")
     (tmp_path / "empty").mkdir()
     refuses(tmp_path / "empty", "must hold a folder for each of two classes or more, got 0")
-    refuses(tmp_path / "pets" / "train" / "cat", "two classes or more, got 0")
     write(tmp_path / "one" / "cat" / "1.png")
     refuses(tmp_path / "one", "two classes or more, got 1")
     write(folder / "test" / "wolf" / "1.png")
     refuses(folder, "test must hold classes of train, got 'wolf', which train has not.")
     (folder / "train").rename(folder / "training")
+    refuses(
+        folder,
+        "must hold no other folder beside test, got training. Rename it to train, val or test (in "
+        "lower case), or move it.",
+    )
+    (folder / "training").rename(folder / ".training")
     refuses(folder, "data pets: it must have a train split, got test. Declare what is which:")
     write(folder / "val" / "cat" / "1.png")
     refuses(folder, "must hold a folder train beside val, test, got none. Name the one to train on")

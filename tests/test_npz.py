@@ -50,8 +50,8 @@ def test_arrays_are_read_in_a_fixed_order(tmp_path: Path) -> None:
         assert split.labels.dtype == np.int32
 
 
-def test_validation_has_two_names(tmp_path: Path) -> None:
-    for name in ("val", "validation"):
+def test_validation_has_three_names(tmp_path: Path) -> None:
+    for name in ("val", "valid", "validation"):
         held = {f"{name}_images": ARRAYS["test_images"], f"{name}_labels": ARRAYS["test_labels"]}
         path = save(tmp_path / f"{name}.npz", **held)
         assert len(load_dataset(DataConfig(f"npz:{path}")).validation) == 9
@@ -63,6 +63,36 @@ def test_grey_images_need_no_channel_axis(tmp_path: Path) -> None:
     source = read(save(tmp_path / "grey.npz", **grey))
     assert source.splits["train"].image_shape == (5, 4, 1)
     assert read(tmp_path / "grey.npz", image_mode="rgb").splits["test"].image_shape == (5, 4, 3)
+
+
+def test_two_validation_splits_are_refused(tmp_path: Path) -> None:
+    held = {
+        f"{name}_{kind}": ARRAYS[f"test_{kind}"]
+        for name in ("val", "validation")
+        for kind in ("images", "labels")
+    }
+    path = save(tmp_path / "x.npz", **held)
+    with pytest.raises(ss.InputError, match="one validation split, got validation and val. Choose"):
+        load_dataset(DataConfig(f"npz:{path}"))
+
+
+def test_joined_splits_of_other_channels_are_refused(tmp_path: Path) -> None:
+    held = {"val_images": ARRAYS["test_images"][..., 0], "val_labels": ARRAYS["test_labels"]}
+    data = f"npz:{save(tmp_path / 'x.npz', **held)}"
+    with pytest.raises(ss.InputError, match=r"got .5, 4, 3. in train and .5, 4, 1. in val. Declar"):
+        load_dataset(DataConfig(data, SourceConfig(train_split="train+val")))
+    alike = SourceConfig(train_split="train+val", image_mode="rgb")
+    dataset = load_dataset(DataConfig(data, alike))
+    assert len(dataset.train) + len(dataset.validation) == 49
+
+
+def test_labels_from_1_are_meant_where_names_or_one_0_say_so(tmp_path: Path) -> None:
+    counted = {f"{part}_labels": ARRAYS[f"{part}_labels"] + 1 for part in ("train", "test")}
+    names = np.array(["none", "a", "b", "c"])
+    path = save(tmp_path / "x.npz", **counted, class_names=names)
+    assert read(path).class_names == ("none", "a", "b", "c")
+    counted["test_labels"][0] = 0
+    assert read(save(tmp_path / "x.npz", **counted)).class_names == ("0", "1", "2", "3")
 
 
 @pytest.mark.parametrize("as_bytes", [False, True])
@@ -103,6 +133,16 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         "test_images must hold one image of one pixel at least, got [0, 5, 4, 1]. Leave out a spl",
     ),
     ({"train_images": np.ones((40, 0, 4, 3), np.uint8)}, "one pixel at least, got [40, 0, 4, 3]."),
+    (
+        {"train_labels": np.arange(40) % 3 + 1, "test_labels": np.arange(9) % 2 + 1},
+        "without class_names, labels must count from 0, got 1 to 3 and no 0. They look as if they "
+        "counted from 1: subtract 1, or save class_names if a class 0 without images is meant.",
+    ),
+    (
+        {"train_images": np.ones((40, 5, 4, 2), np.uint8)},
+        "train_images must have 1 channel (grey) or 3 (rgb), got 2 in [40, 5, 4, 2]. The channels",
+    ),
+    ({"test_images": np.ones((9, 5, 4, 4), np.uint8)}, "or 3 (rgb), got 4 in [9, 5, 4, 4]."),
     ({"train_labels": None}, "train_images must come with train_labels, got none."),
     ({"val_labels": np.arange(3)}, "val_labels must come with val_images, got none. Save both."),
     ({"train_images": None}, "must hold train_images, train_labels, test_images, test_labels and"),

@@ -1,11 +1,13 @@
 """Pictures at the sizes that a user may have, and the order that they show."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib import image
+from PIL import Image
 
 from simsmooth_jax import pictures
 
@@ -49,3 +51,36 @@ def test_reliability_and_curves(tmp_path: Path) -> None:
         rows += [{"arm": arm, "step": 5, "validation_accuracy": 1.0}]
     pictures.draw_curves(rows, TITLES, tmp_path / "c.png")
     assert colours(tmp_path / "c.png") > 20
+
+
+def samples(path: Path, *rows: Any) -> np.ndarray:
+    """The pixels of a sheet of samples."""
+    pictures.draw_samples({f"class {k}": row for k, row in enumerate(rows)}, path)
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+@pytest.mark.parametrize(("side", "exact"), [(8, True), (64, True), (65, False), (500, False)])
+def test_samples_are_shrunk_where_they_are_large(tmp_path: Path, side: int, exact: bool) -> None:
+    dots = np.full((side, side, 3), 99, np.uint8)
+    dots[1::2, 1::2] = 255, 0, 0
+    drawn = samples(tmp_path / "a.png", [dots] * 3, [dots])
+    assert (drawn == (255, 0, 0)).all(axis=-1).any() == exact
+    assert max(drawn.shape) < 700
+
+
+@pytest.mark.parametrize("shape", [(900, 9, 1), (9, 900, 3), (1, 4000, 3)])
+def test_samples_of_any_proportions(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    drawn = samples(tmp_path / "a.png", [np.full(shape, 77, np.uint8)] * 12)
+    assert (drawn == 77).all(axis=-1).any()
+    assert max(drawn.shape) < 2000
+
+
+def test_samples_are_held_one_at_a_time(tmp_path: Path) -> None:
+    """24 photos of 3 MB, made when they are asked for."""
+    photos = [(np.full((1000, 1000, 3), k, np.uint8) for k in range(12)) for _ in range(2)]
+    samples(tmp_path / "warm.png", [np.zeros((8, 8, 3), np.uint8)])
+    tracemalloc.start()
+    samples(tmp_path / "a.png", *photos)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6

@@ -37,7 +37,7 @@ def span(start: int, stop: int) -> list[int]:
     return list(range(start, stop))
 
 
-@pytest.mark.parametrize("name", ["validation", "val"])
+@pytest.mark.parametrize("name", ["validation", "val", "valid"])
 def test_own_names_are_taken(name: str) -> None:
     parts = cut(source(train=30, **{name: 5}, test=8))
     assert parts == {"train": span(0, 30), "validation": span(1000, 1005), "test": span(2000, 2008)}
@@ -85,6 +85,29 @@ def test_validation_split_may_serve_as_the_test_split() -> None:
     assert sorted(parts["train"] + parts["validation"]) == span(0, 50)
 
 
+def test_other_validation_split_is_left_where_one_is_made_use_of() -> None:
+    parts = cut(source(train=50, val=5, validation=9), test="validation[:4]")
+    assert (parts["validation"], parts["test"]) == (span(1000, 1005), span(2000, 2004))
+    parts = cut(source(train=50, val=5, validation=9, test=2), validation="val+validation")
+    assert parts["validation"] == [*span(1000, 1005), *span(2000, 2009)]
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 3), (2, 2, 1)])
+def test_joined_splits_have_one_shape(shape: tuple[int, int, int]) -> None:
+    """Grey would be copied into each of three channels."""
+    rgb, other = (
+        Split(np.zeros((9, *s), np.uint8), np.zeros(9, np.int32)) for s in ((2, 2, 3), shape)
+    )
+    given = Source("tiny", ("a", "b"), {"train": rgb, "extra": other, "test": rgb})
+    message = (
+        "--train-split of tiny must join splits of one height, width and channels, got (2, 2, 3) "
+        f"in train and {shape} in extra. Declare one for all: --image-size and --image-mode."
+    )
+    with pytest.raises(ss.InputError) as refused:
+        cut_splits(given, SourceConfig(train_split="train+extra[:5]"))
+    assert str(refused.value) == message
+
+
 def test_joined_splits_are_read_in_any_order() -> None:
     config = SourceConfig(
         train_split="train+extra", validation_split="test[:4]", test_split="test[4:]"
@@ -124,6 +147,12 @@ def test_joined_splits_are_read_in_any_order() -> None:
         ({"train": 100, "test": 9}, {"validation": "test"}, "--validation-split and --test-split"),
         ({"train": 100, "test": 9}, {"train": "all"}, "share 9 of test"),
         ({"train": 100, "test": 9}, {"train": "all[:5]"}, "got 'all[:5]': "),
+        (
+            {"train": 9, "test": 9, "valid": 2, "val": 3},
+            {},
+            "data tiny: it must have one validation split, got val and valid. Choose one: "
+            "--validation-split val, or val+valid for all of them.",
+        ),
         ({"train": 9, "test": 9}, {}, "a tenth of the training split is cut out for validation"),
     ],
 )

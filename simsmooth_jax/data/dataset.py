@@ -1,7 +1,7 @@
 """Images with labels: a source's named splits, and the three parts that a training uses."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -67,49 +67,6 @@ class Split:
     def all_labels(self) -> np.ndarray:
         """Every label."""
         return self.labels
-
-
-@dataclasses.dataclass(frozen=True)
-class Joined:
-    """Examples of several splits, as one: `indices` counts through the pieces in their order."""
-
-    pieces: tuple[Examples, ...]
-    indices: Int[np.ndarray, " n"]
-
-    @classmethod
-    def of(cls, pieces: Sequence[Examples]) -> Self:
-        """All examples of the pieces."""
-        return cls(tuple(pieces), np.arange(sum(map(len, pieces))))
-
-    def __len__(self) -> int:
-        """The number of images."""
-        return len(self.indices)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width, channels."""
-        return self.pieces[0].image_shape
-
-    def take(self, indices: Any) -> tuple[np.ndarray, np.ndarray]:
-        """The images and labels at these indices."""
-        wanted = self.indices[indices]
-        images = np.empty((len(wanted), *self.image_shape), np.uint8)
-        labels = np.empty(len(wanted), np.int32)
-        start = 0
-        for piece in self.pieces:
-            here = (start <= wanted) & (wanted < start + len(piece))
-            if here.any():
-                images[here], labels[here] = piece.take(wanted[here] - start)
-            start += len(piece)
-        return images, labels
-
-    def select(self, indices: Any) -> Self:
-        """These examples alone, in this order."""
-        return dataclasses.replace(self, indices=self.indices[indices])
-
-    def all_labels(self) -> np.ndarray:
-        """Every label."""
-        return np.concatenate([piece.all_labels() for piece in self.pieces])[self.indices]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,21 +2,17 @@
 
 import dataclasses
 import os
-import unicodedata
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Int32
-from PIL import Image
 
 from simsmooth_jax.data.conversion import Conversion, read_image
 from simsmooth_jax.data.dataset import Source
+from simsmooth_jax.data.folder_layout import SUFFIXES, list_split, split_folders
 from simsmooth_jax.errors import InputError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-SPLITS = ("train", "val", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,13 +65,13 @@ def open_folder(path: Path, conversion: Conversion) -> Source:
     """
     if not path.is_dir():
         raise InputError(f"--data folder:PATH must be an existing folder, got {path}.")
-    splits = _split_folders(path) or {"train": path}
+    splits = split_folders(path) or {"train": path}
     if len(splits) > 1 and "train" not in splits:
         raise InputError(
             f"--data folder:{path} must hold a folder train beside {', '.join(splits)}, got none. "
             "Name the one to train on so."
         )
-    listed = {name: _list_split(path, folder) for name, folder in splits.items()}
+    listed = {name: list_split(path, folder) for name, folder in splits.items()}
     first = next(iter(listed))
     class_names = tuple(sorted(listed[first]))
     if len(class_names) < 2:
@@ -95,69 +91,6 @@ def open_folder(path: Path, conversion: Conversion) -> Source:
             for name, classes in listed.items()
         },
     )
-
-
-def _split_folders(path: Path) -> dict[str, Path]:
-    """The folders with a split's name; one of the classes may be called train as well."""
-    children = _folders(path)
-    splits = {name: path / name for name in SPLITS if name in children}
-    others = len(splits) < len(children)
-    return {} if others and not any(map(_folders, splits.values())) else splits
-
-
-def _folders(path: Path) -> list[str]:
-    return sorted(e.name for e in os.scandir(path) if e.is_dir() and not e.name.startswith("."))
-
-
-def _list_split(root: Path, folder: Path) -> dict[str, list[str]]:
-    """The image files of each class, relative to the root; what can be no image is passed by."""
-    classes: dict[str, list[str]] = {}
-    for name in _folders(folder):
-        try:
-            name.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(
-                f"--data folder:{folder} must hold classes with names in UTF-8, got "
-                f"{os.fsencode(name)!r}. Rename it."
-            ) from error
-        inside = folder / name
-        _refuse_outside(root, inside)
-        composed = unicodedata.normalize("NFC", name)  # some file systems take letters apart
-        if composed in classes:
-            raise InputError(
-                f"--data folder:{folder} must hold each class once, got two folders whose names "
-                f"look the same, {composed!r}. Put their images into one."
-            )
-        classes[composed] = _list_class(root, inside)
-    return classes
-
-
-def _list_class(root: Path, folder: Path) -> list[str]:
-    """The image files of a class; images that would not be read are refused, not left out."""
-    files = []
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        suffix = os.path.splitext(entry.name)[1].lower()
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir() or (suffix not in SUFFIXES and suffix in Image.registered_extensions()):
-            raise InputError(
-                f"{entry.path}: a class must hold {' '.join(SUFFIXES)} files and no folders, got "
-                f"{'a folder' if entry.is_dir() else suffix}. Convert or move it."
-            )
-        if suffix in SUFFIXES:
-            if entry.is_symlink():
-                _refuse_outside(root, Path(entry.path))
-            files.append(os.path.relpath(entry.path, root))
-    return files
-
-
-def _refuse_outside(root: Path, path: Path) -> None:
-    target = os.path.realpath(path)
-    if not Path(target).is_relative_to(os.path.realpath(root)):
-        raise InputError(
-            f"--data folder:{root} must hold its images itself, got {path}, which leads to "
-            f"{target}. Copy them into it."
-        )
 
 
 def _compare_classes(

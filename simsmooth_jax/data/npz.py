@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from simsmooth_jax.data.conversion import Conversion
+from simsmooth_jax.data.conversion import CHANNELS, Conversion
 from simsmooth_jax.data.dataset import Source, Split, refuse_arrays, refuse_labels
 from simsmooth_jax.data.memory import available_memory
+from simsmooth_jax.data.splits import ALL_NAMES
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.stored.numpy_files import read_header
 
-SPLITS = ("train", "validation", "val", "test")
 KEYS = "train_images, train_labels, test_images, test_labels and, if you have them, class_names"
 BROKEN = (
     ValueError,
@@ -36,7 +36,7 @@ def open_npz(path: Path, conversion: Conversion) -> Source:
         raise InputError(f"--data npz:PATH must be an existing file, got {path}.")
     arrays = _read(path)
     splits, shown = {}, f"--data npz:{path}"
-    names = [name for name in SPLITS if {f"{name}_images", f"{name}_labels"} & arrays.keys()]
+    names = [name for name in ALL_NAMES if {f"{name}_images", f"{name}_labels"} & arrays.keys()]
     if "train_images" not in arrays:
         held = ", ".join(arrays) or "nothing"
         raise InputError(f"{shown} must hold {KEYS}, got {held}. Save it with numpy.savez.")
@@ -45,12 +45,19 @@ def open_npz(path: Path, conversion: Conversion) -> Source:
     class_names = _class_names(shown, arrays, splits["train"].labels)
     for name, split in splits.items():
         refuse_labels(f"{shown}: {name}_labels", split.labels, len(class_names))
+    lowest = min(split.labels.min() for split in splits.values())
+    if "class_names" not in arrays and lowest == 1:  # an empty class "0" would be trained
+        raise InputError(
+            f"{shown}: without class_names, labels must count from 0, got 1 to "
+            f"{len(class_names) - 1} and no 0. They look as if they counted from 1: subtract 1, or "
+            "save class_names if a class 0 without images is meant."
+        )
     return Source(path.stem, class_names, splits)
 
 
 def _read(path: Path) -> Mapping[str, np.ndarray]:
     """The arrays with names that we know; no pickle, and no more than the file can hold."""
-    known = {f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels")}
+    known = {f"{split}_{kind}" for split in ALL_NAMES for kind in ("images", "labels")}
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -100,6 +107,11 @@ def _split(
         raise InputError(
             f"{where}_images must hold one image of one pixel at least, got {list(images.shape)}. "
             "Leave out a split that is empty."
+        )
+    if images.shape[-1] not in CHANNELS.values():
+        raise InputError(
+            f"{where}_images must have 1 channel (grey) or 3 (rgb), got {images.shape[-1]} in "
+            f"{list(images.shape)}. The channels are the last axis; images[..., :3] drops alpha."
         )
     order = np.random.RandomState(0).permutation(len(labels))
     return Split(conversion.convert_array(where, images[order]), labels[order])

@@ -1,16 +1,19 @@
 """A source's splits -> train, validation and test, which share no image."""
 
-from itertools import combinations
+import re
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from simsmooth_jax.config import SourceConfig
-from simsmooth_jax.data.dataset import Examples, Joined, Source
+from simsmooth_jax.data.dataset import Examples, Source
+from simsmooth_jax.data.joined import Joined
 from simsmooth_jax.errors import InputError
 
-NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
+NAMES = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
+ALL_NAMES = tuple(chain(*NAMES.values()))  # of a folder, and in an archive
 VALIDATION_SHARE = 10  # one image in ten of the training split, where there is no validation split
 
 
@@ -33,7 +36,7 @@ def cut_splits(source: Source, config: SourceConfig) -> dict[str, Examples]:
     found = {part: _indices(source, part, text) for part, text in texts.items() if text}
     _refuse_empty(source.name, texts, found)
     _refuse_overlap(source.name, texts, found)
-    parts = {part: _select(source, indices) for part, indices in found.items()}
+    parts = {part: _select(source, part, indices) for part, indices in found.items()}
     if "validation" not in parts:
         parts |= _cut_validation(source.name, parts["train"])
     return parts
@@ -42,7 +45,13 @@ def cut_splits(source: Source, config: SourceConfig) -> dict[str, Examples]:
 def _own_name(source: Source, part: str, given: dict[str, str | None]) -> str:
     """The source's own split for this part; for validation, one that no option makes use of."""
     used = " ".join(text for text in given.values() if text) if part == "validation" else ""
-    names = [name for name in NAMES[part] if name in source.splits and name not in used]
+    held = [name for name in NAMES[part] if name in source.splits]
+    names = [name for name in held if not re.search(rf"\b{name}\b", used)]
+    if len(names) > 1:
+        raise InputError(
+            f"data {source.name}: it must have one {part} split, got {' and '.join(names)}. Choose "
+            f"one: --{part}-split {names[0]}, or {'+'.join(names)} for all of them."
+        )
     return names[0] if names else ""
 
 
@@ -100,12 +109,15 @@ def _refuse_overlap(name: str, texts: dict[str, str], found: dict[str, dict[str,
                 )
 
 
-def _select(source: Source, indices: dict[str, np.ndarray]) -> Examples:
-    pieces = [
-        examples if len(wanted) == len(examples) else examples.select(wanted)
-        for examples, wanted in ((source.splits[name], wanted) for name, wanted in indices.items())
-    ]
-    return pieces[0] if len(pieces) == 1 else Joined.of(pieces)
+def _select(source: Source, part: str, indices: dict[str, np.ndarray]) -> Examples:
+    pieces = {
+        name: examples if len(wanted) == len(examples) else examples.select(wanted)
+        for name, wanted in indices.items()
+        for examples in (source.splits[name],)
+    }
+    if len(pieces) == 1:
+        return next(iter(pieces.values()))
+    return Joined.of(f"--{part}-split of {source.name}", pieces)
 
 
 def _cut_validation(name: str, train: Examples) -> dict[str, Examples]:
