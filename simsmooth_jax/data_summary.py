@@ -1,6 +1,7 @@
 """What a data set holds, as `simsmooth data` shows it: counts, sizes and samples."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +41,10 @@ def show_data(config: DataCommandConfig) -> None:
         print(f"{source.name}: images of {len(kinds):,} sizes or modes, {len(names)} classes")
         _print_kinds(kinds, shown)
     else:
-        print(f"{source.name}: {_size(parts, len(names))}")
+        print(
+            f"{source.name}: {_size(parts['train'])}, {len(names)} classes, {_bytes(parts)} decoded"
+        )
+        _warn_of_other_sizes(parts)
     labels = {part: examples.all_labels() for part, examples in parts.items()}
     _print_counts(names, labels)
     rows = _samples(parts["train"], labels["train"], len(names))
@@ -76,11 +80,22 @@ def _refuse_picture(name: str, path: Path) -> None:
         )
 
 
-def _size(parts: dict[str, Examples], num_classes: int) -> str:
-    height, width, channels = parts["train"].image_shape
-    size = sum(len(examples) for examples in parts.values()) * height * width * channels
-    colour = {1: "grey", 3: "rgb"}.get(channels, f"{channels} channels")
-    return f"{height}x{width} {colour}, {num_classes} classes, {_bytes(size)} decoded"
+def _size(examples: Examples) -> str:
+    height, width, channels = examples.image_shape
+    return f"{height}x{width} {'grey' if channels == 1 else 'rgb'}"
+
+
+def _bytes(parts: dict[str, Examples]) -> str:
+    size = sum(len(examples) * math.prod(examples.image_shape) for examples in parts.values())
+    unit = min(int(np.log2(size) // 10), 4)
+    return f"{size / 1024**unit:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[unit]}"
+
+
+def _warn_of_other_sizes(parts: dict[str, Examples]) -> None:
+    """Says early what every training on these parts would refuse."""
+    for part, examples in parts.items():
+        if examples.image_shape != parts["train"].image_shape:
+            print(f"Warning: {part} is {_size(examples)}. Declare one: --image-size, --image-mode.")
 
 
 def _options_that_make_alike(kinds: list[Kind]) -> dict[str, str]:
@@ -141,8 +156,3 @@ def _samples(
     chosen = np.unique(np.linspace(0, num_classes - 1, MAX_PICTURED).round().astype(int))
     places = {k: np.flatnonzero(labels == k)[:SAMPLES] for k in chosen}
     return {int(k): map(read, found) for k, found in places.items() if len(found)}
-
-
-def _bytes(size: int) -> str:
-    unit = min(int(np.log2(max(size, 1)) // 10), 4)
-    return f"{size / 1024**unit:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[unit]}"

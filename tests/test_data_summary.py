@@ -95,6 +95,21 @@ def test_photos_of_all_sizes_are_summed_up(pets: Path, show: Show) -> None:
     assert show("folder:pets")[2].endswith("as --image-size 224x200.")
 
 
+def test_parts_of_other_kinds_are_warned_of(pets: Path, show: Show) -> None:
+    arrays: dict[str, Any] = {"train_labels": np.arange(20) % 2, "test_labels": np.arange(2)}
+    arrays |= {"train_images": np.ones((20, 8, 6), np.uint8)}
+    np.savez("alike.npz", **arrays, test_images=np.ones((2, 8, 6), np.uint8))
+    np.savez("other.npz", **arrays, test_images=np.ones((2, 9, 6, 3), np.uint8))
+    warning = "Warning: test is 9x6 rgb. Declare one: --image-size, --image-mode."
+    assert show("npz:other.npz")[:2] == ["other: 8x6 grey, 2 classes, 1.25 KiB decoded", warning]
+    for lines in (
+        show("npz:alike.npz"),
+        show("npz:other.npz", image_size="8x6", image_mode="grey"),
+    ):
+        assert lines[0].split(": ")[1] == "8x6 grey, 2 classes, 1.03 KiB decoded"
+        assert not any("--image-size" in line for line in lines)
+
+
 def test_files_that_cannot_be_read_are_named_before_a_training(pets: Path, show: Show) -> None:
     path = pets / "train" / "dog" / "05.png"
     path.write_text("no image")
