@@ -1,5 +1,6 @@
 """The names of a kernel's classes: of a file, else of its checkpoint, else their numbers."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,22 +13,37 @@ def of_head(metadata: Mapping[str, Any], num_classes: int, file: Path | None) ->
 
     Args:
       metadata: what the checkpoint notes besides its arrays; `class_names` is used where it has as
-        many as the kernel has columns.
+        many as the kernel has columns, and warned of where it has not.
       num_classes: K.
       file: a text file with a name on each line, which goes before the checkpoint's.
 
     Returns:
-      K names, all different where they are of a file.
+      K names, all different.
 
     Raises:
-      ValueError: the file is not there, no text in UTF-8, or not of K different names.
+      ValueError: the file is not there, no text in UTF-8, or not of K different names; two of the
+        checkpoint's are the same.
     """
     if file is not None:
         return _of_file(file, num_classes)
     names = metadata.get("class_names")
-    if isinstance(names, list) and len(names) == num_classes:
-        return tuple(map(str, names))
-    return tuple(map(str, range(num_classes)))
+    numbers = tuple(map(str, range(num_classes)))
+    if not isinstance(names, list):
+        return numbers
+    if len(names) != num_classes:
+        warnings.warn(
+            f"the checkpoint names {len(names)} classes, and the kernel has {num_classes} columns: "
+            f"they are called 0 to {num_classes - 1}",
+            stacklevel=3,
+        )
+        return numbers
+    names = tuple(map(str, names))
+    if twice := [name for row, name in enumerate(names) if name in names[:row]]:
+        raise InputError(
+            f"CHECKPOINT must name every class differently, got {twice[0]!r} twice. Give their "
+            "names: --class-names FILE"
+        )
+    return names
 
 
 def _of_file(file: Path, num_classes: int) -> tuple[str, ...]:

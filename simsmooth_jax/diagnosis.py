@@ -175,7 +175,7 @@ def _diagnosis_program(
         "row_sum_min": row_sums.min(),
         "row_sum_max": row_sums.max(),
         "nonpositive_row_sums": (row_sums <= 0).sum(),
-        "negative_cosine_share": negative / (num_classes * (num_classes - 1)),
+        "negative_cosine_share": negative / num_classes / (num_classes - 1),
         "column_sum_ratio": jnp.linalg.norm(columns.sum(axis=1)) / mean_length,
         "rules": [
             _label_numbers(relation_rows(similarity, own, tau, rule), own)

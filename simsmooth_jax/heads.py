@@ -10,10 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.optimizer_state import is_optimizer_state
 
 HEAD = "head"
-# The fields of optax's states that hold a copy of the whole tree of parameters.
-OPTIMIZER_FIELDS = {"mu", "nu", "trace", "v", "v_row", "v_col", "acc_grads"}
 LISTED = 12  # candidates that an error names
 
 
@@ -85,16 +84,16 @@ def head_kernel(
 
 
 def _kernels(params: Any) -> dict[tuple[str, ...], Any]:
-    """Every leaf named `kernel`, by its path, which always starts at `params`."""
+    """Every leaf named `kernel` that is no optimizer's, by its path."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     kernels = {}
     for keys, leaf in leaves:
         path = tuple(jax.tree_util.keystr((key,), simple=True) for key in keys)
-        if path and path[-1] == "value":  # boxes of nn.Partitioned and nnx.State
+        if path[1:] and path[-1] == "value":  # boxes of nn.Partitioned and nnx.State
             path = path[:-1]
         if not path or path[-1] != "kernel" or np.ndim(leaf) < 2 or is_optimizer_state(path):
             continue
-        kernels[path if "params" in path else ("params", *path)] = leaf
+        kernels[path] = leaf
     return kernels
 
 
@@ -138,7 +137,9 @@ def find_kernel(
         found = [p for p in found or candidates if num_classes in candidates[p].num_classes]
     if len(found) == 1:
         return found[0]
-    listed = [f"{'/'.join(path)} {list(candidates[path].shape)}" for path in found or candidates]
+    # What can be no head, as a convolution, comes last.
+    paths = found or sorted(candidates, key=lambda path: not candidates[path].num_classes)
+    listed = [f"{'/'.join(path)} {list(candidates[path].shape)}" for path in paths]
     more = f", and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
     raise InputError(
         f"{where}: exactly one kernel must fit {asked}, got {len(found) or 'none of'}: "
@@ -149,7 +150,7 @@ def find_kernel(
 def parts_of(path: tuple[str, ...]) -> tuple[str, ...]:
     """The parts of a path, whose names may be paths as `fc.weight`, without a box's `value`."""
     parts = tuple(re.split(r"[./]", "/".join(path)))
-    return parts[:-1] if parts[-1] == "value" else parts
+    return parts[:-1] if len(parts) > 1 and parts[-1] == "value" else parts
 
 
 def flax_candidate(path: tuple[str, ...], shape: tuple[int, ...]) -> Candidate:
@@ -166,19 +167,6 @@ def flax_candidate(path: tuple[str, ...], shape: tuple[int, ...]) -> Candidate:
     is_spatial = len(shape) > 3 and any(size > 1 for size in shape[-4:-2])
     classes = frozenset() if is_spatial else frozenset(shape[-1:])
     return Candidate(shape, module, classes, module[-1:] == (HEAD,))
-
-
-def is_optimizer_state(path: tuple[str, ...]) -> bool:
-    """Whether a leaf belongs to an optimizer, by optax's names of the fields on the way to it.
-
-    Args:
-      path: the leaf's path, its last part the leaf.
-
-    Returns:
-      False also for modules with such a name, which stand below `params` or hold the leaf itself.
-    """
-    before = path[: path.index("params")] if "params" in path else path[:-2]
-    return "opt_state" in path or not OPTIMIZER_FIELDS.isdisjoint(before)
 
 
 def shape_hint(shape: tuple[int, ...]) -> str:

@@ -8,9 +8,9 @@ from rich.text import Text
 from simsmooth_jax import report
 from simsmooth_jax.commands import InspectConfig
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.heads import is_optimizer_state, parts_of
 from simsmooth_jax.restore import find_head
 from simsmooth_jax.stored import Name, StoredArrays, open_stored
+from simsmooth_jax.stored.candidates import of_optimizer
 from simsmooth_jax.stored.kernels import StoredKernel
 
 AT_EACH_END = 20  # arrays of a long list that are shown, and the kernel wherever it is
@@ -44,7 +44,7 @@ def arrays_table(stored: StoredArrays, kernel: StoredKernel | None) -> Table:
     table.add_column("array", overflow="fold")
     for column in ("shape", "dtype", "size"):
         table.add_column(column, justify="right")
-    names = [name for name in stored.arrays if not is_optimizer_state(parts_of(name))]
+    names = [name for name in stored.arrays if not of_optimizer(stored, name)]
     taken = () if kernel is None else (kernel.name, kernel.bias)
     left_out = 0
     for index, name in enumerate(names):

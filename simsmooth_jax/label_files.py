@@ -4,8 +4,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +16,6 @@ from simsmooth_jax.errors import InputError
 from simsmooth_jax.files import write_atomically
 
 TEXTS = ("rule", "parameters", "source", "source_sha256")
-UNREADABLE = (
-    safetensors.SafetensorError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    MemoryError,
-)
-UNREADABLE += (NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +72,9 @@ def load_table(path: Path) -> TableFile:
             source=texts["source"],
             source_sha256=texts["source_sha256"],
         )
-    except UNREADABLE as error:
+    except PermissionError:
+        raise
+    except Exception as error:  # every way in which a library fails on a damaged file
         raise InputError(
             f"{path}: it must be a table that simsmooth wrote, got one that cannot be read "
             f"({_reason(error)}). "

@@ -64,8 +64,9 @@ def _relations(config: LabelsConfig) -> tuple[Relations, Mapping[str, Any]]:
         )
     if similarity == "kernel":
         stored = open_stored(checkpoint)
-        kernel = read_head(stored, config.head, config.num_classes, config.layout).kernel
-        return relations.of_vectors(kernel, config.relation), stored.metadata
+        head = read_head(stored, config.head, config.num_classes, config.layout)
+        print(f"kernel: {head.path} of {checkpoint} ({stored.format})")
+        return relations.of_vectors(head.kernel, config.relation), stored.metadata
     classifier = Classifier.restore(checkpoint, config.data, config.data_dir)
     names = list(classifier.dataset.class_names)
     return relations.find_relations(classifier, config.relation), {"class_names": names}

@@ -58,7 +58,10 @@ def of_file(config: RelationConfig) -> Relations:
     """What `--similarity vectors:FILE` or `table:FILE` holds."""
     if config.similarity.startswith("vectors:"):
         vectors, names = read_class_vectors(config.similarity)
-        return of_vectors(vectors, config, names)
+        try:
+            return of_vectors(vectors, config, names)
+        except InputError as error:
+            raise InputError(f"--similarity {config.similarity}: {error}") from error
     if not config.similarity.startswith("table:"):
         raise InputError(
             f"--similarity must be {', '.join(OF_CLASSIFIER)}, vectors:FILE or table:FILE, got "

@@ -7,14 +7,15 @@ from typing import NamedTuple, get_args
 import numpy as np
 from jaxtyping import Float
 
+from simsmooth_jax import checks
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.heads import find_kernel
-from simsmooth_jax.stored import StoredArrays, kernels, open_stored
+from simsmooth_jax.stored import Name, StoredArrays, candidates, kernels, open_stored
 from simsmooth_jax.stored.foreign_files import pickled
 from simsmooth_jax.stored.kernels import StoredKernel
 from simsmooth_jax.types import Layout
 
-HEAD_MODULES = f"a module named {', '.join(kernels.HEADS[:-1])} or {kernels.HEADS[-1]}"
+HEAD_MODULES = "a module named {} (or PyTorch's {} or {})".format(*candidates.HEADS)
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -118,29 +119,40 @@ def find_head(
             f"{where}: layout must be {' or '.join(get_args(Layout))}, got {layout!r}. "
             "Leave it out to have it found."
         )
+    if num_classes is not None:
+        checks.class_count(where, num_classes)
+    if not isinstance(head, str | None):
+        raise InputError(f"{where}: head must be a text, got {head!r}. Write the kernel's path.")
     if stored.is_label_table:
         raise InputError(
-            f"CHECKPOINT must be a trained classifier, got {stored.path}, a table of labels. Train "
-            f"on it: simsmooth train --labels {stored.path}"
+            f"CHECKPOINT must be a trained classifier, got {stored.path}, a table of simsmooth. "
+            f"Labels are trained on: simsmooth train --labels {stored.path}; of a similarity they "
+            f"are made: simsmooth labels --similarity table:{stored.path}"
         )
-    candidates = kernels.candidates(stored)
-    if not candidates:
+    found = candidates.find(stored)
+    if not found:
         raise InputError(
             f"{where}: it must hold an array named kernel or weight with two dimensions, got none "
             f"among {len(stored.arrays)} arrays. List them with: simsmooth inspect {stored.path}"
         )
-    name = find_kernel(
-        where, candidates, head, num_classes, HEAD_MODULES, "head=PATH (--head PATH)"
-    )
-    dtype = stored.arrays[name].dtype
+    name = find_kernel(where, found, head, num_classes, HEAD_MODULES, "head=PATH (--head PATH)")
+    _refuse_dtype(stored, name)
+    kernel = kernels.describe(where, stored, name, num_classes, layout)
+    if kernel.bias is not None:
+        _refuse_dtype(stored, kernel.bias)
+    return kernel
+
+
+def _refuse_dtype(stored: StoredArrays, name: Name) -> None:
+    dtype, shown = stored.arrays[name].dtype, "/".join(name)
     if dtype == "object":
-        raise pickled(stored.path, f"{'/'.join(name)} as an array of objects, a pickle")
+        raise pickled(stored.path, f"{shown} as an array of objects, a pickle")
     if dtype not in FLOATS:
+        hint = "NumPy's files lose bfloat16: save" if dtype == "void16" else "Save"
         raise InputError(
-            f"{where}: the kernel {'/'.join(name)} must hold floating-point numbers, got {dtype}. "
-            "Save it as float32."
+            f"checkpoint {stored.path}: {shown} must hold floating-point numbers, got {dtype}. "
+            f"{hint} it as float32."
         )
-    return kernels.describe(where, stored, name, num_classes, layout)
 
 
 def read_head(

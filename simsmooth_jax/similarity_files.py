@@ -7,10 +7,10 @@ from jaxtyping import Float
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.stored import StoredArrays, open_stored
+from simsmooth_jax.stored.numpy_files import NAMES
 
 KINDS = ("vectors", "table")
 TOLERANCE = 1e-5
-NAMES = ("class_names",)
 
 
 def read_class_vectors(
@@ -62,7 +62,10 @@ def _read(kind: str, text: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
             f"--similarity {kind}:FILE must name an existing file, got {text}. Save it with "
             f"numpy.savez(FILE, {kind}=matrix)."
         )
-    stored = open_stored(path)
+    try:
+        stored = open_stored(path)
+    except InputError as error:
+        raise InputError(f"--similarity {text} must be a file of arrays: {error}") from error
     matrices = [name for name, info in stored.arrays.items() if len(info.shape) == 2]
     found = [name for name in matrices if name[-1] == kind] or matrices
     if len(found) != 1:
@@ -71,10 +74,18 @@ def _read(kind: str, text: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
             f"--similarity {text}: it must hold one matrix, or one named {kind}, got {listed}. "
             f"Save it alone: numpy.savez(FILE, {kind}=matrix)."
         )
-    values = stored.read(found)[found[0]]
-    if values.dtype.kind not in "fiu":
+    dtype = stored.arrays[found[0]].dtype
+    if not dtype.startswith(("float", "bfloat16", "int", "uint")):
+        what = "objects, which are a pickle" if dtype == "object" else dtype
         raise InputError(
-            f"--similarity {text}: it must hold finite real numbers, got {values.dtype}. Mend it."
+            f"--similarity {text}: it must hold finite real numbers, got {what}. Save them as "
+            "float32."
+        )
+    values = stored.read(found)[found[0]]
+    if values.shape[0] < 2 or values.shape[1] < 1:
+        raise InputError(
+            f"--similarity {text}: it must hold a row for each of two classes or more, got "
+            f"{list(values.shape)}. Save {kind} [K, {'K' if kind == 'table' else 'D'}]."
         )
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite and refused
         values = values.astype(np.float32)
@@ -89,14 +100,13 @@ def _read(kind: str, text: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
 def _class_names(where: str, stored: StoredArrays, num_classes: int) -> tuple[str, ...] | None:
     """The names of the rows, where a file holds an array of them, or notes them."""
     names = stored.metadata.get("class_names")
-    if NAMES in stored.arrays:
-        if stored.arrays[NAMES].dtype == "object":
-            raise InputError(
-                f"{where}: class_names must be texts, got objects, which are a pickle. Save them "
-                "with numpy.array(names, str)."
-            )
-        array = stored.read([NAMES])[NAMES]
-        names = (np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array).tolist()
+    if names is None and NAMES in stored.arrays:
+        dtype = stored.arrays[NAMES].dtype
+        what = "objects, which are a pickle" if dtype == "object" else dtype
+        raise InputError(
+            f"{where}: class_names must be texts [K], got {what}. Save them with "
+            "numpy.array(names, str)."
+        )
     if names is None:
         return None
     if not isinstance(names, list) or {type(name) for name in names} != {str}:

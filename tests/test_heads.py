@@ -54,6 +54,55 @@ def test_kernels_of_the_optimizer_state_never_count(optimizer, wrap):
     assert_head(ss.head_kernel({"params": params, "opt_state": state.opt_state}))
 
 
+OPTIMIZERS = (
+    *("adabelief", "adadelta", "adafactor", "adagrad", "adam", "adamaxw", "adamw", "adan"),
+    *("amsgrad", "fromage", "lamb", "lars", "lbfgs", "lion", "nadamw", "novograd"),
+    *("radam", "rmsprop", "rprop", "sgd", "sm3", "yogi"),
+)
+WRAPPERS: dict[str, Any] = {
+    "steps": lambda tx: optax.MultiSteps(tx, 2),
+    "mask": lambda tx: optax.masked(tx, lambda tree: jax.tree.map(lambda _: True, tree)),
+    "rate": lambda tx: optax.inject_hyperparams(lambda rate: tx)(rate=0.1),
+    "group": lambda tx: optax.multi_transform({"all": tx}, lambda tree: "all"),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_no_optimizer_of_optax_counts_under_any_name_of_its_state(name):
+    params = jax.tree.map(jnp.asarray, tree())
+    optimizer = getattr(optax, name)(*([] if name in ("lbfgs",) else [0.1]))
+    for wrap in (lambda tx: tx, *WRAPPERS.values()):
+        state = wrap(optimizer).init(params)
+        for field in ("opt_state", "optimizer", "optim"):
+            assert_head(ss.head_kernel({"params": params, field: state}))
+            assert_head(ss.head_kernel({"model": params, field: state}))
+
+
+def test_layers_are_no_optimizer_by_their_names():
+    for field in ("mu", "v", "trace", "z"):
+        towers = {field: {"head": {"kernel": HEAD}}, "zz": {"head": {"kernel": HEAD + 1}}}
+        with pytest.raises(ValueError, match=rf"got 2: {field}/head/kernel \[6, 4\], zz/head/kern"):
+            ss.head_kernel(towers)
+        assert_head(ss.head_kernel(towers, field))
+        assert_head(ss.head_kernel({field: {"kernel": HEAD}}, head=field))
+    old = {"optimizer": {"target": tree(), "state": {"step": 3}}}  # of Flax before optax
+    assert_head(ss.head_kernel(old))
+
+
+def test_one_name_in_and_beside_params_is_two_kernels():
+    both = {"params": {"head": {"kernel": HEAD}}, "head": {"kernel": HEAD + 1}}
+    with pytest.raises(ValueError, match=r"got 2: head/kernel \[6, 4\], params/head/kernel"):
+        ss.head_kernel(both)
+
+
+def test_what_can_be_a_head_is_listed_first():
+    layers = {f"conv{i}": {"kernel": np.ones((3, 3, 5, 5))} for i in range(20)}
+    with pytest.raises(
+        ValueError, match=r"got none of: z/kernel \[6, 4\], conv0/kernel \[3, 3, 5,"
+    ):
+        ss.head_kernel(layers | {"z": {"kernel": HEAD}})
+
+
 def test_finds_the_head_of_a_flax_module_with_boxed_kernels():
     class Model(nn.Module):
         @nn.compact
@@ -116,7 +165,7 @@ def test_num_classes_finds_a_kernel_without_the_name():
 
 def test_num_classes_does_not_pass_over_the_module_named_head():
     assert_head(ss.head_kernel(tree(last={"kernel": np.ones((K, K))}), num_classes=K))
-    with pytest.raises(ValueError, match=r"num_classes=9, got none of: .*params/head/kernel"):
+    with pytest.raises(ValueError, match=r"num_classes=9, got none of: .*head/kernel"):
         ss.head_kernel(tree(last={"kernel": np.ones((N, 9))}), num_classes=9)
 
 
@@ -134,14 +183,12 @@ def test_several_and_none_are_listed_with_paths_and_shapes():
     }
     message = (
         "head_kernel: exactly one kernel must fit a module named 'head', got 2: "
-        "params/a/head/kernel [6, 4], params/b/head/kernel [6, 4]. Name one with head=PATH."
+        "a/head/kernel [6, 4], b/head/kernel [6, 4]. Name one with head=PATH."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ss.head_kernel(twice)
     assert_head(ss.head_kernel(twice, "b"))
-    message = (
-        "got none of: params/body/kernel [9, 6], params/top/kernel [6, 4]. Name one with head=PATH."
-    )
+    message = "got none of: body/kernel [9, 6], top/kernel [6, 4]. Name one with head=PATH."
     for head, num_classes in ((None, None), (None, 5), ("classifier", None), ("top", 5)):
         with pytest.raises(ValueError, match=re.escape(message)):
             ss.head_kernel(tree(name="top"), head, num_classes)
@@ -160,7 +207,7 @@ def test_convolutions_are_heads_only_where_they_are_1x1():
     assert_head(ss.head_kernel(tree(HEAD[None, None])))
     with pytest.raises(
         ValueError,
-        match=r"params/head/kernel must have shape \[N, K\], got \(3, 3, 6, 4\).* where it is 1x1",
+        match=r"head/kernel must have shape \[N, K\], got \(3, 3, 6, 4\).* where it is 1x1",
     ):
         ss.head_kernel(tree(np.ones((3, 3, N, K))))
 

@@ -133,7 +133,25 @@ def test_class_names_of_the_checkpoint(files: Path, tmp_path: Path) -> None:
     checkpoint = files / "v1_training" / "eight" / "train_state"
     assert labels(tmp_path, checkpoint) == list("abcd")
     (tmp_path / "labels.npz").unlink()
-    assert labels(tmp_path, checkpoint, head="body") == [str(i) for i in range(N)]
+    warning = "names 4 classes, and the kernel has 8 columns: they are called 0 to 7"
+    with pytest.warns(UserWarning, match=warning):
+        assert labels(tmp_path, checkpoint, head="body") == [str(i) for i in range(N)]
+
+
+def test_class_names_in_an_archive_beside_the_head(tmp_path: Path) -> None:
+    for names in (np.array(["a", "bö", "c", "d"]), np.array([b"a", "bö".encode(), b"c", b"d"])):
+        np.savez(tmp_path / "head.npz", kernel=KERNEL, class_names=names)
+        assert labels(tmp_path, tmp_path / "head.npz") == ["a", "bö", "c", "d"]
+        (tmp_path / "labels.npz").unlink()
+    np.savez(tmp_path / "head.npz", kernel=KERNEL, class_names=np.array(list("abca")))
+    with pytest.raises(ss.InputError, match="CHECKPOINT must name every class differently, got 'a"):
+        labels(tmp_path, tmp_path / "head.npz")
+    np.savez(tmp_path / "head.npz", kernel=KERNEL, class_names=np.array([b"\xff"] * 4))
+    with pytest.raises(
+        ss.InputError, match=r"head.npz: it must be whole, got a damaged one \('utf-8"
+    ):
+        labels(tmp_path, tmp_path / "head.npz")
+    assert not (tmp_path / "labels.npz").exists()
 
 
 @pytest.mark.parametrize(

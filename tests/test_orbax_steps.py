@@ -63,11 +63,24 @@ def test_directory_of_several_trainings_is_refused(step: Path, tmp_path: Path) -
     for seed in ("seed_1", "seed_2"):
         shutil.copytree(step, tmp_path / "roots" / seed / "9")
         shutil.copytree(step, tmp_path / "same" / seed.replace("seed", f"{seed}_9"))
+        shutil.copytree(step / "default", tmp_path / "bare" / seed)
+        shutil.copytree(step / "default", tmp_path / "steps" / seed.replace("seed", "step"))
     shutil.copytree(step, tmp_path / "twice" / "9")
     shutil.copytree(step, tmp_path / "twice" / "09")
     message = refusal(open_stored, tmp_path / "roots")
     assert message.startswith("CHECKPOINT must be an Orbax checkpoint or a directory of its steps")
     assert "which holds seed_1, seed_2." in message
-    for name in ("same", "twice"):
+    assert open_stored(tmp_path / "steps").format == "Orbax, step 2"
+    assert open_stored(tmp_path / "bare" / "seed_1").format == "Orbax, step 1"
+    for name in ("same", "twice", "bare"):
         message = refusal(open_stored, tmp_path / name)
         assert message.startswith("CHECKPOINT must be a directory of one training's steps, got")
+
+
+def test_later_file_of_another_writer_is_not_passed_over(step: Path, tmp_path: Path) -> None:
+    shutil.copytree(step / "default", tmp_path / "checkpoint_5")
+    (tmp_path / "checkpoint_4").write_bytes(b"of before")
+    assert open_stored(tmp_path).format == "Orbax, step 5"
+    (tmp_path / "checkpoint_9").write_bytes(b"of later")
+    message = refusal(open_stored, tmp_path)
+    assert message.endswith("which holds checkpoint_9 and checkpoint_5. Name one of them.")

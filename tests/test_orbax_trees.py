@@ -74,6 +74,13 @@ def test_metadata_that_ask_for_all_memory(tree: Path, field: str) -> None:
     assert "(head/kernel claims far more than there is in its files)" in message
 
 
+def test_what_would_be_waited_for_is_refused(tree: Path) -> None:
+    file = tree / "head.kernel" / ".zarray"
+    file.unlink()
+    os.mkfifo(file)
+    assert "got a damaged one (head.kernel/.zarray is no file)" in refused(tree)
+
+
 def rename(tree: Path, old: str, keys: list[str]) -> None:
     """Gives an array of a tree another name, as a hostile or careless program could."""
     names = json.loads((tree / "_METADATA").read_text())

@@ -8,6 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+import safetensors.numpy
 import write_checkpoints as stored
 from write_checkpoints import BIAS, KERNEL, K, N
 
@@ -142,8 +143,8 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "several": (
         {"a/head/kernel": KERNEL, "b/head/kernel": KERNEL},
         {},
-        "exactly one kernel must fit a module named head, fc or classifier, got 2: a/head/kernel "
-        "[8, 4], b/head/kernel [8, 4]. Name one with head=PATH (--head PATH).",
+        "exactly one kernel must fit a module named head (or PyTorch's fc or classifier), got 2: "
+        "a/head/kernel [8, 4], b/head/kernel [8, 4]. Name one with head=PATH (--head PATH).",
     ),
     "none of that name": (
         {"top/kernel": KERNEL},
@@ -206,7 +207,43 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "integers": (
         {"head/kernel": KERNEL.astype(np.int8)},
         {},
-        "the kernel head/kernel must hold floating-point numbers, got int8. Save it as float32.",
+        "head/kernel must hold floating-point numbers, got int8. Save it as float32.",
+    ),
+    "bfloat16 that NumPy has not kept": (
+        {"head/kernel": KERNEL.astype(ml_dtypes.bfloat16)},
+        {},
+        "head/kernel must hold floating-point numbers, got void16. NumPy's files lose bfloat16: "
+        "save it as float32.",
+    ),
+    "a bias of objects": (
+        {"head/kernel": KERNEL, "head/bias": np.full(K, None)},
+        {},
+        "it must hold arrays alone, got head/bias as an array of objects, a pickle, which is never",
+    ),
+    "no copies": (
+        {"head/kernel": np.zeros((0, N, K)), "head/bias": np.zeros((0, K))},
+        {},
+        "the kernel head/kernel must hold one number at least, got [0, 8, 4]. Save the classifier",
+    ),
+    "no features": (
+        {"head/kernel": np.zeros((0, K))},
+        {},
+        "the kernel head/kernel must hold one number at least, got [0, 4].",
+    ),
+    "one class": (
+        {"head/kernel": KERNEL},
+        {"num_classes": 1},
+        "num_classes must be an integer >= 2, got 1. It is the number of columns",
+    ),
+    "classes that are no number": (
+        {"head/kernel": KERNEL},
+        {"num_classes": "4"},
+        "num_classes must be an integer >= 2, got '4'. It is",
+    ),
+    "a path that is no text": (
+        {"head/kernel": KERNEL},
+        {"head": 3},
+        "head must be a text, got 3. Write the kernel's path.",
     ),
     "a layout that does not exist": (
         {"kernel": KERNEL},
@@ -224,6 +261,54 @@ def test_refused_in_one_line(tmp_path: Path, case: str) -> None:
     with pytest.raises(ss.InputError, match=f"^checkpoint {re.escape(f'{path}: {message}')}") as e:
         ss.restore_head(path, **options)
     assert "\n" not in str(e.value)
+
+
+# Layers of PyTorch's models as they are named, with the axis of the output first.
+INNER: dict[str, tuple[dict[str, Any], str | None]] = {
+    "squeeze and excitation": ({"layer1.0.se.fc.0": (N, N), "last_linear": (K, N)}, None),
+    "an attention of 1x1": ({"stage.attn.fc": (N, N, 1, 1), "last_linear": (K, N)}, None),
+    "an auxiliary head": ({"AuxLogits.fc": (K, 6), "last_linear": (K, N)}, None),
+    "both called fc": ({"layer1.0.se.fc.0": (N, N), "fc": (K, N)}, None),
+    "a deep head alone": ({"vit.blocks.0.mlp": (N, N), "model.head.fc": (K, N)}, "model.head.fc"),
+    "a head in a Sequential": (
+        {"encoder.0.attn.q": (N, N), "classifier.1": (K, N)},
+        "classifier.1",
+    ),
+    "a second head of DeiT": ({"head_dist": (K, N), "head": (K, N)}, "head"),
+    "a tower called as a moment": ({"v.fc": (K, N)}, "v.fc"),
+}
+
+
+@pytest.mark.parametrize("case", INNER)
+def test_inner_layers_of_pytorch_are_not_taken_for_the_head(tmp_path: Path, case: str) -> None:
+    shapes, taken = INNER[case]
+    weights: dict[str, Any] = {"embedding.weight": np.ones((99, N))}
+    for name, shape in shapes.items():
+        weights |= {f"{name}.weight": np.ones(shape), f"{name}.bias": np.ones(shape[0])}
+    safetensors.numpy.save_file(weights, tmp_path / "model.safetensors")
+    if taken:
+        assert ss.restore_head(tmp_path / "model.safetensors").path == f"{taken}.weight"
+        return
+    with pytest.raises(ss.InputError, match="exactly one kernel must fit a module named head") as e:
+        ss.restore_head(tmp_path / "model.safetensors", num_classes=None)
+    for name in shapes:
+        assert f"{name}.weight [" in str(e.value)
+    last = [*shapes][-1]
+    found = ss.restore_head(tmp_path / "model.safetensors", head=f"{last}.weight")
+    assert found.kernel.shape == (N, K)
+
+
+def test_an_array_called_value_is_no_box(tmp_path: Path) -> None:
+    for name in ("value", "head/value"):
+        np.savez(tmp_path / "x.npz", kernel=KERNEL, bias=BIAS, **{name: np.ones(3)})  # pyright: ignore[reportArgumentType]
+        assert_head(ss.restore_head(tmp_path / "x.npz"))
+
+
+def test_one_dimensional_convolution_is_no_matrix(tmp_path: Path) -> None:
+    weights = {"fc.weight": KERNEL.T[..., None].copy(), "fc.bias": BIAS}
+    safetensors.numpy.save_file(weights, tmp_path / "x.safetensors")
+    with pytest.raises(ss.InputError, match=r"fc.weight must have shape \[N, K\], got \[4, 8, 1\]"):
+        ss.restore_head(tmp_path / "x.safetensors")
 
 
 def test_many_candidates_are_not_all_listed(tmp_path: Path) -> None:

@@ -44,9 +44,12 @@ def test_names_are_known_in_every_form(tmp_path: Path, form: str) -> None:
     [
         (np.array(["a", "b", "a"]), "class_names must be 3 different ones, one for each row, got"),
         (np.array(["a", "b"]), "class_names must be 3 different ones, one for each row, got 2, 2"),
-        (np.arange(3), r"class_names must be texts \[K\], got \[0, 1, 2\]. Mend them."),
+        (np.arange(3), r"class_names must be texts \[K\], got int64. Save them with"),
         (np.array("a"), r"class_names must be texts \[K\], got 'a'. Mend them."),
-        (np.array(["a", 1, None], object), "class_names must be texts, got objects, which are a"),
+        (
+            np.array(["a", 1, None], object),
+            r"class_names must be texts \[K\], got objects, which are a",
+        ),
     ],
 )
 def test_refused_names(tmp_path: Path, names: np.ndarray, message: str) -> None:

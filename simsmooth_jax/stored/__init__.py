@@ -1,5 +1,6 @@
 """Checkpoints of other programs, and of this one: recognised, listed, read in part."""
 
+import os
 from pathlib import Path
 
 from simsmooth_jax.errors import InputError
@@ -31,17 +32,19 @@ def open_stored(path: Path) -> StoredArrays:
     Raises:
       ValueError: nothing is there, it is of another kind, a pickle, or damaged.
     """
-    if not path.exists():
+    if not (os.path.isdir(path) or os.path.isfile(path)):  # both say no to every odd name
         raise InputError(
             f"CHECKPOINT must be an existing directory or file, got {path}. "
             "A run's classifiers are in its first, uniform and second."
         )
     if path.is_file():
         return _open_file(path)
+    msgpack = flax_msgpack.last_of_directory(path)
     step = orbax_steps.find_step(path.resolve())  # TensorStore refuses any `..`
     if step is not None:
+        orbax_steps.refuse_later(path, step, msgpack)
         return orbax_trees.open_step(path, step)
-    inside = flax_msgpack.last_of_directory(path) or safetensors_files.only_of_directory(path)
+    inside = msgpack or safetensors_files.only_of_directory(path)
     if inside is not None and not (stored := _open_file(inside)).is_label_table:  # as a run's
         return stored
     foreign_files.refuse_directory(path)

@@ -20,6 +20,7 @@ MAPS = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
 LISTS = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
 EXTENSIONS = {0xC7: 1, 0xC8: 2, 0xC9: 4}
 FIXED_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
+ONE_BYTE = frozenset([*range(0x80), 0xC0, 0xC2, 0xC3, *range(0xE0, 0x100)])
 TEXTS = frozenset(bytes([first]) for first in [*range(0xA0, 0xC0), 0xD9, 0xDA, 0xDB])
 FLAX_ARRAYS = (1, 3)  # the extension types of arrays and of NumPy's scalars
 CHUNKED = "__msgpack_chunked_array__"  # Flax splits an array above 1 GiB
@@ -87,10 +88,11 @@ def open_file(path: Path) -> StoredArrays:
     arrays = {name: _info(piece) for name, piece in pieces.items()}
 
     def read(names: Sequence[Name]) -> dict[Name, np.ndarray]:
-        return {
-            name: np.concatenate(pieces[name].chunks, axis=None).reshape(pieces[name].shape)
-            for name in names
-        }
+        with refusing_damage(path):
+            return {
+                name: np.concatenate(pieces[name].chunks, axis=None).reshape(pieces[name].shape)
+                for name in names
+            }
 
     return StoredArrays(path, "Flax msgpack", arrays, read)
 
@@ -125,7 +127,13 @@ def _walk(
         if content[body - 1] in FLAX_ARRAYS:
             pieces[name] = _piece(content, body, end)
         return end
-    others[name], end = _small(content, start, msgpack.Unpacker.unpack)
+    value, end = None, start + 1
+    if kind not in ONE_BYTE:
+        value, end = _small(content, start, msgpack.Unpacker.unpack)
+    elif kind is not None and kind < 0x80:
+        value = kind
+    if name[-1:] == (CHUNKED,) or name[-2:-1] == ("shape",):  # of a large array's chunks
+        others[name] = value
     return end
 
 
@@ -152,6 +160,8 @@ def _piece(content: mmap.mmap, start: int, end: int) -> Piece:
     header.read_array_header()
     shape, dtype_name = tuple(header.unpack()), header.unpack()
     dtype = np.dtype(ml_dtypes.bfloat16 if dtype_name == "bfloat16" else dtype_name)
+    if not all(isinstance(length, int) and length >= 0 for length in shape):
+        raise ValueError(f"an array claims the shape {shape}")
     claimed, held = math.prod(shape) * dtype.itemsize, end - start - header.tell()
     if dtype.hasobject or not 2 <= held - claimed <= 5:
         raise ValueError(f"an array claims {claimed:,} bytes where there are {held:,}")

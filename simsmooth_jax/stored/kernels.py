@@ -1,16 +1,15 @@
-"""Which stored arrays may be the head's kernel, and which of their axes is the classes."""
+"""How to make `[N, K]` of a stored kernel: which copy it is, and which axis is the classes."""
 
 import dataclasses
 from collections.abc import Mapping
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.heads import Candidate, flax_candidate, is_optimizer_state, parts_of
+from simsmooth_jax.heads import parts_of
 from simsmooth_jax.stored.arrays import ArrayInfo, Name, StoredArrays
 from simsmooth_jax.types import Layout
 
 FEATURES_CLASSES: Layout = "features-classes"  # Flax's [N, K]
 CLASSES_FEATURES: Layout = "classes-features"  # PyTorch's [K, N]
-HEADS = ("head", "fc", "classifier")  # in Flax and timm, torchvision, and Hugging Face
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,40 +24,6 @@ class StoredKernel:
     copies: int | None
     layout: Layout
     shape: tuple[int, int]  # [N, K]
-
-
-def candidates(stored: StoredArrays) -> dict[Name, Candidate]:
-    """Every array that may be the head's kernel: named `kernel` or `weight`, or named nothing.
-
-    Args:
-      stored: the listing of a checkpoint.
-
-    Returns:
-      Them by name. Arrays of other names count only where none is named `kernel` or `weight` and
-      none has a module, as in a file of bare arrays.
-    """
-    leaves = {name: parts_of(name)[-1] for name in stored.arrays}
-    found = {
-        name: _candidate(name, info.shape, leaves[name])
-        for name, info in stored.arrays.items()
-        if len(info.shape) >= 2
-        and leaves[name] in ("kernel", "weight")
-        and not is_optimizer_state(parts_of(name))
-    }
-    if found or any(len(parts_of(name)) > 1 for name in stored.arrays):
-        return found
-    bare = {name: info.shape for name, info in stored.arrays.items() if len(info.shape) >= 2}
-    return {name: _candidate(name, shape, "") for name, shape in bare.items()}
-
-
-def _candidate(name: Name, shape: tuple[int, ...], leaf: str) -> Candidate:
-    if leaf == "kernel":
-        return flax_candidate(name, shape)
-    module = parts_of(name)[:-1]
-    layers = [part for part in module if not part.isdigit()]  # not the places in a Sequential
-    one_copy = shape[1:] if len(shape) in (3, 5) else shape
-    classes = frozenset(_matrix_axes(one_copy, leaf) or ())
-    return Candidate(shape, module, classes, bool(layers) and layers[-1] in HEADS)
 
 
 def describe(
@@ -81,8 +46,9 @@ def describe(
         bias or `num_classes` contradict the layout.
     """
     leaf, shape, shown = parts_of(name)[-1], stored.arrays[name].shape, "/".join(name)
-    copies = shape[0] if len(shape) in (3, 5) and _all_replicated(name, stored) else None
-    axes = _matrix_axes(shape if copies is None else shape[1:], leaf)
+    is_copied = may_be_copies(shape, leaf) and _all_replicated(name, stored)
+    copies = shape[0] if is_copied else None
+    axes = matrix_axes(shape if copies is None else shape[1:], leaf)
     if axes is None:
         hint = (
             f"A leading axis of {shape[0]} is one copy per device only where all the arrays beside "
@@ -93,7 +59,12 @@ def describe(
         raise InputError(
             f"{where}: the kernel {shown} must have shape [N, K], got {list(shape)}. {hint}"
         )
-    bias = _bias_of(name, stored.arrays)
+    if 0 in shape:
+        raise InputError(
+            f"{where}: the kernel {shown} must hold one number at least, got {list(shape)}. "
+            "Save the classifier after its first use."
+        )
+    bias = bias_of(name, stored.arrays)
     length = None if bias is None else stored.arrays[bias].shape[-1]
     facts = f"kernel {shown} {list(axes)}" + ("" if bias is None else f", bias [{length}]")
     by_name: Layout | None = FEATURES_CLASSES if leaf == "kernel" else None
@@ -121,6 +92,11 @@ def describe(
     return StoredKernel(name, bias, copies, chosen, (n, k))
 
 
+def may_be_copies(shape: tuple[int, ...], leaf: str) -> bool:
+    """Whether the first axis may be pmap's; PyTorch's weights `[K, N, 1]` are 1-D convolutions."""
+    return len(shape) == 5 or (len(shape) == 3 and not (leaf == "weight" and shape[-1] == 1))
+
+
 def _by_length(axes: tuple[int, int], length: int | None) -> Layout | None:
     """The layout in which exactly one axis, that of the classes, has the length."""
     if (axes[0] == length) == (axes[1] == length):
@@ -128,7 +104,7 @@ def _by_length(axes: tuple[int, int], length: int | None) -> Layout | None:
     return CLASSES_FEATURES if axes[0] == length else FEATURES_CLASSES
 
 
-def _matrix_axes(shape: tuple[int, ...], leaf: str) -> tuple[int, int] | None:
+def matrix_axes(shape: tuple[int, ...], leaf: str) -> tuple[int, int] | None:
     """The two axes left of a Dense kernel or a 1x1 convolution, in the order they are stored."""
     if len(shape) == 2:
         return shape[0], shape[1]
@@ -139,7 +115,7 @@ def _matrix_axes(shape: tuple[int, ...], leaf: str) -> tuple[int, int] | None:
     return None
 
 
-def _bias_of(name: Name, arrays: Mapping[Name, ArrayInfo]) -> Name | None:
+def bias_of(name: Name, arrays: Mapping[Name, ArrayInfo]) -> Name | None:
     """The vector beside the kernel that is named `bias`; replicated where the kernel is."""
     wanted = (*parts_of(name)[:-1], "bias")
     replicated = len(arrays[name].shape) in (3, 5)

@@ -12,6 +12,7 @@ from simsmooth_jax.stored.arrays import ArrayInfo, Name, StoredArrays, refusing_
 
 MAGIC = b"\x93NUMPY"
 ONLY: Name = ("array",)  # an .npy file does not name its array
+NAMES: Name = ("class_names",)  # a text for each class: noted about the arrays, none of them
 
 
 def recognises(path: Path, start: bytes) -> bool:
@@ -44,7 +45,14 @@ def open_file(path: Path) -> StoredArrays:
                     with archive.open(member) as file:
                         name = (member.filename.removesuffix(".npy"),)
                         arrays[name] = read_header(file, member.file_size)
-        return StoredArrays(path, "NumPy .npz", arrays, _reader(path))
+        read = _reader(path)
+        metadata = {}
+        if NAMES in arrays and arrays[NAMES].dtype.startswith(("str", "bytes")):
+            names = read([NAMES])[NAMES]
+            metadata["class_names"] = (
+                np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names
+            ).tolist()
+        return StoredArrays(path, "NumPy .npz", arrays, read, metadata)
 
 
 def read_header(file: IO[bytes], size: int) -> ArrayInfo:

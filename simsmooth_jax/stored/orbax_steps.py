@@ -10,6 +10,8 @@ from simsmooth_jax.stored.arrays import damaged
 
 TREE = "_METADATA"  # in every directory of arrays: their names
 STEP = "_CHECKPOINT_METADATA"  # in a step's directory: what was noted when it was saved
+# Bare trees beside each other are steps under these names alone; others are trainings or parts.
+PREFIXES = ("", "step_", "checkpoint_", "ckpt_", "epoch_")
 UNFINISHED = ".orbax-checkpoint-tmp"
 
 
@@ -39,14 +41,35 @@ def find_step(path: Path) -> Path | None:
         return path if items_of(path) else None
     last, name, step = max(finished)
     for number, other_name, other in finished:
-        if other != step and (number == last or other_name != name):
-            raise InputError(
-                f"CHECKPOINT must be a directory of one training's steps, got {path}, which holds "
-                f"{other.name} and {step.name}. Name one of them."
-            )
+        is_training = (other / TREE).is_file() and other_name not in PREFIXES
+        if other != step and (number == last or other_name != name or is_training):
+            raise _several(path, other, step)
     if not items_of(step):  # an older one in its place would be a silent error
         raise damaged(step, f"the last step of {path.name} has no {TREE} of its arrays")
     return step
+
+
+def refuse_later(path: Path, step: Path, other: Path | None) -> None:
+    """Refuses a file of a later step than Orbax's last, which another writer has left beside it.
+
+    Args:
+      path: a directory of steps.
+      step: Orbax's last one.
+      other: the last file of the other writer, if there is one.
+
+    Raises:
+      ValueError: the other is of a later step.
+    """
+    numbers = step_number(step), other and step_number(other)
+    if numbers[0] is not None and numbers[1] is not None and numbers[0] < numbers[1]:
+        raise _several(path, Path(str(other)), step)
+
+
+def _several(path: Path, other: Path, step: Path) -> InputError:
+    return InputError(
+        f"CHECKPOINT must be a directory of one training's steps, got {path}, which holds "
+        f"{other.name} and {step.name}. Name one of them."
+    )
 
 
 def no_checkpoint(path: Path) -> InputError:
@@ -81,7 +104,7 @@ def noted(directory: Path) -> dict[str, Any]:
     """What Orbax has noted when it saved a step; older programs do not note anything."""
     try:
         values = json.loads((directory / STEP).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
 

@@ -38,13 +38,16 @@ def open_step(path: Path, directory: Path) -> StoredArrays:
     items = items_of(directory)
     if not items:
         raise damaged(path, f"a step without {TREE}, which lists its arrays")
+    files = [f for d in items.values() for f in d.rglob("*") if not f.is_dir()]
+    if odd := [file for file in files if not file.is_file()]:  # a pipe would be waited for
+        raise damaged(path, f"{odd[0].relative_to(directory)} is no file")
+    on_disk = sum(file.stat().st_size for file in files)
     stores: dict[Name, ts.TensorStore] = {}
     with refusing_damage(path):
         for item, directory in items.items():
             prefix = (item,) if len(items) > 1 else ()
             stores |= {(*prefix, *name): store for name, store in _open(path, directory).items()}
     first = next(iter(items.values()))
-    on_disk = sum(f.stat().st_size for d in items.values() for f in d.rglob("*") if f.is_file())
 
     def read(names: Sequence[Name]) -> dict[Name, np.ndarray]:
         for name in names:

@@ -29,7 +29,7 @@ def only_of_directory(path: Path) -> Path | None:
     Returns:
       The file, or None where there is none or more than one.
     """
-    files = list(path.glob("*.safetensors"))
+    files = [file for file in path.glob("*.safetensors") if file.is_file()]
     return files[0] if len(files) == 1 else None
 
 
@@ -66,7 +66,7 @@ def _texts(text: str) -> list[str] | None:
     """The list in a text of JSON; the format's metadata are texts alone."""
     try:
         values = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return values if isinstance(values, list) and {type(v) for v in values} == {str} else None
 
