@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import ml_dtypes
 import numpy as np
 import pytest
+import safetensors.numpy
 from program import simsmooth
 from sklearn.metrics.pairwise import cosine_similarity
 
@@ -129,6 +131,10 @@ def test_table_of_a_run_or_of_a_file(folder: Path, tmp_path: Path) -> None:
         ),
         ("vectors", np.eye(3) * np.nan, "it must hold finite real numbers, got NaN or infinity as"),
         ("vectors", np.eye(3) > 0, "it must hold finite real numbers, got bool."),
+        ("vectors", np.full((3, 2), None), "real numbers, got objects, which are a pickle. Save"),
+        ("table", np.ones((0, 0)), "must hold a row for each of two classes or more, got [0, 0]."),
+        ("vectors", np.ones((1, 7)), "of two classes or more, got [1, 7]. Save vectors [K, D]."),
+        ("vectors", np.diag([1, 0, 1]), "x.npy: diagnose: every class vector"),
         ("vectors", np.diag([1, 0, 1]), "got zeros in kernel[:, 1] (class 1)."),
     ],
 )
@@ -141,7 +147,19 @@ def test_refused_files(tmp_path: Path, kind: str, values: np.ndarray, message: s
     assert not (tmp_path / "labels.npz").exists()
 
 
+def test_embeddings_in_bfloat16(tmp_path: Path) -> None:
+    rounded = EMBEDDINGS.astype(ml_dtypes.bfloat16)
+    safetensors.numpy.save_file({"vectors": rounded}, tmp_path / "x.safetensors")
+    found = make(tmp_path, "labels.npz", similarity=f"vectors:{tmp_path}/x.safetensors")
+    expected = ss.relation_labels(cosine_similarity(rounded.astype(np.float64)))
+    np.testing.assert_allclose(found.table, expected, atol=1e-6)
+
+
 def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("1,2,3")
+    other = "x.csv must be a file of arrays: .*it must be of a kind that can be read, got a file"
+    with pytest.raises(ss.InputError, match=f"^--similarity vectors:{tmp_path}/{other}"):
+        make(tmp_path, "labels.npz", similarity=f"vectors:{tmp_path}/x.csv")
     with pytest.raises(ss.InputError, match="--similarity vectors:FILE must name an existing file"):
         make(tmp_path, "labels.npz", similarity=f"vectors:{tmp_path}/none.npy")
 

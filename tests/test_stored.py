@@ -2,15 +2,19 @@
 
 import os
 import pickle
+import shutil
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import flax.serialization
+import msgpack
 import numpy as np
 import pytest
 import safetensors.numpy
+import write_checkpoints as stored
 from write_checkpoints import BIAS, KERNEL
 
 import simsmooth_jax as ss
@@ -19,6 +23,11 @@ pytestmark = pytest.mark.slow
 LAYER = {"kernel": KERNEL, "bias": BIAS}
 WAY_OUT = 'with PyTorch: safetensors.torch.save_file(model.state_dict(), "model.safetensors").'
 LAST_LAYER = 'Save its last layer there: numpy.savez("head.npz", kernel=kernel, bias=bias).'
+
+
+@pytest.fixture(scope="module")
+def files(shared_directory: Path) -> Path:
+    return stored.written(shared_directory)
 
 
 def refused(path: Path) -> str:
@@ -47,6 +56,14 @@ def test_nothing_there(tmp_path: Path) -> None:
     (tmp_path / "empty.npz").touch()
     assert "got a damaged one (an empty file). Restore it" in refused(tmp_path / "empty.npz")
     assert sorted(os.listdir(tmp_path)) == ["7", "empty.npz"]
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path / ("x" * 5000), Path("/dev/null")):
+        assert refused(path).startswith("CHECKPOINT must be an existing directory or file, got")
+    (tmp_path / "model" / "x.safetensors").mkdir(parents=True)
+    assert refused(tmp_path / "model").endswith("are in its first, uniform and second.")
 
 
 def test_pickles_are_never_loaded(tmp_path: Path) -> None:
@@ -145,6 +162,36 @@ def test_a_header_that_claims_more_than_there_is(tmp_path: Path, name: str) -> N
     assert whole.count(true) == 1
     path.write_bytes(whole.replace(true, claim))
     assert "it must be whole, got a damaged one (" in refused(path)
+
+
+@pytest.mark.parametrize("shape", [(-8, -4), (1 << 62, 0, 3), (8.0, 4), ("8", 4)])
+def test_shapes_that_are_none(tmp_path: Path, shape: Any) -> None:
+    """As Flax's extension type has it: the shape, the dtype's name and the bytes."""
+    array = msgpack.packb((shape, "float32", KERNEL.tobytes()))
+    tree = {"head": {"kernel": msgpack.ExtType(1, array)}}
+    (tmp_path / "x.msgpack").write_bytes(bytes(msgpack.packb(tree) or b""))
+    assert "it must be " in refused(tmp_path / "x.msgpack")
+
+
+def test_long_lists_are_stepped_over(tmp_path: Path) -> None:
+    tree = {"history": [None] * 200_000 + [True, 5, -3], "head": LAYER}
+    (tmp_path / "x.msgpack").write_bytes(flax.serialization.msgpack_serialize(tree))
+    tracemalloc.start()
+    assert (ss.restore_head_kernel(tmp_path / "x.msgpack") == KERNEL).all()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
+
+
+def test_names_that_are_nested_without_end(files: Path, tmp_path: Path) -> None:
+    """JSON that no parser follows to its end is no names of classes, and no reason to fail."""
+    nested = "[" * 200_000
+    path = tmp_path / "x.safetensors"
+    safetensors.numpy.save_file({"fc.weight": KERNEL.T.copy()}, path, {"class_names": nested})
+    assert (ss.restore_head_kernel(path) == KERNEL).all()
+    step = Path(shutil.copytree(files / "v1_training" / "one" / "params" / "9", tmp_path / "9"))
+    (step / "_CHECKPOINT_METADATA").write_text(nested)
+    assert (ss.restore_head_kernel(step) == KERNEL).all()
 
 
 def test_suffixes_do_not_hide_what_is_readable(tmp_path: Path) -> None:

@@ -142,6 +142,7 @@ ORBAX = (
     *("v1", "v1_training", "manager_default", "manager_state", "manager_model", "standard"),
     *("pytree", "pytree_zarr3", "pytree_files", "pytree_files_zarr3"),
 )
+MORE = ("checkpointables", "nnx_optimizer", "adagrad", "manager_zarr3")
 LARGE = ("v1", "manager_default", "pytree_files")  # ways to save that are tried with 8 MB
 
 
@@ -161,6 +162,28 @@ def write_orbax(root: Path) -> None:
         writers[name](root / name / "large", {"params": {"body": body, "head": {"kernel": KERNEL}}})
 
 
+def write_more(root: Path) -> None:
+    """Parts side by side: a model and its optimizer in one tree, or as checkpointables of v1."""
+    import optax
+    import orbax.checkpoint as v0
+    from flax import nnx
+    from orbax.checkpoint import v1
+
+    kinds = trees()
+    params, moments = kinds["params"], optax.adagrad(0.1).init(kinds["params"])
+    both = {"state": {"params": params}, "optimizer": {"adagrad": moments}}
+    v1.save_checkpointables(str(root / "checkpointables"), both)
+    optimizer = nnx.Optimizer(nnx.Linear(N, K, rngs=nnx.Rngs(0)), optax.adam(0.1), wrt=nnx.Param)
+    with v0.PyTreeCheckpointer() as checkpointer:
+        states = {"model": kinds["nnx"], "optimizer": nnx.state(optimizer)}
+        checkpointer.save(root / "nnx_optimizer", states)
+        checkpointer.save(root / "adagrad", {"params": params, "optimizer": moments})
+    with v0.CheckpointManager(
+        root / "manager_zarr3", item_handlers=v0.PyTreeCheckpointHandler(use_zarr3=True)
+    ) as manager:
+        manager.save(9, args=v0.args.PyTreeSave(params))
+
+
 def write_flax(root: Path) -> None:
     """Flax's msgpack: each tree, on one device and by pmap, in chunks, and as `checkpoint_N`."""
     import flax
@@ -169,7 +192,7 @@ def write_flax(root: Path) -> None:
 
     root.mkdir()
     for (place, put), (kind, tree) in itertools.product(places().items(), trees().items()):
-        if not kind.startswith("nnx") and place in ("one", "pmap"):
+        if kind != "nnx" and place in ("one", "pmap"):
             (root / f"{place}-{kind}.msgpack").write_bytes(serialization.to_bytes(put(tree)))
     flax.config.update("flax_use_orbax_checkpointing", False)
     for step in (9, 10):
@@ -214,6 +237,7 @@ if __name__ == "__main__":
     jax.config.update("jax_num_cpu_devices", 8)
     target = Path(sys.argv[1])
     write_orbax(target)
+    write_more(target / "more")
     write_flax(target / "flax")
     write_others(target / "others")
     print(json.dumps({"written": len(list(target.rglob("*")))}))
