@@ -41,7 +41,7 @@ def run(config: RunConfig) -> None:
     options.refuse_relation(config.relation, runner.dataset.num_classes)
     options.refuse_uniform_epsilon(config.uniform_epsilon)
     file = relations.file_identity(config.relation, runner.dataset.class_names)
-    identity = _identity(config) | file
+    identity = _identity(config, runner) | file
     name = f"{training.data.short_name}-{training.model.model}-{config.relation.rule}"
     directory = config.out or default_directory(name, identity)
     with open_directory(directory, identity, config.overwrite):
@@ -69,7 +69,7 @@ def train(config: TrainConfig) -> None:
     else:
         table = load_labels(Path(config.labels), runner.dataset.class_names).table
         arm = "relation"
-    identity = _identity(config) | {"table_sha256": array_sha256(table)}
+    identity = _identity(config, runner) | {"table_sha256": array_sha256(table)}
     name = f"{config.training.data.short_name}-{config.training.model.model}-{arm}"
     directory = config.out or default_directory(name, identity)
     with open_directory(directory, identity, config.overwrite):
@@ -95,11 +95,12 @@ def evaluate(config: EvaluateConfig) -> None:
     report.console().print(report.results_table({str(config.checkpoint): metrics}, config.split))
 
 
-def _identity(config: Any) -> dict[str, Any]:
+def _identity(config: Any, runner: ArmRunner) -> dict[str, Any]:
     """What must not change between the parts of a stopped run."""
     values = dataclasses.asdict(config)
     del values["training"]["data"]["source"]["data_dir"], values["training"]["data"]["workers"]
-    return {key: values[key] for key in values if key not in FREE}
+    kept = {key: values[key] for key in values if key not in FREE}
+    return kept | {"data_sha256": runner.data_sha256()}
 
 
 @contextlib.contextmanager

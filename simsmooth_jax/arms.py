@@ -1,7 +1,10 @@
 """One arm of a comparison: a table of labels, trained, recorded and evaluated like every other."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from simsmooth_jax import checks, options
 from simsmooth_jax.classifier import Classifier
@@ -50,6 +53,19 @@ class ArmRunner:
         state = self.trainer.init(self.config.seed)
         state = recorder.resume(like=state) or state
         return train(self.trainer, table, self.config.seed, state, recorder)
+
+    def data_sha256(self) -> str:
+        """What says that these are still the same data, without reading every image again.
+
+        Of the names, the statistics and sizes, and the labels as far as they are in memory.
+        """
+        known = repr((self.dataset.class_names, self.trainer.image_statistics))
+        digest = hashlib.sha256(known.encode())
+        for part in ("train", "validation", "test"):
+            split = getattr(self.dataset, part)
+            digest.update(f"{part} {len(split)} {split.image_shape}".encode())
+            digest.update(getattr(split, "labels", np.zeros(0, np.int32)).tobytes())
+        return digest.hexdigest()
 
     def evaluate(self, state: TrainState) -> dict[str, Any]:
         """Metrics on validation and test."""

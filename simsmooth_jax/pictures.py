@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -22,10 +23,13 @@ TITLES = {
 }
 ERROR_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 MAX_NAMES = 60  # more class names than this cannot be read
+MAX_LETTERS = 18  # of a name
+AS_WRITTEN: Any = {"text.parse_math": False}  # a class may be called $x$
 SAMPLE_PIXELS = 64  # the longer side of a sample in the sheet, at most
 SAMPLE_INCHES = 0.62  # the same on paper
 
 
+@matplotlib.rc_context(AS_WRITTEN)
 def draw_similarity(
     similarity: Float[np.ndarray, "classes classes"],
     class_names: tuple[str, ...],
@@ -53,7 +57,7 @@ def draw_similarity(
     map_axes.set_facecolor("#3b3b3b")  # the diagonal is 1 by definition: it would flatten the rest
     image = map_axes.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
     if len(order) <= MAX_NAMES:
-        names = [class_names[i] for i in order]
+        names = [_short(class_names[i]) for i in order]
         size = 10 if len(order) <= 20 else 6
         map_axes.set_xticks(range(len(order)), names, rotation=90 if _long(names) else 0, size=size)
         map_axes.set_yticks(range(len(order)), names, size=size)
@@ -130,12 +134,13 @@ def draw_curves(rows: list[dict[str, Any]], titles: dict[str, str], path: Path) 
     _save(figure, path)
 
 
+@matplotlib.rc_context(AS_WRITTEN)
 def draw_samples(rows: Mapping[str, Iterable[np.ndarray]], path: Path) -> None:
     """Images uint8 `[height, width, channels]` of one shape, one row a class.
 
     Each is shrunk before the next one is asked for, so that photos need not fit into memory.
     """
-    names = [name if len(name) <= 18 else f"{name[:17]}…" for name in rows]
+    names = list(map(_short, rows))
     shrunk = [[_shrink(image) for image in images] for images in rows.values()]
     columns = max(map(len, shrunk))
     height, width, channels = shrunk[0][0].shape
@@ -173,6 +178,10 @@ def _smooth(values: np.ndarray, window: int = 9) -> np.ndarray:
     window = min(window, len(values))
     padded = np.pad(values, (window // 2, window - 1 - window // 2), mode="edge")
     return np.convolve(padded, np.ones(window) / window, mode="valid")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MAX_LETTERS else f"{name[: MAX_LETTERS - 1]}…"
 
 
 def _long(names: list[str]) -> bool:

@@ -46,6 +46,6 @@ def nearest_table(similarity: np.ndarray, class_names: tuple[str, ...], count: i
 
 
 def console() -> Console:
-    """Standard output, at most 100 columns wide."""
+    """Standard output, at most 100 columns wide; names of classes are shown as they are written."""
     plain = Console()
-    return Console(width=min(plain.width, 100))
+    return Console(width=min(plain.width, 100), markup=False, emoji=False)

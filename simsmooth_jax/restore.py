@@ -41,9 +41,10 @@ def restore_head(
 
     Orbax (v0 and v1: a root of steps, a step, an item), Flax msgpack, safetensors as of PyTorch and
     timm, `.npz` and `.npy`. The kernel is found as by `head_kernel`; in PyTorch's names also the
-    modules `fc` and `classifier` are heads. A leaf named `kernel` is `[N, K]`, and PyTorch's
-    `weight` is `[K, N]` and transposed; another array's axes are told apart by the length of its
-    bias, else by `num_classes`. Pickles are refused.
+    modules `fc` and `classifier` are heads, unless a layer with a bias and another name stands
+    farther out. A leaf named `kernel` is `[N, K]`, and PyTorch's `weight` is `[K, N]` and
+    transposed; another array's axes are told apart by the length of its bias, else by
+    `num_classes`. Pickles are refused.
 
     Args:
       path: the checkpoint, a file or a directory.
@@ -59,7 +60,8 @@ def restore_head(
 
     Raises:
       ValueError: nothing is there, it is damaged, a pickle or of another kind; no kernel or several
-        fit; its axes cannot be told apart, or contradict its bias or `num_classes`.
+        fit; its axes cannot be told apart, or contradict its bias or `num_classes`; an argument is
+        of another type.
 
     Source: CN 112434722 A, claim 6.
 

@@ -135,8 +135,9 @@ def test_wrong_checkpoint(fails: Fails, checkpoint: str, tmp_path: Path) -> None
     table = TableFile(np.eye(2, dtype=np.float32), ("a", "b"), "clip", {}, "kernel", "")
     table.save(tmp_path / "run" / "labels.safetensors")
     assert "got run, which holds first, labels.safetensors." in fails("labels", "run")
-    assert "must be a trained classifier, got run/labels.safetensors, a table of simsmooth." in fails(
-        "labels", "run/labels.safetensors"
+    assert (
+        "must be a trained classifier, got run/labels.safetensors, a table of simsmooth."
+        in fails("labels", "run/labels.safetensors")
     )
     assert "out must be a new file, got file.npz, which exists" in fails(
         "labels", checkpoint, "--out", "file.npz"

@@ -110,6 +110,19 @@ def test_parts_of_other_kinds_are_warned_of(pets: Path, show: Show) -> None:
         assert not any("--image-size" in line for line in lines)
 
 
+def test_names_are_shown_as_they_are_written(pets: Path, show: Show) -> None:
+    (pets / "train" / "cat").rename(pets / "train" / "[red]:smile:")
+    (pets / "test" / "cat").rename(pets / "test" / "[red]:smile:")
+    assert any(line.split()[:1] == ["[red]:smile:"] for line in show("folder:pets"))
+    names = np.array(["[", "[/b]", "$\\foo$"])
+    images, labels = np.ones((30, 4, 4), np.uint8), np.arange(30) % 3
+    arrays: dict[str, Any] = {"train_images": images, "train_labels": labels}
+    arrays |= {"test_images": images, "test_labels": labels, "class_names": names}
+    np.savez("odd.npz", **arrays)
+    shown = [line.split()[0] for line in show("npz:odd.npz") if line.strip()]
+    assert {*names} <= {*shown}
+
+
 def test_files_that_cannot_be_read_are_named_before_a_training(pets: Path, show: Show) -> None:
     path = pets / "train" / "dog" / "05.png"
     path.write_text("no image")

@@ -1,5 +1,6 @@
 """Folders of images: every pixel as Pillow reads it, and every wrong file by its name."""
 
+import os
 import pickle
 import re
 import unicodedata
@@ -280,6 +281,15 @@ def test_links_that_leave_the_folder_are_refused(folder: Path, tmp_path: Path, t
     else:
         (folder / "train" / "cat" / "x.png").symlink_to(tmp_path / "secret" / "1.png")
     refuses(folder, "must hold its images itself, got")
+
+
+def test_what_is_no_file_is_refused(folder: Path) -> None:
+    odd = folder / "train" / "cat" / "x.png"
+    odd.symlink_to(folder / "train" / "none.png")
+    refuses(folder, "cat/x.png: it must be an image file, got a link to nothing. Take it out.")
+    odd.unlink()
+    os.mkfifo(odd)
+    refuses(folder, "cat/x.png: it must be an image file, got no file. Take it out.")
 
 
 def test_links_inside_of_the_folder_are_followed(folder: Path) -> None:

@@ -147,6 +147,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"val_labels": np.arange(3)}, "val_labels must come with val_images, got none. Save both."),
     ({"train_images": None}, "must hold train_images, train_labels, test_images, test_labels and"),
     ({"class_names": np.array(["a", "b", "a"])}, "class_names must differ, got 'a' twice."),
+    ({"class_names": np.array(["a", "b\nb", "c"])}, "must be texts of one line, got 'b\\nb'."),
+    ({"class_names": np.array(["a", "b", "\ud800"])}, "must be texts of one line, got '\\ud800'."),
+    ({"class_names": np.array(["a", "b", ""])}, "must be texts of one line, got ''. Rename it."),
     ({"class_names": np.arange(3)}, "class_names must be texts [K], got int64[3]."),
     ({"class_names": np.array([b"a", b"\xff", b"c"])}, "class_names must be UTF-8, got b'\\xff'"),
     ({"class_names": np.array(["a", "b"])}, "train_labels must hold labels from 0 to 1, got 2."),
@@ -163,7 +166,7 @@ def test_refused_arrays(
     with pytest.raises(ss.InputError) as refused:
         read(save(Path("x.npz"), **changes))
     assert message in str(refused.value)
-    assert str(refused.value).startswith("--data npz:x.npz")
+    assert str(refused.value).startswith(("--data npz:x.npz", "data x: class_names"))
     assert "\n" not in str(refused.value)
     assert not Path("exploded").exists()
 

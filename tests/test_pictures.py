@@ -30,6 +30,16 @@ def test_similarity_of_any_number_of_classes(tmp_path: Path, num_classes: int) -
     assert colours(tmp_path / "a.png") > 20
 
 
+def test_names_are_drawn_as_they_are_written(tmp_path: Path) -> None:
+    """Neither as formulas, of which one here is none, nor at any length."""
+    names = ("$\\foo$", "a_{b", "x" * 5000)
+    pictures.draw_similarity(np.eye(3, dtype=np.float32), names, tmp_path / "a.png", "$\\foo$")
+    image_of_one = [np.zeros((8, 8, 3), np.uint8)]
+    pictures.draw_samples(dict.fromkeys(names, image_of_one), tmp_path / "b.png")
+    for name in ("a.png", "b.png"):
+        assert max(image.imread(tmp_path / name).shape) < 1000
+
+
 def test_similar_classes_stand_side_by_side() -> None:
     """Two groups, given interleaved, come out one after the other."""
     groups = np.array([0, 1, 0, 1, 0, 1])

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,6 +91,25 @@ def test_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
         "simsmooth: stopped; the same command goes on from the last checkpoint"
     )
     assert "Traceback" not in errors
+
+
+def test_other_images_in_the_same_place_are_refused(tmp_path: Path) -> None:
+    """A run does not go on with data that only have the name of those before; nothing is lost."""
+    random = np.random.RandomState(0)
+    arrays: dict[str, Any] = {"train_labels": np.arange(40) % 2, "test_labels": np.arange(4) % 2}
+    arrays |= {"train_images": random.randint(0, 255, (40, 8, 8), np.uint8)}
+    arrays |= {"test_images": random.randint(0, 255, (4, 8, 8), np.uint8)}
+    command = ("train", "--data", "npz:x.npz", *COMMAND[3:9], "--epochs", 1, "--batch-size", 4)
+    np.savez(tmp_path / "x.npz", **arrays)
+    simsmooth(*command, "--out", "out", cwd=tmp_path)
+    before = (tmp_path / "out" / "report.json").read_bytes()
+    np.savez(tmp_path / "x.npz", **arrays)
+    assert "was finished before" in simsmooth(*command, "--out", "out", cwd=tmp_path).stdout
+    arrays["train_labels"] = arrays["train_labels"][::-1]
+    np.savez(tmp_path / "x.npz", **arrays)
+    failed = simsmooth(*command, "--out", "out", cwd=tmp_path, status=2)
+    assert "got data_sha256 " in failed.stderr
+    assert (tmp_path / "out" / "report.json").read_bytes() == before
 
 
 def test_divergence_names_the_step_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Images with labels: a source's named splits, and the three parts that a training uses."""
 
 import dataclasses
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
@@ -77,6 +78,21 @@ class Source:
     class_names: tuple[str, ...]
     splits: Mapping[str, Examples]
     note: str = ""  # what a reader of the results should know of these images
+
+    def __post_init__(self) -> None:
+        """Refuses names that no table could be told apart by, or no file could hold."""
+        seen: set[str] = set()
+        for name in self.class_names:
+            if name in seen:
+                raise InputError(
+                    f"data {self.name}: class_names must differ, got {name!r} twice. Rename one."
+                )
+            seen.add(name)
+            if not name or {unicodedata.category(letter) for letter in name} & {"Cc", "Cs"}:
+                raise InputError(
+                    f"data {self.name}: class_names must be texts of one line, got {name!r}. "
+                    "Rename it."
+                )
 
 
 @dataclasses.dataclass(frozen=True)

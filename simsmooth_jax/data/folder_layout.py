@@ -89,6 +89,11 @@ def _list_class(root: Path, folder: Path) -> list[str]:
         if suffix in SUFFIXES:
             if entry.is_symlink():
                 _refuse_outside(root, Path(entry.path))
+            if not entry.is_file():  # reading a pipe would wait for ever
+                raise InputError(
+                    f"{entry.path}: it must be an image file, got "
+                    f"{'a link to nothing' if entry.is_symlink() else 'no file'}. Take it out."
+                )
             files.append(os.path.relpath(entry.path, root))
     return files
 

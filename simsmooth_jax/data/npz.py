@@ -138,8 +138,4 @@ def _class_names(
         names = np.char.decode(stored, "utf-8") if stored.dtype.kind == "S" else stored
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: class_names must be UTF-8, got {error.object!r}.") from error
-    names = tuple(map(str, names))
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{where}: class_names must differ, got {twice!r} twice. Rename one.")
-    return names
+    return tuple(map(str, names))
