@@ -97,7 +97,7 @@ def evaluate(config: EvaluateConfig) -> None:
 
 def _identity(config: Any, runner: ArmRunner) -> dict[str, Any]:
     """What must not change between the parts of a stopped run."""
-    values = dataclasses.asdict(config)
+    values = dataclasses.asdict(config) | {"training": config.training.to_json()}
     del values["training"]["data"]["source"]["data_dir"], values["training"]["data"]["workers"]
     kept = {key: values[key] for key in values if key not in FREE}
     return kept | {"data_sha256": runner.data_sha256()}

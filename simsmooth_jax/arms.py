@@ -89,6 +89,7 @@ class ArmRunner:
             "arm": arm,
             "training": self.config.to_json(),
             "class_names": list(self.dataset.class_names),
+            "image_shape": list(self.dataset.image_shape),
             "image_statistics": self.trainer.image_statistics,
             "table_sha256": array_sha256(table),
         }

@@ -56,6 +56,9 @@ class Classifier:
             ) from error
         recorded = config.data
         source = dataclasses.replace(recorded.source, data_dir=data_dir or recorded.source.data_dir)
+        if data is not None:  # the parts of other data are their own
+            parts = dict.fromkeys(("train_split", "validation_split", "test_split"))
+            source = dataclasses.replace(source, **parts)
         dataset = load_dataset(
             dataclasses.replace(recorded, data=data or recorded.data, source=source)
         )
@@ -64,6 +67,12 @@ class Classifier:
                 f"CHECKPOINT must be of the classes of {dataset.name} in their order, got "
                 f"{checkpoint} with {metadata['class_names'][:5]} first. Restore the data that it "
                 "was trained on."
+            )
+        if list(dataset.image_shape) != metadata.get("image_shape", list(dataset.image_shape)):
+            raise InputError(
+                f"--data must hold images of the checkpoint's height, width and channels "
+                f"{tuple(metadata['image_shape'])}, got {dataset.image_shape} in {dataset.name}. "
+                "Convert them before."
             )
         return cls(config, dataset, **variables, image_statistics=metadata["image_statistics"])
 

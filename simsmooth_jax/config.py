@@ -141,10 +141,10 @@ class TrainingConfig:
         """Nested dictionaries of what JSON can hold."""
         values = dataclasses.asdict(self)
         directory = self.data.source.data_dir
-        values["data"]["source"]["data_dir"] = directory and str(directory.absolute())
+        values["data"]["source"]["data_dir"] = directory and str(directory.expanduser().absolute())
         kind, _, where = self.data.data.partition(":")
         if kind in ("folder", "npz"):  # found again from any directory
-            values["data"]["data"] = f"{kind}:{os.path.abspath(where)}"
+            values["data"]["data"] = f"{kind}:{os.path.abspath(os.path.expanduser(where))}"
         return values
 
     @classmethod

@@ -133,6 +133,9 @@ def test_arrays_are_converted_as_files_are() -> None:
     assert (found[0] == converted(Image.fromarray(NOISE), "3x4", "grey")).all()
     with pytest.raises(ss.InputError, match="must have 1 or 3 channels, got 2"):
         Conversion((3, 4)).convert_array("x", images[..., :2])
+    many = np.broadcast_to(images[:1], (100_000, *images.shape[1:]))
+    with pytest.raises(ss.InputError, match="x: converted images must fit twice into the memory"):
+        Conversion((4096, 4096)).convert_array("x", many)
 
 
 @pytest.mark.parametrize(("text", "size"), [("32", (32, 32)), ("32x48", (32, 48)), (None, None)])

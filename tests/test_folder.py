@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import DataConfig, SourceConfig
+from simsmooth_jax.config import DataConfig, SourceConfig, TrainingConfig
 from simsmooth_jax.data import Dataset, load_dataset, open_source
+from simsmooth_jax.data.folder import FileExamples
 
 CLASSES = ("cat", "Äpfel", "狗")  # in the order of their code points
 
@@ -103,8 +104,13 @@ def test_images_that_would_be_left_out_are_refused(folder: Path) -> None:
     write(inner / "1.png")
     refuses(folder, f"{inner}: a class must hold .png .jpg .jpeg .webp files and no folders, got a")
     inner.rename(folder / "train" / "cat" / ".more")
-    write(inner.with_name("1.BMP"))
-    refuses(folder, "train/cat/1.BMP: a class must hold .png .jpg .jpeg .webp files and no fo")
+    for name in ("1.BMP", "2.heic"):
+        write(inner.with_name("1.BMP"))
+        inner.with_name("1.BMP").rename(inner.with_name(name))
+        refuses(
+            folder, f"train/cat/{name}: a class must hold .png .jpg .jpeg .webp files and no fo"
+        )
+        inner.with_name(name).unlink()
 
 
 def test_images_outside_of_the_classes_are_refused(folder: Path) -> None:
@@ -248,6 +254,38 @@ def refuses(path: Path, message: str) -> None:
         load(path)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_folder_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert len(load(Path("~") / folder.name).train) == 54
+    values = TrainingConfig(DataConfig(f"folder:~/{folder.name}")).to_json()
+    assert values["data"]["data"] == f"folder:{folder}"
+
+
+def test_order_of_the_files_is_fixed(folder: Path) -> None:
+    """Which files a slice means must not change from one version to the next."""
+    names = open_source(f"folder:{folder}", SourceConfig()).splits["train"]
+    assert isinstance(names, FileExamples)
+    listed = sorted(file.relative_to(folder) for file in folder.glob("train/*/*.*"))
+    order = np.random.RandomState(0).permutation(60)
+    assert len(listed) == 60
+    assert sorted(map(os.fsdecode, names.names)) == sorted(map(str, listed))
+    assert (names.labels == np.repeat(np.arange(3), 20)[order]).all()
+
+
+def test_paths_that_cannot_be_read_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuses(folder.with_name("caf\udce9"), "--data must be a text in UTF-8, got b'folder:")
+    message = f"--data folder:{folder} must be readable, got Permission denied at {folder}/train."
+    scan = os.scandir
+
+    def locked(path: Any) -> Any:  # as root, who runs CI, nothing is locked
+        if Path(path) == folder / "train":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    refuses(folder, message)
 
 
 def test_refused_folders(folder: Path, tmp_path: Path) -> None:

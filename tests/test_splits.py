@@ -144,6 +144,16 @@ def test_joined_splits_are_read_in_any_order() -> None:
             "--train-split and --validation-split must share no image of tiny, got 'train[:60]' "
             "and 'train[50:]', which share 10 of train. Slice them apart.",
         ),
+        (
+            {"train": 100, "test": 9},
+            {"train": "train[:1shard]"},
+            "got 'train[:1shard]': shards are not counted here. Write train, train[:80%]",
+        ),
+        (
+            {"train": 100, "test": 9},
+            {"train": ""},
+            "--train-split must name splits of tiny (train 100, test 9), got an empty text. Leave",
+        ),
         ({"train": 100, "test": 9}, {"validation": "test"}, "--validation-split and --test-split"),
         ({"train": 100, "test": 9}, {"train": "all"}, "share 9 of test"),
         ({"train": 100, "test": 9}, {"train": "all[:5]"}, "got 'all[:5]': "),

@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 import time
+import tracemalloc
 from typing import Any
 
 import jax
@@ -166,8 +167,24 @@ def test_error_of_a_reader_reaches_the_training(workers: int) -> None:
         next(read_ahead(batches, workers=workers))
 
 
-def test_statistics_of_streamed_images_are_those_of_a_sample() -> None:
+@pytest.mark.parametrize("sample", [10_000, 150])
+def test_statistics_are_those_of_one_sample(sample: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simsmooth_jax.data.dataset.STATISTICS_IMAGES", sample)
     dataset = dataclasses.replace(DIGITS, train=OnDisk(DIGITS.train))
-    assert dataset.channel_statistics() == DIGITS.channel_statistics()  # fewer than the sample
+    assert dataset.channel_statistics() == DIGITS.channel_statistics()
     assert isinstance(DIGITS.train, Split)
-    assert DIGITS.channel_statistics()[0][0] == pytest.approx(DIGITS.train.images.mean() / 255)
+    images = DIGITS.train.images[np.random.RandomState(0).permutation(1000)[:sample]] / 255
+    (mean,), (deviation,) = DIGITS.channel_statistics()
+    assert mean == pytest.approx(images.mean(), rel=1e-9)
+    assert deviation == pytest.approx(images.std(), rel=1e-9)
+
+
+def test_statistics_take_little_memory() -> None:
+    images = np.random.RandomState(0).randint(0, 256, (10_000, 60, 60, 1), np.uint8)  # 34 MiB
+    split = Split(images, np.arange(10_000, dtype=np.int32) % 10)
+    dataset = dataclasses.replace(DIGITS, train=split, validation=split, test=split)
+    tracemalloc.start()
+    dataset.channel_statistics()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6e6

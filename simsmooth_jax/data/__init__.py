@@ -1,5 +1,6 @@
 """Images from where they are: one file for each kind of source, found here by its name."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -38,7 +39,24 @@ def _warn_of_missing_classes(source: Source, parts: dict[str, Examples]) -> None
 
 def open_source(data: str, config: SourceConfig) -> Source:
     """The source that `--data` names; of a large one, nothing but its list is read."""
+    try:
+        data.encode()
+        return _open(data, config)
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"--data must be a text in UTF-8, got {os.fsencode(data)!r}. Rename the path."
+        ) from error
+    except OSError as error:
+        path = error.filename or config.data_dir
+        raise InputError(
+            f"--data {data} must be readable, got {error.strerror or error} at {path}. Check the "
+            "path, and who may read it (or write to --data-dir)."
+        ) from error
+
+
+def _open(data: str, config: SourceConfig) -> Source:
     kind, _, where = data.partition(":")
+    data_dir = config.data_dir and config.data_dir.expanduser()
     conversion = Conversion.parse(config.image_size, config.image_mode)
     # Each is imported late: they bring Pillow, TFDS or scikit-learn.
     if data == "digits":
@@ -48,19 +66,19 @@ def open_source(data: str, config: SourceConfig) -> Source:
     if data in ("fashion_mnist", "cifar10", "cifar100"):
         from simsmooth_jax.data.official import open_official
 
-        return open_official(data, config.data_dir, conversion)
+        return open_official(data, data_dir, conversion)
     if kind == "tfds" and where:
         from simsmooth_jax.data.tfds_sets import open_tfds
 
-        return open_tfds(where, config.data_dir, conversion)
+        return open_tfds(where, data_dir, conversion)
     if kind == "folder" and where:
         from simsmooth_jax.data.folder import open_folder
 
-        return open_folder(Path(where), conversion)
+        return open_folder(Path(where).expanduser(), conversion)
     if kind == "npz" and where:
         from simsmooth_jax.data.npz import open_npz
 
-        return open_npz(Path(where), conversion)
+        return open_npz(Path(where).expanduser(), conversion)
     raise InputError(
         "--data must be digits, fashion_mnist, cifar10, cifar100, tfds:NAME[/CONFIG][:VERSION], "
         f"folder:PATH or npz:PATH, got {data!r}. See: simsmooth data --help"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from simsmooth_jax.config import ImageMode
+from simsmooth_jax.data.memory import available_memory
 from simsmooth_jax.errors import InputError
 
 CHANNELS = {"L": 1, "RGB": 3}  # what a network is fed; anything else has to be converted to it
@@ -71,6 +73,14 @@ class Conversion:
             raise InputError(
                 f"{where}: images to convert must have 1 or 3 channels, got {images.shape[-1]}. "
                 "Leave out --image-size and --image-mode."
+            )
+        channels = CHANNELS[MODES[self.mode]] if self.mode else images.shape[-1]
+        size = len(images) * math.prod(self.size or images.shape[1:3]) * channels
+        if 2 * size > available_memory():
+            raise InputError(
+                f"{where}: converted images must fit twice into the memory of "
+                f"{available_memory() / 2**30:.1f} GiB, got {size / 2**30:.1f} GiB. Choose a "
+                "smaller --image-size."
             )
         squeezed = images[..., 0] if images.shape[-1] == 1 else images
         return np.stack([self.convert(where, Image.fromarray(image)) for image in squeezed])

@@ -10,7 +10,8 @@ from jaxtyping import Int, Int32, UInt8
 
 from simsmooth_jax.errors import InputError
 
-STATISTICS_IMAGES = 10_000  # of the training images, where they are not in memory
+STATISTICS_IMAGES = 10_000  # of the training images
+_CHUNK = 100  # of them are looked at at a time
 
 
 class Examples(Protocol):
@@ -130,19 +131,18 @@ class Dataset:
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and deviation of each channel of the training images, on the scale 0 to 1.
 
-        Of all of them where they are in memory, of a fixed sample of 10,000 where they are not.
+        Of a fixed sample of 10,000, the same whether they are in memory or not.
         """
-        if isinstance(self.train, Split):
-            images = self.train.images
-        else:
-            order = np.random.RandomState(0).permutation(len(self.train))
-            images, _ = self.train.take(order[:STATISTICS_IMAGES])
-        pixels = images.reshape(-1, images.shape[-1])
-        counts = [np.bincount(channel, minlength=256) for channel in pixels.T]  # exact, and small
-        levels = np.arange(256) / 255
-        means = [float(levels @ count / len(pixels)) for count in counts]
+        sample = np.random.RandomState(0).permutation(len(self.train))[:STATISTICS_IMAGES]
+        counts = np.zeros((self.image_shape[-1], 256), np.int64)  # exact, and small
+        for start in range(0, len(sample), _CHUNK):
+            images, _ = self.train.take(sample[start : start + _CHUNK])
+            for channel, pixels in enumerate(images.reshape(-1, images.shape[-1]).T):
+                counts[channel] += np.bincount(pixels, minlength=256)
+        levels, total = np.arange(256) / 255, counts[0].sum()
+        means = [float(levels @ count / total) for count in counts]
         variances = [
-            float((levels - mean) ** 2 @ count / len(pixels))
+            float((levels - mean) ** 2 @ count / total)
             for mean, count in zip(means, counts, strict=True)
         ]
         # A constant channel stays finite.
@@ -158,7 +158,8 @@ class Dataset:
         if split.image_shape != self.train.image_shape:
             raise InputError(
                 f"{where} must hold images of the training images' shape "
-                f"{self.train.image_shape}, got {split.image_shape}. Declare one: --image-size."
+                f"{self.train.image_shape}, got {split.image_shape}. Declare one: --image-size, "
+                "--image-mode."
             )
 
 

@@ -64,7 +64,10 @@ def open_folder(path: Path, conversion: Conversion) -> Source:
     random order, so that every slice of it holds every class.
     """
     if not path.is_dir():
-        raise InputError(f"--data folder:PATH must be an existing folder, got {path}.")
+        raise InputError(
+            f"--data folder:PATH must be an existing folder, got {path}. "
+            "It holds train and test, or a folder for each class."
+        )
     splits = split_folders(path) or {"train": path}
     if len(splits) > 1 and "train" not in splits:
         raise InputError(

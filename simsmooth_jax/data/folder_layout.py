@@ -10,6 +10,8 @@ from simsmooth_jax.data.splits import ALL_NAMES
 from simsmooth_jax.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+# Images that Pillow does not know without help.
+OTHERS = (".heic", ".heif", ".avif", ".jxl", ".svg", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raw")
 RENAME = "train, val or test (in lower case)"
 
 
@@ -78,7 +80,8 @@ def _list_class(root: Path, folder: Path) -> list[str]:
         suffix = os.path.splitext(entry.name)[1].lower()
         if entry.name.startswith("."):
             continue
-        if entry.is_dir() or (suffix not in SUFFIXES and suffix in Image.registered_extensions()):
+        is_other = suffix in OTHERS or suffix in Image.registered_extensions()
+        if entry.is_dir() or (suffix not in SUFFIXES and is_other):
             step = "Convert or move it."
             if entry.is_dir() and folder.parent == root:
                 step = f"If {folder.name} is a split, rename that to {RENAME}; else move it."

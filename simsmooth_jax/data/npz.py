@@ -33,7 +33,10 @@ def open_npz(path: Path, conversion: Conversion) -> Source:
     order, so that every slice of it holds every class.
     """
     if not path.is_file():
-        raise InputError(f"--data npz:PATH must be an existing file, got {path}.")
+        raise InputError(
+            f"--data npz:PATH must be an existing file, got {path}. Name it with its suffix; of a "
+            "folder of images: --data folder:PATH."
+        )
     arrays = _read(path)
     splits, shown = {}, f"--data npz:{path}"
     names = [name for name in ALL_NAMES if {f"{name}_images", f"{name}_labels"} & arrays.keys()]
@@ -62,9 +65,9 @@ def _read(path: Path) -> Mapping[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             size = sum(member.file_size for member in members)
-            if size > available_memory():
+            if 2 * size > available_memory():  # read, and put into its order
                 raise InputError(
-                    f"--data npz:{path} must fit into the memory of "
+                    f"--data npz:{path} must fit twice into the memory of "
                     f"{available_memory() / 2**30:.1f} GiB, got {size / 2**30:.1f} GiB of arrays. "
                     "Write the images as files and stream them: --data folder:PATH."
                 )

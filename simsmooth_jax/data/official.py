@@ -21,7 +21,7 @@ from tensorflow_datasets.image_classification import cifar, mnist
 from simsmooth_jax.data.archives import find_archives
 from simsmooth_jax.data.conversion import Conversion
 from simsmooth_jax.data.dataset import Source
-from simsmooth_jax.data.tfds_sets import default_data_dir, open_tfds
+from simsmooth_jax.data.tfds_sets import default_data_dir, open_tfds, refusing_damage
 
 BUILDERS: dict[str, Any] = {
     "fashion_mnist": mnist.FashionMNIST,
@@ -49,7 +49,8 @@ class RawSet:
 def open_official(name: str, data_dir: Path | None, conversion: Conversion) -> Source:
     """The prepared set; where it is not prepared, its archives are, found or downloaded."""
     directory = data_dir or default_data_dir()
-    official = BUILDERS[name](data_dir=directory, file_format="array_record")
+    with refusing_damage(f"{name} in {directory}"):  # also one of another format
+        official = BUILDERS[name](data_dir=directory, file_format="array_record")
     prepared = Path(official.data_path)
     if not prepared.exists():
         manual = directory / "downloads" / "manual"

@@ -24,7 +24,16 @@ def cut_splits(source: Source, config: SourceConfig) -> dict[str, Examples]:
     it: no seed changes which, and the test split is never touched.
     """
     given = {part: getattr(config, f"{part}_split") for part in NAMES}
-    texts = {part: given[part] or _own_name(source, part, given) for part in NAMES}
+    texts = {
+        part: _own_name(source, part, given) if given[part] is None else given[part]
+        for part in NAMES
+    }
+    for part, text in given.items():
+        if text == "":
+            raise InputError(
+                f"--{part}-split must name splits of {source.name} ({_sizes(source)}), got an "
+                "empty text. Leave it out, or write train[:80%]."
+            )
     for part in ("train", "test"):
         if not texts[part]:
             names = list(source.splits)
@@ -65,7 +74,9 @@ def _indices(source: Source, part: str, expression: str) -> dict[str, Int[np.nda
     sizes = {name: _Size(len(examples)) for name, examples in source.splits.items()}
     try:
         slices = ReadInstruction.from_spec(expression).to_absolute(sizes)
-    except (ValueError, NotImplementedError) as error:
+    except (ValueError, NotImplementedError, AttributeError) as error:
+        if isinstance(error, AttributeError):  # of what TFDS asks of its own splits alone
+            error = ValueError("shards are not counted here")
         reason = str(error).splitlines()[0].split(" See format")[0].rstrip(".")
         raise InputError(
             f"--{part}-split must be splits of {source.name} ({_sizes(source)}), got "

@@ -69,7 +69,7 @@ class RecordExamples:
         return labels
 
     def _records(self, indices: Any) -> list[dict[str, Any]]:
-        with _refusing_damage(f"{self.where} in {self.source.dataset_info.data_dir}"):
+        with refusing_damage(f"{self.where} in {self.source.dataset_info.data_dir}"):
             return self.source.__getitems__(self.indices[indices].tolist())
 
 
@@ -90,7 +90,7 @@ def open_tfds(name: str, data_dir: Path | None, conversion: Conversion) -> Sourc
         )
     directory = data_dir or default_data_dir()
     try:
-        with _refusing_damage(f"{name} in {directory}"):
+        with refusing_damage(f"{name} in {directory}"):
             builder: Any = read_only_builder.builder_from_files(name, data_dir=directory)
     except tfds.core.DatasetNotFoundError as error:
         raise InputError(_not_prepared(name, directory)) from error
@@ -98,7 +98,7 @@ def open_tfds(name: str, data_dir: Path | None, conversion: Conversion) -> Sourc
         raise InputError(
             f"--data tfds:{name} must be prepared as array_record, which can be read in any order, "
             f"got {builder.info.file_format.value} in {builder.data_path}. "
-            f"{_how_to(name, directory)}"
+            f"{_how_to(name, Path('OTHER'))} (one directory takes one format)"
         )
     keys = _image_and_label(name, builder.info)
     label = builder.info.features[keys[1]]
@@ -109,7 +109,7 @@ def open_tfds(name: str, data_dir: Path | None, conversion: Conversion) -> Sourc
         where = f"{name} {split}"
         source = builder.as_data_source(split, decoders=skip)
         if info.num_examples and shape is None:
-            with _refusing_damage(f"{where} in {builder.data_path}"):
+            with refusing_damage(f"{where} in {builder.data_path}"):
                 first = source[0][keys[0]]
             shape = read_image(where, first, partial(conversion.shape, where))
         indices = np.arange(info.num_examples)
@@ -175,7 +175,7 @@ def _how_to(name: str, directory: Path) -> str:
 
 
 @contextmanager
-def _refusing_damage(where: str) -> Iterator[None]:
+def refusing_damage(where: str) -> Iterator[None]:
     """What TFDS and array_record raise on files that are damaged or gone becomes one line."""
     try:
         yield
