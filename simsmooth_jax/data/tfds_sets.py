@@ -75,7 +75,7 @@ class RecordExamples:
 
 def default_data_dir() -> Path:
     """Where TFDS keeps its sets: `$TFDS_DATA_DIR`, or `tensorflow_datasets` at home."""
-    return Path(constants.DATA_DIR)
+    return Path(constants.DATA_DIR).expanduser()
 
 
 def open_tfds(name: str, data_dir: Path | None, conversion: Conversion) -> Source:
