@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import subprocess
 import sys
 import tarfile
@@ -14,6 +15,7 @@ import pytest
 from shared_images import ARCHIVES, needs_images, prepared_fashion_mnist
 from tensorflow_datasets.image_classification import cifar, mnist
 
+import simsmooth_jax as ss
 from simsmooth_jax.config import SourceConfig
 from simsmooth_jax.data import open_source
 
@@ -148,3 +150,16 @@ def test_kill_in_the_midst_leaves_nothing_prepared_and_others_wait(tmp_path: Pat
     assert not Path(mnist.FashionMNIST(data_dir=tmp_path).data_path).exists()
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate(timeout=120)[0] for process in both] == ["70000\n"] * 2
+
+
+def test_official_set_in_another_format_is_named(tmp_path: Path) -> None:
+    prepared = tmp_path / "fashion_mnist" / "3.0.1"
+    prepared.mkdir(parents=True)
+    info = {"name": "fashion_mnist", "version": "3.0.1", "fileFormat": "tfrecord"}
+    for text in (json.dumps(info), "{"):
+        (prepared / "dataset_info.json").write_text(text)
+        (prepared / "features.json").write_text("{}")
+        message = f"fashion_mnist in {tmp_path} must be a whole prepared set, got one that cannot"
+        with pytest.raises(ss.InputError, match=message) as no:
+            open_source("fashion_mnist", SourceConfig(data_dir=tmp_path))
+        assert "\n" not in str(no.value)

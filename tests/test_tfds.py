@@ -243,16 +243,3 @@ def test_other_file_formats_are_refused(sets: Path, tmp_path: Path) -> None:
     refuses(
         "plain", tmp_path, "must be prepared as array_record, which can be read in any order, got"
     )
-
-
-def test_official_set_in_another_format_is_named(tmp_path: Path) -> None:
-    prepared = tmp_path / "fashion_mnist" / "3.0.1"
-    prepared.mkdir(parents=True)
-    info = {"name": "fashion_mnist", "version": "3.0.1", "fileFormat": "tfrecord"}
-    for text in (json.dumps(info), "{"):
-        (prepared / "dataset_info.json").write_text(text)
-        (prepared / "features.json").write_text("{}")
-        message = f"fashion_mnist in {tmp_path} must be a whole prepared set, got one that cannot"
-        with pytest.raises(ss.InputError, match=message) as no:
-            open_source("fashion_mnist", SourceConfig(data_dir=tmp_path))
-        assert "\n" not in str(no.value)
