@@ -1,6 +1,7 @@
 """The names of a kernel's classes: of a file, else of its checkpoint, else their numbers."""
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,10 @@ def of_head(metadata: Mapping[str, Any], num_classes: int, file: Path | None) ->
         )
         return numbers
     names = tuple(map(str, names))
-    if twice := [name for row, name in enumerate(names) if name in names[:row]]:
+    if len(set(names)) < num_classes:
+        twice, _ = Counter(names).most_common(1)[0]
         raise InputError(
-            f"CHECKPOINT must name every class differently, got {twice[0]!r} twice. Give their "
+            f"CHECKPOINT must name every class differently, got {twice!r} twice. Give their "
             "names: --class-names FILE"
         )
     return names
