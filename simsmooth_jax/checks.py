@@ -7,8 +7,7 @@ import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int
 
 from simsmooth_jax.errors import InputError
 
@@ -39,17 +38,6 @@ def run_checked(
             result, flaws = program(*operands, **options)
     refuse(jax.device_get(flaws))
     return result
-
-
-def as_float32(matrix: Any) -> Float[Array, "rows columns"]:
-    """A matrix in float32, gathered where it lies on Explicit mesh axes.
-
-    On Auto axes XLA chooses how to split the work; Explicit ones would ask it of every operation.
-    """
-    mesh = jax.typeof(matrix).sharding.mesh
-    if AxisType.Explicit in mesh.axis_types:
-        matrix = jax.sharding.reshard(matrix, NamedSharding(mesh, PartitionSpec()))
-    return jnp.asarray(matrix, jnp.float32)
 
 
 def first_true(mask: Bool[Array, " classes"]) -> Int[Array, ""]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-from simsmooth_jax import checks
+from simsmooth_jax import checks, sharding
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.rules import ROUNDING, relation_rows
 from simsmooth_jax.similarity import class_vectors, refuse_class_vectors, similarity_and_flaws
@@ -161,6 +161,14 @@ def _rows(temperatures: tuple[Any, ...]) -> list[tuple[Rule, Any]]:
 
 @partial(jax.jit, static_argnames="center")
 def _diagnosis_program(
+    kernel: Array, temperatures: tuple[Any, ...], *, center: bool
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    return sharding.by_class(
+        partial(_numbers, center=center), kernel, temperatures, class_axis=None
+    )
+
+
+def _numbers(
     kernel: Array, temperatures: tuple[Any, ...], *, center: bool
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     similarity, flaws = similarity_and_flaws(kernel, center)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-from simsmooth_jax import checks, rules
+from simsmooth_jax import checks, rules, sharding
 from simsmooth_jax.similarity import refuse_class_vectors, similarity_and_flaws
 from simsmooth_jax.types import Rule
 
@@ -190,13 +190,17 @@ def uniform_labels(
 def _relation_program(
     similarity: Array, epsilon: Any, temperature: Any, **static: Any
 ) -> tuple[Array, dict[str, Array]]:
-    return rules.labels_and_flaws(similarity, epsilon, temperature, **static)
+    program = partial(rules.labels_and_flaws, **static)
+    return sharding.by_class(program, similarity, epsilon, temperature, class_axis=0)
 
 
 @partial(jax.jit, static_argnames=("rule", "top_k", "include_self", "center"))
 def _kernel_program(
     kernel: Array, epsilon: Any, temperature: Any, *, center: bool, **static: Any
 ) -> tuple[Array, dict[str, Array]]:
-    similarity, vector_flaws = similarity_and_flaws(kernel, center)
-    labels, row_flaws = rules.labels_and_flaws(similarity, epsilon, temperature, **static)
-    return labels, vector_flaws | row_flaws
+    def program(kernel: Array, epsilon: Any, temperature: Any) -> tuple[Array, dict[str, Array]]:
+        similarity, vector_flaws = similarity_and_flaws(kernel, center)
+        labels, row_flaws = rules.labels_and_flaws(similarity, epsilon, temperature, **static)
+        return labels, vector_flaws | row_flaws
+
+    return sharding.by_class(program, kernel, epsilon, temperature, class_axis=1)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from simsmooth_jax import checks
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.strips import in_strips
 from simsmooth_jax.types import Rule
 
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -25,23 +26,28 @@ def labels_and_flaws(
     include_self: bool,
 ) -> tuple[Float[Array, "classes classes"], dict[str, Array]]:
     """Rule, then top-k, then epsilon; with the scalars that decide whether the labels are sound."""
-    similarity = checks.as_float32(similarity)
-    own = jnp.eye(similarity.shape[0], dtype=bool)
-    relation = relation_rows(similarity, own, temperature, rule, include_self)
-    if top_k is not None and top_k < similarity.shape[0]:
-        relation = _keep_largest(relation, own, top_k)
-    weight = jnp.asarray(epsilon, jnp.float32)
-    labels = jnp.where(own, (1 - weight) + weight * relation, weight * relation)
-    return labels, _flaws(similarity, labels, own)
+    similarity = jnp.asarray(similarity, jnp.float32)
+
+    def label(rows: Array, index: Array) -> tuple[Array, dict[str, Array]]:
+        own = index[:, None] == jnp.arange(similarity.shape[1])[None]
+        relation = relation_rows(rows, own, temperature, rule, include_self)
+        if top_k is not None and top_k < similarity.shape[1]:
+            relation = _keep_largest(relation, own, top_k)
+        weight = jnp.asarray(epsilon, jnp.float32)
+        labels = jnp.where(own, (1 - weight) + weight * relation, weight * relation)
+        return labels, _extremes(rows, labels, own)
+
+    labels, extremes = in_strips(label, similarity)
+    return labels, flaws_of(extremes)
 
 
 def relation_rows(
-    similarity: Float[Array, "classes classes"],
-    own: Bool[Array, "classes classes"],
+    similarity: Float[Array, "rows classes"],
+    own: Bool[Array, "rows classes"],
     temperature: Any,
     rule: Rule,
     include_self: bool = True,
-) -> Float[Array, "classes classes"]:
+) -> Float[Array, "rows classes"]:
     """Row i is the relation of class i to every class, normalised to sum 1 (claim 5)."""
     if rule == "softmax":
         scaled = similarity / jnp.asarray(temperature, jnp.float32)
@@ -57,28 +63,38 @@ def relation_rows(
 
 
 def _keep_largest(
-    relation: Float[Array, "classes classes"], own: Bool[Array, "classes classes"], top_k: int
-) -> Float[Array, "classes classes"]:
+    relation: Float[Array, "rows classes"], own: Bool[Array, "rows classes"], top_k: int
+) -> Float[Array, "rows classes"]:
     _, columns = jax.lax.top_k(jnp.where(own, jnp.inf, relation), top_k)
     rows = jnp.arange(relation.shape[0])[:, None]
     kept = jnp.where(jnp.zeros_like(own).at[rows, columns].set(True), relation, 0)
     return kept / kept.sum(axis=1, keepdims=True)
 
 
-def _flaws(
-    similarity: Float[Array, "classes classes"],
-    labels: Float[Array, "classes classes"],
-    own: Bool[Array, "classes classes"],
+def _extremes(
+    similarity: Float[Array, "rows classes"],
+    labels: Float[Array, "rows classes"],
+    own: Bool[Array, "rows classes"],
 ) -> dict[str, Array]:
-    least, largest = similarity.min(axis=1), similarity.max(axis=1)
-    own_label = jnp.where(own, labels, 0).sum(axis=1)
-    other_label = jnp.where(own, -jnp.inf, labels).max(axis=1)
-    outside = jnp.maximum(-least, largest) > 1 + 10 * ROUNDING
+    """What decides whether a row is sound; NaN and infinity show in sums and extremes."""
+    return {
+        "least": similarity.min(axis=1),
+        "largest": similarity.max(axis=1),
+        "is_label": jnp.isfinite(labels).all(axis=1),
+        "own_label": jnp.where(own, labels, 0).sum(axis=1),
+        "other_label": jnp.where(own, -jnp.inf, labels).max(axis=1),
+    }
+
+
+def flaws_of(extremes: dict[str, Array]) -> dict[str, Array]:
+    """The first row that breaks each condition, and by how much."""
+    least, largest = extremes["least"], extremes["largest"]
+    own_label, other_label = extremes["own_label"], extremes["other_label"]
     rows = {
-        "nonfinite_row": ~jnp.isfinite(similarity).all(axis=1),
-        "outside_row": outside,
+        "nonfinite_row": ~(jnp.isfinite(least) & jnp.isfinite(largest)),
+        "outside_row": jnp.maximum(-least, largest) > 1 + 10 * ROUNDING,
         "negative_row": least < -ROUNDING,
-        "empty_row": ~jnp.isfinite(labels).all(axis=1),
+        "empty_row": ~extremes["is_label"],
         "off_top_row": own_label < other_label - ROUNDING,
     }
     first = {name: checks.first_true(mask) for name, mask in rows.items()}

@@ -1,5 +1,6 @@
 """Kernel of the final Dense layer -> cosine similarity of every two classes (claims 1, 3, 7)."""
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -8,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
-from simsmooth_jax import checks
+from simsmooth_jax import checks, sharding
 from simsmooth_jax.errors import InputError
+
+BLOCK = 512  # classes: a block of similarities that stays in a CPU's cache, and fills a GPU
 
 
 def cosine_similarity(
@@ -59,7 +62,7 @@ def cosine_similarity(
 
 @partial(jax.jit, static_argnames="center")
 def _cosine_program(kernel: Array, *, center: bool) -> tuple[Array, dict[str, Array]]:
-    return similarity_and_flaws(kernel, center)
+    return sharding.by_class(partial(similarity_and_flaws, center=center), kernel, class_axis=1)
 
 
 def similarity_and_flaws(
@@ -79,7 +82,7 @@ def class_vectors(
     kernel: Shaped[Array, "features classes"], center: bool
 ) -> Float[Array, "features classes"]:
     """The columns, or what they differ by from their mean: exactly zero where all are equal."""
-    columns = checks.as_float32(kernel)
+    columns = jnp.asarray(kernel, jnp.float32)
     if not center:
         return columns
     # Any common vector cancels; this one leaves no rounding error of the mean in equal columns.
@@ -102,9 +105,45 @@ def unit_columns(
 
 
 def _gram(unit: Float[Array, "features classes"]) -> Float[Array, "classes classes"]:
-    product = jnp.matmul(unit.T, unit, precision=jax.lax.Precision.HIGHEST)
+    """Products of every two columns: blocks above the diagonal, mirrored; half of the work."""
+    num_classes = unit.shape[1]
+    if num_classes <= BLOCK or sharding.on_several_devices(unit):  # XLA splits one product best
+        return _own_is_one(products(unit.T, unit.T))
+    starts = np.minimum(np.arange(0, num_classes, BLOCK), num_classes - BLOCK)
+    pairs = jnp.asarray(list(itertools.combinations(starts, 2)), jnp.int32)
+    vectors = jax.lax.optimization_barrier(unit.T)  # so that a block is one piece of memory
+
+    def block(i: Array) -> Array:
+        return jax.lax.dynamic_slice_in_dim(vectors, i, BLOCK)
+
+    def mirrored(t: Array, similarity: Array) -> Array:
+        i, j = pairs[t]
+        product = jnp.clip(products(block(i), block(j)), -1, 1)
+        similarity = jax.lax.dynamic_update_slice(similarity, product, (i, j))
+        return jax.lax.dynamic_update_slice(similarity, product.T, (j, i))
+
+    def diagonal(t: Array, similarity: Array) -> Array:
+        i = jnp.asarray(starts)[t]
+        product = _own_is_one(products(block(i), block(i)))
+        return jax.lax.dynamic_update_slice(similarity, product, (i, i))
+
+    # The last block overlaps the one before it; its diagonal comes last and settles them.
+    empty = jnp.zeros((num_classes, num_classes), jnp.float32)
+    similarity = jax.lax.fori_loop(0, len(pairs), mirrored, empty)
+    return jax.lax.fori_loop(0, len(starts), diagonal, similarity)
+
+
+def products(
+    a: Float[Array, "rows features"], b: Float[Array, "columns features"]
+) -> Float[Array, "rows columns"]:
+    """Inner products of every row of a with every row of b, at full float32 precision."""
+    return jax.lax.dot_general(a, b, (((1,), (1,)), ((), ())), precision=jax.lax.Precision.HIGHEST)
+
+
+def _own_is_one(product: Float[Array, "classes classes"]) -> Float[Array, "classes classes"]:
+    """Exactly symmetric, in [-1, 1], with a diagonal of exactly 1 (or NaN)."""
     symmetric = jnp.clip((product + product.T) / 2, -1, 1)
-    own = jnp.eye(unit.shape[1], dtype=bool)
+    own = jnp.eye(product.shape[0], dtype=bool)
     return jnp.where(own & ~jnp.isnan(symmetric), 1, symmetric)
 
 

@@ -1,0 +1,45 @@
+"""Large tables a strip of rows at a time, so that what is computed on the way stays small."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from simsmooth_jax import sharding
+
+STRIP_ENTRIES = 2**22  # of a table at a time: 16 MiB
+
+
+def in_strips(
+    function: Callable[[Array, Array], tuple[Array, dict[str, Array]]],
+    matrix: Float[Array, "classes classes"],
+) -> tuple[Float[Array, "classes classes"], dict[str, Array]]:
+    """`function(rows, index) -> (rows, values)`, a strip of rows at a time and in their place."""
+    num_rows = matrix.shape[0]
+    size = max(1, STRIP_ENTRIES // num_rows)
+    if num_rows <= size or sharding.on_several_devices(matrix):  # XLA splits one program best
+        return function(matrix, jnp.arange(num_rows))
+
+    def place(t: Array) -> tuple[Array, Array]:
+        start = jnp.minimum(t * size, num_rows - size)
+        return start, start + jnp.arange(size)
+
+    # Rows travel with the loop: XLA would read them from the table while it is written, by a copy.
+    def strip(t: Array, state: tuple[Array, Array, Any]) -> tuple[Array, Array, Any]:
+        matrix, rows, values = state
+        start, index = place(t)
+        is_new = index >= t * size  # the last strip overlaps the one before it
+        new, found = function(jnp.where(is_new[:, None], rows, 1), index)
+        new = jnp.where(is_new[:, None], new, rows)
+        matrix = jax.lax.dynamic_update_slice_in_dim(matrix, new, start, 0)
+        following = jax.lax.dynamic_slice_in_dim(matrix, place(t + 1)[0], size)
+        index = jnp.where(is_new, index, num_rows)
+        return matrix, following, {n: values[n].at[index].set(found[n], mode="drop") for n in found}
+
+    shapes = jax.eval_shape(function, matrix[:1], jnp.arange(1))[1]
+    values = {name: jnp.zeros(num_rows, shapes[name].dtype) for name in shapes}
+    state = (matrix, matrix[:size], values)
+    matrix, _, values = jax.lax.fori_loop(0, -(-num_rows // size), strip, state)
+    return matrix, values
