@@ -10,6 +10,7 @@ from simsmooth_jax import checks, options
 from simsmooth_jax.classifier import Classifier
 from simsmooth_jax.config import SavingConfig, TrainingConfig
 from simsmooth_jax.data import load_dataset
+from simsmooth_jax.distributed import local
 from simsmooth_jax.evaluation import Evaluator
 from simsmooth_jax.label_files import array_sha256
 from simsmooth_jax.loop import train
@@ -79,8 +80,8 @@ class ArmRunner:
         return Classifier(
             self.config,
             self.dataset,
-            state.params,
-            state.batch_stats,
+            local(state.params),
+            local(state.batch_stats),
             self.trainer.image_statistics,
         )
 
