@@ -31,7 +31,7 @@ BATCH_AXIS = "data"
 START_SECONDS = 300.0  # for the last process to start
 SILENCE_SECONDS = 60.0  # after which a process counts as gone; JAX itself waits for 100
 _BEAT_SECONDS = 1.0
-_FAREWELL_SECONDS = 5.0  # for the others to hear of a failure before the service ends
+_FAREWELL_SECONDS = 3.0  # for the others to hear of a failure before the service ends
 _DAY = 24 * 3600 * 1000
 _END, _BEAT = "simsmooth/end/", "simsmooth/beat/"
 _GO_ON = "Start all again: they go on from the last checkpoint."
@@ -70,9 +70,10 @@ def from_writer(name: str, value: Any) -> Any:
     if jax.process_count() == 1:
         return value
     key = f"simsmooth/{name}"
-    if is_writer():
-        _client().key_value_set(key, json.dumps(value))
-    return json.loads(_client().blocking_key_value_get(key, _DAY))
+    client, me = _service()
+    if me == 0:
+        client.key_value_set(key, json.dumps(value))
+    return json.loads(client.blocking_key_value_get(key, _DAY))
 
 
 @contextlib.contextmanager
@@ -99,7 +100,7 @@ def joined(
         traceback.print_exception(error)
         fail(f"{type(error).__name__}: {reason}", 1)
     if jax.distributed.is_initialized():
-        _client().wait_at_barrier("simsmooth/done", _DAY)
+        _service()[0].wait_at_barrier("simsmooth/done", _DAY)
         _done.set()  # none fails any more
         jax.distributed.shutdown()
 
@@ -120,13 +121,15 @@ def _start(config: DistributedConfig) -> None:
                 initialization_timeout=int(2 * START_SECONDS),
             )
         except (ValueError, RuntimeError) as error:
+            if config.coordinator is not None:
+                raise OSError(f"no process answers at {config.coordinator}: {error}") from error
             raise InputError(
-                "--distributed must be given where TPU, Slurm, Open MPI or Kubernetes names the "
-                f"processes, got none: {error} Name them: --coordinator, --num-processes, "
-                "--process-id."
+                "--distributed must be given where a TPU pod, Slurm, Open MPI or Kubernetes names "
+                f"the processes, got none: {error} Name them yourself: --coordinator HOST:PORT "
+                "--num-processes N --process-id I"
             ) from error
-    _keep_quiet()
     threading.Thread(target=_watch, daemon=True).start()
+    _keep_quiet()
     if len(jax.devices()) != jax.process_count() * jax.local_device_count():
         raise InputError(
             f"every process must have as many devices, got {jax.local_device_count()} of "
@@ -138,13 +141,14 @@ def fail(message: str, status: int) -> NoReturn:
     """Says why this process ends, and ends all of them; none is left to wait for another."""
     _speaks.acquire()  # never released: the other thread must not speak as well
     say(message)
-    ending = {"process": jax.process_index(), "status": status, "message": message}
+    client, me = _service()
+    ending = {"process": me, "status": status, "message": message}
     # Of several that fail at once the first one counts; a service that is gone tells nobody.
     with contextlib.suppress(jax.errors.JaxRuntimeError):
-        _client().key_value_set(f"{_END}first", json.dumps(ending))
+        client.key_value_set(f"{_END}first", json.dumps(ending))
     with contextlib.suppress(jax.errors.JaxRuntimeError):
-        _client().wait_at_barrier("simsmooth/farewell", int(1000 * _FAREWELL_SECONDS))
-    if is_writer():
+        client.wait_at_barrier("simsmooth/farewell", int(1000 * _FAREWELL_SECONDS))
+    if me == 0:
         time.sleep(0.5)  # its end is that of the service, at which JAX aborts those that are left
     _end(status)
 
@@ -156,21 +160,22 @@ def _end(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _client() -> Any:
+def _service() -> tuple[Any, int]:
+    """The client of JAX's service, and which of the processes this is: before there are devices."""
     from jax._src import distributed  # JAX has no public name for it; Orbax uses it as well
 
-    return distributed.global_state.client
+    return distributed.global_state.client, distributed.global_state.process_id
 
 
 def _watch() -> None:
     """In a thread: shows that this process lives, and ends it when another one does not."""
-    client, me = _client(), jax.process_index()
+    client, me = _service()
     heard: dict[str, tuple[str, float]] = {}
     for beat in itertools.count():
         try:
             client.key_value_set(f"{_BEAT}{me}", str(beat), allow_overwrite=True)
             ending = dict(client.key_value_dir_get(_END)).get(f"{_END}first")
-            beats = client.key_value_dir_get(_BEAT) if is_writer() else []
+            beats = client.key_value_dir_get(_BEAT) if me == 0 else []
         except jax.errors.JaxRuntimeError:
             if _done.is_set():
                 return
@@ -195,7 +200,9 @@ def _refuse_address(address: str, process: int | None) -> None:
     host, port = address.rsplit(":", 1)
     try:
         if process == 0:
-            socket.create_server(("", int(port))).close()
+            with socket.socket() as server:
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                server.bind(("", int(port)))
         else:
             socket.getaddrinfo(host.strip("[]"), int(port))
     except OSError as error:

@@ -38,7 +38,8 @@ if __name__ == "__main__":
     from simsmooth_jax.data import streaming
 
     distributed.START_SECONDS, distributed.SILENCE_SECONDS = map(float, sys.argv[2:4])
-    training, evaluation = streaming.TrainingBatches, streaming.EvaluationBatches
+    training: Any = streaming.TrainingBatches
+    evaluation: Any = streaming.EvaluationBatches
     inputs.TrainingBatches = lambda examples, *rest: training(Noted(examples, "train"), *rest)
     streaming.EvaluationBatches = lambda examples, *rest: evaluation(
         Noted(examples, f"evaluate {len(examples)}"), *rest
