@@ -36,7 +36,7 @@ SCRIPT = Path(__file__).with_name("one_process.py")
 OPTIONS = ("--data", "npz:images.npz", "--model", "mlp", "--width", 8, "--depth", 1)
 OPTIONS += ("--batch-size", 16, "--learning-rate", 0.1, "--checkpoint-every", 1)
 EPOCHS, STEPS, TRAIN, VALIDATION, TEST = 6, 5, 90, 10, 37  # 5 steps an epoch
-BOUND = 30  # seconds for one to end after another, of which it listens for 10
+BOUND = 30  # seconds for one to end after another, of which it listens for 8
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +86,13 @@ class Processes:
         for process in range(count):
             self.start(process, *arguments)
 
-    def start(self, process: int, *arguments: object) -> None:
+    def start(self, process: int, *arguments: object, devices: int | None = None) -> None:
         name = f"{self.port}-{process}"
         environment = {**os.environ, "XDG_CACHE_HOME": str(REPOSITORY / ".cache")}
-        environment |= {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(8 // self.count)}
+        environment |= {
+            "JAX_PLATFORMS": "cpu",
+            "JAX_NUM_CPU_DEVICES": str(devices or 8 // self.count),
+        }
         command = [sys.executable, SCRIPT, f"{name}.notes", *self.bounds, *arguments]
         if self.count > 1:
             command += ["--coordinator", f"127.0.0.1:{self.port}"]
@@ -247,7 +250,7 @@ def test_one_that_is_killed_ends_the_other(
     victim: int, by: signal.Signals, folder: Path, processes: Callable[..., Processes]
 ) -> None:
     command = ("train", *OPTIONS, "--epochs", 10**5, "--out", f"endless-{victim}")
-    pair = processes(*command, silence=10)
+    pair = processes(*command, silence=8)
     pair.wait_for((folder / f"endless-{victim}" / f"{STEPS}").exists)
     if victim == 1:  # a second pair there is refused, by one of its processes for both
         refused = processes(*command)
@@ -274,7 +277,7 @@ def test_one_that_is_killed_ends_the_other(
 def test_other_options_of_one_process_end_both(
     folder: Path, processes: Callable[..., Processes]
 ) -> None:
-    pair = processes("train", *OPTIONS, "--out", "other", count=0)
+    pair = processes(count=0)
     pair.count = 2
     for process, seed in ((0, 0), (1, 5)):
         pair.start(process, "train", *OPTIONS, "--epochs", 10**5, "--out", "other", "--seed", seed)
@@ -285,8 +288,22 @@ def test_other_options_of_one_process_end_both(
     assert pair.read(0, "err").splitlines()[-1] + "\n" == f"simsmooth: process 1 ended: {line}"
 
 
+def test_processes_of_unequal_devices_end(
+    folder: Path, processes: Callable[..., Processes]
+) -> None:
+    pair = processes(count=0)
+    pair.count = 2
+    for process, number in ((0, 1), (1, 2)):
+        pair.start(process, "train", *OPTIONS, "--out", "unequal", devices=number)
+    assert pair.statuses() == [2, 2]
+    for process in (0, 1):
+        (line,) = pair.read(process, "err").splitlines()
+        assert "every process must have as many devices, got" in line
+        assert " of 3 in one of 2. Start them on equal machines." in line
+
+
 def test_one_that_waits_alone_ends(folder: Path, processes: Callable[..., Processes]) -> None:
-    lonely = processes("train", *OPTIONS, "--out", "lonely", count=0, start=3)
+    lonely = processes(count=0, start=3)
     lonely.count = 2
     lonely.start(0, "train", *OPTIONS, "--out", "lonely")
     assert lonely.statuses() == [1]
