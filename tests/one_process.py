@@ -5,6 +5,7 @@ waits for others, in the place of minutes.
 """
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class Noted:
 
 if __name__ == "__main__":
     NOTES = Path(sys.argv[1])
+    logging.getLogger("absl").setLevel(logging.ERROR)  # as the program does: Grain has a notice
 
     from simsmooth_jax import distributed, inputs
     from simsmooth_jax.data import streaming

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).with_name("one_process.py")
 OPTIONS = ("--data", "npz:images.npz", "--model", "mlp", "--width", 8, "--depth", 1)
 OPTIONS += ("--batch-size", 16, "--learning-rate", 0.1, "--checkpoint-every", 1)
-EPOCHS, STEPS, TRAIN, VALIDATION, TEST = 6, 5, 90, 10, 37  # 5 steps an epoch
+EPOCHS, STEPS, TRAIN, VALIDATION, TEST = 6, 5, 90, 10, 300  # 2 batches of the test images
 BOUND = 30  # seconds for one to end after another, of which it listens for 8
 
 
