@@ -10,11 +10,11 @@ from simsmooth_jax import checks, options
 from simsmooth_jax.classifier import Classifier
 from simsmooth_jax.config import SavingConfig, TrainingConfig
 from simsmooth_jax.data import load_dataset
-from simsmooth_jax.distributed import local
 from simsmooth_jax.evaluation import Evaluator
 from simsmooth_jax.label_files import array_sha256
 from simsmooth_jax.loop import train
 from simsmooth_jax.metrics_log import MetricsLog
+from simsmooth_jax.placement import local
 from simsmooth_jax.progress import Progress
 from simsmooth_jax.recording import Recorder
 from simsmooth_jax.training import Trainer, TrainState

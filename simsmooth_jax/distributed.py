@@ -15,19 +15,15 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import jax
-import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
-from jaxtyping import Array
 
 from simsmooth_jax import options
 from simsmooth_jax.config import DistributedConfig
 from simsmooth_jax.errors import InputError, say
 
-BATCH_AXIS = "data"
 START_SECONDS = 300.0  # for the last process to start
 SILENCE_SECONDS = 60.0  # after which a process counts as gone; JAX itself waits for 100
 _BEAT_SECONDS = 1.0
@@ -38,26 +34,6 @@ _GO_ON = "Start all again: they go on from the last checkpoint."
 
 _speaks = threading.Lock()  # who holds it says the last line of this process
 _done = threading.Event()
-
-
-def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """One axis over all devices; those of a process lie together, as the rows that it reads do."""
-    devices = sorted(devices or jax.devices(), key=lambda d: (d.process_index, d.id))
-    return Mesh(devices, (BATCH_AXIS,), axis_types=(AxisType.Auto,))
-
-
-def place(value: np.ndarray, sharding: NamedSharding) -> Array:
-    """A value that every process has, on all devices."""
-    if sharding.is_fully_addressable:
-        return jax.device_put(value, sharding)
-    return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
-
-
-def local(tree: Any) -> Any:
-    """Replicated arrays as those of this process alone, for programs that run in it alone."""
-    if jax.process_count() == 1:
-        return tree
-    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
 def is_writer() -> bool:
@@ -92,17 +68,21 @@ def joined(
     except BaseException as error:
         if not jax.distributed.is_initialized():
             raise
+        for each in (error, error.__cause__):  # as under a checkpoint that was not written
+            if isinstance(each, jax.errors.JaxRuntimeError):  # mostly because another one is gone
+                fail(f"the processes could not go on: {_first_line(each)}. {_GO_ON}", 1)
         if said := ending(error):
             fail(*said)
-        reason = (str(error).strip().splitlines() or [""])[0]
-        if isinstance(error, jax.errors.JaxRuntimeError):  # mostly because another one is gone
-            fail(f"the processes could not go on: {reason} {_GO_ON}", 1)
         traceback.print_exception(error)
-        fail(f"{type(error).__name__}: {reason}", 1)
+        fail(f"{type(error).__name__}: {_first_line(error)}", 1)
     if jax.distributed.is_initialized():
         _service()[0].wait_at_barrier("simsmooth/done", _DAY)
         _done.set()  # none fails any more
         jax.distributed.shutdown()
+
+
+def _first_line(error: BaseException | None) -> str:
+    return (str(error).strip().splitlines() or [""])[0].rstrip(".")
 
 
 def _start(config: DistributedConfig) -> None:

@@ -14,8 +14,8 @@ from jaxtyping import Array, Float, Int, Num, UInt8
 
 from simsmooth_jax.data import Examples
 from simsmooth_jax.data.streaming import evaluation_batches
-from simsmooth_jax.distributed import BATCH_AXIS, data_mesh
 from simsmooth_jax.models import normalise_images
+from simsmooth_jax.placement import BATCH_AXIS, data_mesh
 
 NUM_BINS = 15
 MAX_IN_FLIGHT = 8  # batches that were dispatched and not computed

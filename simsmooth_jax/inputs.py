@@ -14,7 +14,7 @@ from simsmooth_jax.config import DataConfig
 from simsmooth_jax.data import Dataset
 from simsmooth_jax.data.dataset import Split
 from simsmooth_jax.data.streaming import TrainingBatches, epoch_order, read_ahead
-from simsmooth_jax.distributed import place
+from simsmooth_jax.placement import place
 
 
 class ResidentImages(flax.struct.PyTreeNode):

@@ -15,10 +15,10 @@ from simsmooth_jax import options
 from simsmooth_jax.augmentation import augment
 from simsmooth_jax.config import OptimizerConfig, TrainingConfig
 from simsmooth_jax.data import Dataset
-from simsmooth_jax.distributed import BATCH_AXIS, data_mesh, place
 from simsmooth_jax.inputs import Inputs, ResidentImages, StreamedBatch
 from simsmooth_jax.losses import softmax_cross_entropy_with_label_table
 from simsmooth_jax.models import build_model, normalise_images
+from simsmooth_jax.placement import BATCH_AXIS, data_mesh, place
 
 
 class TrainState(flax.struct.PyTreeNode):
