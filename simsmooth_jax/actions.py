@@ -15,6 +15,7 @@ from simsmooth_jax.classifier import Classifier
 from simsmooth_jax.commands import EvaluateConfig, TrainConfig
 from simsmooth_jax.config import RunConfig
 from simsmooth_jax.diagnosis import own_mass_warning
+from simsmooth_jax.distributed import from_writer, is_writer
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.files import read_json, write_json
 from simsmooth_jax.label_files import array_sha256, load_labels, load_table
@@ -28,7 +29,12 @@ from simsmooth_jax.run_directory import (
     open_directory,
 )
 
-FREE = ("out", "overwrite", "saving")  # may change between the parts of a stopped run
+FREE = (
+    "out",
+    "overwrite",
+    "saving",
+    "distributed",
+)  # may change between the parts of a stopped run
 PROMISED = (METRICS, REPORT, "first", "uniform", "second")
 PROMISED += ("similarity.npz", "labels.npz", "labels.safetensors")
 PROMISED += tuple(f"pictures/{name}.png" for name in ("similarity", "reliability", "curves"))
@@ -45,11 +51,15 @@ def run(config: RunConfig) -> None:
     name = f"{training.data.short_name}-{training.model.model}-{config.relation.rule}"
     directory = config.out or default_directory(name, identity)
     with open_directory(directory, identity, config.overwrite):
-        finished = all((directory / name).exists() for name in PROMISED)
+        found = all((directory / name).exists() for name in PROMISED)
+        finished = from_writer("finished", found)
         if not finished:
             _describe(runner)
             with _diagnosis_shown(directory / "first"):
                 result = pipeline.run_method(config, runner, directory)
+        if not is_writer():
+            return
+        if not finished:
             _draw(directory, result)
             result["class_names"] = runner.dataset.class_names
             result["note"] = runner.dataset.note
@@ -73,13 +83,17 @@ def train(config: TrainConfig) -> None:
     name = f"{config.training.data.short_name}-{config.training.model.model}-{arm}"
     directory = config.out or default_directory(name, identity)
     with open_directory(directory, identity, config.overwrite):
-        finished = (directory / REPORT).exists()
+        finished = from_writer("finished", (directory / REPORT).exists())
         if not finished:
             _describe(runner)
             with ProgressBars() as bars:
                 log = MetricsLog(directory / METRICS)
                 state = runner.train(arm, table, directory, log, bars)
-            write_json(directory / REPORT, {"arms": {arm: runner.evaluate(state)}})
+            result = {"arms": {arm: runner.evaluate(state)}}
+            if is_writer():
+                write_json(directory / REPORT, result)
+        if not is_writer():
+            return
         result = read_json(directory / REPORT)
         _show_arms(result["arms"])
         _say_where(directory, finished)

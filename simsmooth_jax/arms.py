@@ -14,6 +14,7 @@ from simsmooth_jax.evaluation import Evaluator
 from simsmooth_jax.label_files import array_sha256
 from simsmooth_jax.loop import train
 from simsmooth_jax.metrics_log import MetricsLog
+from simsmooth_jax.placement import local
 from simsmooth_jax.progress import Progress
 from simsmooth_jax.recording import Recorder
 from simsmooth_jax.training import Trainer, TrainState
@@ -79,8 +80,8 @@ class ArmRunner:
         return Classifier(
             self.config,
             self.dataset,
-            state.params,
-            state.batch_stats,
+            local(state.params),
+            local(state.batch_stats),
             self.trainer.image_statistics,
         )
 

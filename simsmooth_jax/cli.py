@@ -21,7 +21,7 @@ from simsmooth_jax.commands import (
     TrainConfig,
 )
 from simsmooth_jax.config import RunConfig
-from simsmooth_jax.errors import DivergenceError, InputError
+from simsmooth_jax.errors import DivergenceError, InputError, say
 
 Command = (
     Annotated[RunConfig, tyro.conf.subcommand("run")]
@@ -54,34 +54,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         enable_compilation_cache()
         _silence_orbax()
-        from simsmooth_jax import actions, data_summary, inspection, labelling
-
-        if isinstance(command, RunConfig):
-            actions.run(command)
-        elif isinstance(command, TrainConfig):
-            actions.train(command)
-        elif isinstance(command, LabelsConfig):
-            labelling.make_label_file(command)
-        elif isinstance(command, InspectConfig):
-            inspection.inspect(command)
-        elif isinstance(command, DataCommandConfig):
-            data_summary.show_data(command)
-        else:
-            actions.evaluate(command)
-    except InputError as error:
-        return _fail(str(error), 2)
+        _carry_out(command)
     except BrokenPipeError:  # as in `simsmooth … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (DivergenceError, OSError) as error:
-        return _fail(str(error), 1)
-    except KeyboardInterrupt:
-        return _fail("stopped; the same command goes on from the last checkpoint", 130)
+    except BaseException as error:
+        if (ending := _ending(error)) is None:
+            raise
+        return _fail(*ending)
     return 0
 
 
+def _carry_out(command: Command) -> None:
+    if isinstance(command, RunConfig | TrainConfig):
+        from simsmooth_jax import distributed
+
+        with distributed.joined(command.distributed, _ending):
+            from simsmooth_jax import actions
+
+            actions.run(command) if isinstance(command, RunConfig) else actions.train(command)
+        return
+    from simsmooth_jax import actions, data_summary, inspection, labelling
+
+    if isinstance(command, LabelsConfig):
+        labelling.make_label_file(command)
+    elif isinstance(command, InspectConfig):
+        inspection.inspect(command)
+    elif isinstance(command, DataCommandConfig):
+        data_summary.show_data(command)
+    else:
+        actions.evaluate(command)
+
+
+def _ending(error: BaseException) -> tuple[str, int] | None:
+    """What is said of an error and the exit status; None for one that nobody has expected."""
+    if isinstance(error, InputError):
+        return str(error), 2
+    if isinstance(error, DivergenceError | OSError):
+        return str(error), 1
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped; the same command goes on from the last checkpoint", 130
+    return None
+
+
 def _fail(message: str, status: int) -> int:
-    print(f"simsmooth: {' '.join(message.split())}", file=sys.stderr)
+    say(message)
     return status
 
 

@@ -6,7 +6,13 @@ from typing import Annotated, Literal
 
 import tyro.conf
 
-from simsmooth_jax.config import RelationConfig, SavingConfig, SourceConfig, TrainingConfig
+from simsmooth_jax.config import (
+    DistributedConfig,
+    RelationConfig,
+    SavingConfig,
+    SourceConfig,
+    TrainingConfig,
+)
 from simsmooth_jax.types import Layout
 
 
@@ -24,6 +30,7 @@ class TrainConfig:
     """Directory of the training (default: runs/DATA-MODEL-LABELS-CONFIG)."""
     overwrite: bool = False
     """Start anew where the directory holds a training already."""
+    distributed: DistributedConfig = DistributedConfig()
 
 
 @dataclasses.dataclass(frozen=True)

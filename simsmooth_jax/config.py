@@ -174,6 +174,20 @@ class SavingConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class DistributedConfig:
+    """Processes that train together, on one machine or several: each is given the same command."""
+
+    distributed: bool = False
+    """Find the other processes by what TPU pods, Slurm, Open MPI or Kubernetes tell each."""
+    coordinator: str | None = None
+    """Or name them: where process 0 listens, as HOST:PORT."""
+    num_processes: int | None = None
+    """With --coordinator: the number of processes."""
+    process_id: int | None = None
+    """With --coordinator: which of them this one is, from 0."""
+
+
+@dataclasses.dataclass(frozen=True)
 class RunConfig:
     """The whole method: first classifier, its labels, uniform smoothing, second classifier."""
 
@@ -186,3 +200,4 @@ class RunConfig:
     """Run directory (default: runs/DATA-MODEL-RULE-CONFIG)."""
     overwrite: bool = False
     """Start anew where the run directory holds a run already."""
+    distributed: DistributedConfig = DistributedConfig()

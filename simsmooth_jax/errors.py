@@ -1,4 +1,6 @@
-"""What goes wrong by the user's input, and what goes wrong in the work."""
+"""What goes wrong by the user's input, and what goes wrong in the work; and how it is said."""
+
+import sys
 
 
 class InputError(ValueError):
@@ -11,3 +13,8 @@ class InputError(ValueError):
 
 class DivergenceError(RuntimeError):
     """The loss of a training became NaN or infinite; the message names the step."""
+
+
+def say(message: str) -> None:
+    """One line on standard error."""
+    print(f"simsmooth: {' '.join(message.split())}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Exact metrics over every example of a split: computed per example, summed in float64."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -8,29 +9,48 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Num, UInt8
 
 from simsmooth_jax.data import Examples
 from simsmooth_jax.data.streaming import evaluation_batches
 from simsmooth_jax.models import normalise_images
+from simsmooth_jax.placement import BATCH_AXIS, data_mesh
 
 NUM_BINS = 15
 MAX_IN_FLIGHT = 8  # batches that were dispatched and not computed
 
 
 class Evaluator:
-    """One compiled program for batches of one size; the last batch is padded, not dropped."""
+    """One compiled program for batches of one size; the last batch is padded, not dropped.
 
-    def __init__(self, model: nn.Module, image_statistics: tuple[Any, Any], batch_size: int = 256):
+    Each batch is split over all devices, and each process reads its own part of it.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        image_statistics: tuple[Any, Any],
+        batch_size: int = 256,
+        devices: Sequence[Any] | None = None,
+    ) -> None:
         """Keeps the model and the statistics that its training images had."""
-        self.batch_size = batch_size
-        self._predict = jax.jit(partial(_predict, model, image_statistics))
+        mesh = data_mesh(devices)
+        self.batch_size = -(-batch_size // mesh.size) * mesh.size  # the next that they can share
+        self._replicated = NamedSharding(mesh, PartitionSpec())
+        self._batch_sharded = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
+        # Replicated results: every process can read all of them.
+        predict = partial(_predict, model, image_statistics)
+        self._predict = jax.jit(predict, out_shardings=self._replicated)
 
     def dispatch(self, params: Any, batch_stats: Any, split: Examples) -> list[dict[str, Array]]:
         """Starts the evaluation; nothing is fetched, so a training loop need not wait for all."""
         results: list[dict[str, Array]] = []
-        for images, labels in evaluation_batches(split, self.batch_size):
-            results.append(self._predict(params, batch_stats, images, labels))
+        params, batch_stats = jax.device_put((params, batch_stats), self._replicated)
+        place = partial(jax.make_array_from_process_local_data, self._batch_sharded)
+        share = jax.process_index(), jax.process_count()
+        for batch in evaluation_batches(split, self.batch_size, *share):
+            results.append(self._predict(params, batch_stats, *map(place, batch)))
             if len(results) > MAX_IN_FLIGHT:  # bounds the memory of the images
                 results[-MAX_IN_FLIGHT]["nll"].block_until_ready()
         return results

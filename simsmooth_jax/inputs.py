@@ -14,6 +14,7 @@ from simsmooth_jax.config import DataConfig
 from simsmooth_jax.data import Dataset
 from simsmooth_jax.data.dataset import Split
 from simsmooth_jax.data.streaming import TrainingBatches, epoch_order, read_ahead
+from simsmooth_jax.placement import place
 
 
 class ResidentImages(flax.struct.PyTreeNode):
@@ -60,8 +61,8 @@ class Inputs:
         self.replicated = NamedSharding(batch_sharded.mesh, PartitionSpec())
         if not self.streamed:
             assert isinstance(self.train, Split)
-            self._images = jax.device_put(self.train.images, self.replicated)
-            self._labels = jax.device_put(self.train.labels, self.replicated)
+            self._images = place(self.train.images, self.replicated)
+            self._labels = place(self.train.labels, self.replicated)
 
     def from_step(
         self, seed: int, step: int, num_steps: int
@@ -73,9 +74,7 @@ class Inputs:
         while True:
             epoch, position = divmod(step, self.steps_per_epoch)
             order = epoch_order(seed, epoch, len(self.train))
-            inputs = ResidentImages(
-                self._images, self._labels, jax.device_put(order, self.replicated)
-            )
+            inputs = ResidentImages(self._images, self._labels, place(order, self.replicated))
             yield from itertools.repeat(inputs, self.steps_per_epoch - position)
             step += self.steps_per_epoch - position
 

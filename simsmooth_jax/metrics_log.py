@@ -5,12 +5,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+from simsmooth_jax.distributed import is_writer
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.files import write_atomically
 
 
 class MetricsLog:
-    """Rows are durable before a checkpoint of the same step is, and cut back to it on resume."""
+    """Rows are durable before a checkpoint of the same step is, and cut back to it on resume.
+
+    Every process has the same rows; one of them writes.
+    """
 
     def __init__(self, path: Path) -> None:
         """Opens nothing yet."""
@@ -23,14 +27,18 @@ class MetricsLog:
 
     def flush(self) -> None:
         """Writes what was added and waits until the disk has it."""
+        lines, self._pending = self._pending, []
+        if not is_writer():
+            return
         with self.path.open("a", encoding="utf-8") as file:
-            file.writelines(line + "\n" for line in self._pending)
+            file.writelines(line + "\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())
-        self._pending = []
 
     def rewind(self, arm: str, step: int) -> None:
         """Drops the rows of an arm after a step, and a line that a kill has torn."""
+        if not is_writer():
+            return
         kept = [row for row in self.rows() if row["arm"] != arm or row["step"] <= step]
         write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
 

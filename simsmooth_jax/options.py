@@ -2,9 +2,15 @@
 
 import dataclasses
 import math
+import re
 
 from simsmooth_jax import checks, rules
-from simsmooth_jax.config import AugmentationConfig, OptimizerConfig, RelationConfig
+from simsmooth_jax.config import (
+    AugmentationConfig,
+    DistributedConfig,
+    OptimizerConfig,
+    RelationConfig,
+)
 from simsmooth_jax.errors import InputError
 
 MAX_SEED = 2**31 - 1  # what a JAX key takes on every backend
@@ -86,6 +92,42 @@ def refuse_relation(config: RelationConfig, num_classes: int) -> None:
         raise InputError(
             "--center must not be given with --rule literal, got both. Centred columns sum to 0, "
             "so that some cosine is negative: use --rule clip."
+        )
+
+
+def refuse_processes(config: DistributedConfig) -> None:
+    """Refuses names of processes that are incomplete, or that no process can have."""
+    values = {
+        "coordinator": config.coordinator,
+        "num-processes": config.num_processes,
+        "process-id": config.process_id,
+    }
+    given = [f"--{name} {value}" for name, value in values.items() if value is not None]
+    if config.distributed and given:
+        raise InputError(
+            f"--distributed must be given without {given[0].split()[0]}, got {given[0]} as well. "
+            "It finds the processes: leave one of them out."
+        )
+    if 0 < len(given) < len(values):
+        missing = next(name for name, value in values.items() if value is None)
+        raise InputError(
+            f"--{missing} must be given with {' '.join(given)}, got none. Give all three of "
+            "--coordinator, --num-processes and --process-id."
+        )
+    if config.coordinator is None or config.num_processes is None or config.process_id is None:
+        return
+    address = re.fullmatch(r"([^\s:]+|\[[\da-fA-F:]+\]):(\d{1,5})", config.coordinator)
+    if not address or not 1 <= int(address[2]) <= 65535:
+        raise InputError(
+            "--coordinator must be HOST:PORT with a port from 1 to 65535, got "
+            f"{config.coordinator}. Try 127.0.0.1:8476 for processes of one machine."
+        )
+    if config.num_processes < 1:
+        raise InputError(f"--num-processes must be at least 1, got {config.num_processes}. Try 2.")
+    if not 0 <= config.process_id < config.num_processes:
+        raise InputError(
+            f"--process-id must be from 0 to {config.num_processes - 1}, less than "
+            f"--num-processes, got {config.process_id}. They count from 0."
         )
 
 

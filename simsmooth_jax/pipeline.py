@@ -9,6 +9,7 @@ import numpy as np
 from simsmooth_jax.arms import ArmRunner
 from simsmooth_jax.config import RelationConfig, RunConfig
 from simsmooth_jax.diagnosis import Diagnosis
+from simsmooth_jax.distributed import is_writer
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.label_files import TableFile
 from simsmooth_jax.labels import onehot_labels, relation_labels, uniform_labels
@@ -32,9 +33,10 @@ def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[st
         first = runner.train("onehot", onehot_labels(num_classes), directory / "first", log, bars)
         relations = find_relations(runner.classifier(first), config.relation)
         similarity, labels = make_labels(relations, names, config.relation)
-        for suffix in ("npz", "safetensors"):
-            labels.save(directory / f"labels.{suffix}")
-        similarity.save(directory / "similarity.npz")
+        if is_writer():
+            for suffix in ("npz", "safetensors"):
+                labels.save(directory / f"labels.{suffix}")
+            similarity.save(directory / "similarity.npz")
         baseline = uniform_labels(num_classes, config.uniform_epsilon)
         uniform = runner.train("uniform", baseline, directory / "uniform", log, bars)
         second = runner.train("relation", labels.table, directory / "second", log, bars)

@@ -15,6 +15,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
+from simsmooth_jax.distributed import is_writer
+
 
 class Progress(Protocol):
     """What a training reports to."""
@@ -43,6 +45,7 @@ class ProgressBars:
             TextColumn("<"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
+            disable=not is_writer(),
         )
         self._task = TaskID(0)
         self._started = self._waited = 0.0

@@ -12,6 +12,7 @@ from typing import Any
 
 import filelock
 
+from simsmooth_jax.distributed import from_writer, is_writer
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.files import read_json, write_atomically, write_json
 
@@ -31,7 +32,14 @@ def default_directory(name: str, config: dict[str, Any]) -> Path:
 
 @contextlib.contextmanager
 def open_directory(path: Path, config: dict[str, Any], overwrite: bool) -> Iterator[Path]:
-    """Locks the directory and writes its configuration, or compares it with the one there."""
+    """Locks the directory and writes its configuration, or compares it with the one there.
+
+    Of several processes the writer does so, for all of them.
+    """
+    if not is_writer():
+        _follow(path, config)
+        yield path
+        return
     if path == Path():
         raise InputError("--out must name a directory of its own, got '.'. Try runs/first.")
     foreign = _foreign(path)
@@ -60,7 +68,22 @@ def open_directory(path: Path, config: dict[str, Any], overwrite: bool) -> Itera
         if overwrite:
             _clear(path)
         _keep_config(path, config)
+        from_writer("config", _of_json(config))
         yield path
+
+
+def _follow(path: Path, config: dict[str, Any]) -> None:
+    """Waits until the writer has opened the directory, which must be this process's as well."""
+    if differing := _differences(from_writer("config", None), _of_json(config)):
+        raise InputError(
+            "every process must be given the same options and data, got other ones than process "
+            f"0: {differing}. Start all with one command, on copies of the same data."
+        )
+    if not (path / CONFIG).is_file():
+        raise InputError(
+            f"--out must be in a file system that all processes share, got {path}, which process 0 "
+            "has made and this one does not see. Choose another one."
+        )
 
 
 def _foreign(path: Path) -> str:
@@ -98,20 +121,29 @@ def _clear(path: Path) -> None:
 
 
 def _keep_config(path: Path, config: dict[str, Any]) -> None:
-    config = json.loads(json.dumps({"format": FORMAT} | config))
+    config = _of_json(config)
     if not (path / CONFIG).exists():
         write_json(path / CONFIG, config)
         return
-    stored, given = _flat(read_json(path / CONFIG)), _flat(config)
-    keys = sorted(stored.keys() | given.keys())
-    differing = [
-        f"{k} {stored.get(k)} -> {given.get(k)}" for k in keys if stored.get(k) != given.get(k)
-    ]
-    if differing:
+    if differing := _differences(read_json(path / CONFIG), config):
         raise InputError(
-            f"--out {path} holds a run of another configuration, got {'; '.join(differing)}. "
+            f"--out {path} holds a run of another configuration, got {differing}. "
             "Choose another --out, or start anew there with --overwrite."
         )
+
+
+def _of_json(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration as it is read again."""
+    return json.loads(json.dumps({"format": FORMAT} | config))
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """The keys that differ with both of their values, or an empty string."""
+    stored, given = _flat(before), _flat(now)
+    keys = sorted(stored.keys() | given.keys())
+    return "; ".join(
+        f"{k} {stored.get(k)} -> {given.get(k)}" for k in keys if stored.get(k) != given.get(k)
+    )
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

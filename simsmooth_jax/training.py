@@ -6,8 +6,9 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from simsmooth_jax import options
@@ -17,8 +18,7 @@ from simsmooth_jax.data import Dataset
 from simsmooth_jax.inputs import Inputs, ResidentImages, StreamedBatch
 from simsmooth_jax.losses import softmax_cross_entropy_with_label_table
 from simsmooth_jax.models import build_model, normalise_images
-
-BATCH_AXIS = "data"
+from simsmooth_jax.placement import BATCH_AXIS, data_mesh, place
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -56,7 +56,7 @@ class Trainer:
         self.optimizer = build_optimizer(config.optimizer, self.schedule)
         self.augmentation = config.augmentation
 
-        mesh = Mesh(devices, (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+        mesh = data_mesh(devices)
         self.replicated = NamedSharding(mesh, PartitionSpec())
         self.batch_sharded = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
         self.inputs = Inputs(config.data, dataset, self.batch_size, self.batch_sharded)
@@ -69,11 +69,11 @@ class Trainer:
 
     def key(self, seed: int) -> Array:
         """The key of all random changes of the images."""
-        return jax.device_put(jax.random.key(seed), self.replicated)
+        return jax.jit(jax.random.key, out_shardings=self.replicated)(seed)
 
     def place_table(self, table: Any) -> Float[Array, "classes classes"]:
         """The table on the devices, in the one dtype that all arms share."""
-        return jax.device_put(jnp.asarray(table, jnp.float32), self.replicated)
+        return place(np.asarray(table, np.float32), self.replicated)
 
     def step(
         self, state: TrainState, inputs: ResidentImages | StreamedBatch, table: Array, key: Array

@@ -1,6 +1,7 @@
 """Wrong input on the command line: one line, status 2, no traceback, no file left behind."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -105,6 +106,35 @@ def checkpoint(tmp_path: Path) -> str:
         ("run --momentum 2", "--momentum must be at least 0 and below 1, got 2.0. Try 0.9."),
         ("run --weight-decay -1", "--weight-decay must be finite and at least 0, got -1.0."),
         ("run --warmup-epochs -3", "--warmup-epochs must be finite and at least 0, got -3.0."),
+        (
+            "run --num-processes 2 --process-id 0",
+            "--coordinator must be given with --num-processes",
+        ),
+        (
+            "run --coordinator h:1 --process-id 0",
+            "--num-processes must be given with --coordinator",
+        ),
+        ("train --coordinator h:1 --num-processes 2", "--process-id must be given with --coordin"),
+        (
+            "run --distributed --process-id 1",
+            "must be given without --process-id, got --process-id",
+        ),
+        (
+            "run --coordinator h --num-processes 2 --process-id 0",
+            "--coordinator must be HOST:PORT with a port from 1 to 65535, got h. Try 127.",
+        ),
+        ("run --coordinator h:65536 --num-processes 2 --process-id 0", "to 65535, got h:65536."),
+        ("run --coordinator :80 --num-processes 2 --process-id 0", "to 65535, got :80."),
+        ("run --coordinator h:1 --num-processes 0 --process-id 0", "must be at least 1, got 0."),
+        (
+            "train --coordinator h:1 --num-processes 2 --process-id 2",
+            "--process-id must be from 0 to 1, less than --num-processes, got 2. They count",
+        ),
+        ("run --coordinator h:1 --num-processes 2 --process-id -1", "from 0 to 1, less than --num"),
+        (
+            "run --coordinator no.invalid:80 --num-processes 2 --process-id 1",
+            "--coordinator must name a host that can be found from the machine of process 1, got",
+        ),
         ("run --epsilon nan", "epsilon must be in [0, 1], got nan."),
         ("run --epochs 0", "--epochs must be from 1 to 1000000, got 0."),
         ("run --checkpoint-every 0", "--checkpoint-every must be at least 1, got 0."),
@@ -190,3 +220,21 @@ def test_help_is_quick_and_teaches(tmp_path: Path) -> None:
     assert "(default: 0.1)" in shown.stdout
     for command in ("run", "train", "labels", "inspect", "evaluate", "data"):
         assert f"• {command} " in simsmooth("--help", cwd=tmp_path).stdout
+
+
+def test_port_of_the_coordinator_is_in_use(fails: Fails) -> None:
+    with socket.create_server(("", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        named = ("--coordinator", address, "--num-processes", "2", "--process-id", "0")
+        error = fails("train", *named)
+    assert "must name a port that is free on the machine of process 0, got 127.0.0.1:" in error
+    assert "Address already in use. Give all processes another one." in error
+
+
+def test_no_cluster_names_the_processes(tmp_path: Path) -> None:
+    error = simsmooth("train", "--distributed", cwd=tmp_path, status=2).stderr
+    assert error.count("\n") == 1
+    assert error.startswith(
+        "simsmooth: --distributed must be given where a TPU pod, Slurm, Open MPI"
+    )
+    assert error.endswith("--coordinator HOST:PORT --num-processes N --process-id I\n")

@@ -37,7 +37,8 @@ def random_split(count: int) -> Split:
 
 
 def evaluate(split: Split, batch_size: int) -> dict[str, Any]:
-    return Evaluator(Pixels(), ((0.5,), (0.25,)), batch_size)({}, {}, split)
+    evaluator = Evaluator(Pixels(), ((0.5,), (0.25,)), batch_size, jax.devices()[:1])
+    return evaluator({}, {}, split)
 
 
 def host_probabilities(split: Split) -> np.ndarray:

@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from simsmooth_jax.config import InputMode
 from simsmooth_jax.data.dataset import Examples, Split
+from simsmooth_jax.distributed import is_writer
 from simsmooth_jax.errors import InputError
 
 SHARE = 0.25  # of the memory that images may take; the rest is the training's
@@ -39,7 +40,7 @@ def read_into_memory(parts: dict[str, Examples]) -> dict[str, Split]:
     """Reads every image of every part once, with a progress bar where that takes time."""
     read: dict[str, Split] = {}
     console = Console(stderr=True)
-    hidden = not console.is_terminal  # elsewhere it would leave an empty line
+    hidden = not console.is_terminal or not is_writer()  # elsewhere it would leave an empty line
     with (
         Progress(console=console, transient=True, disable=hidden) as bar,
         ThreadPoolExecutor() as threads,

@@ -69,33 +69,37 @@ class TrainingBatches:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationBatches:
-    """Every example once, in order; the last batch is filled up with zeros, not dropped."""
+    """Every example once, in order; the last batch is filled up with zeros, not dropped.
+
+    A process reads its own share of each batch alone.
+    """
 
     examples: Examples
     batch_size: int
+    process: int = 0
+    num_processes: int = 1
 
     def __len__(self) -> int:
         """The number of batches."""
         return -(-len(self.examples) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """A batch of full size."""
-        start = index * self.batch_size
-        batch = self.examples.take(
-            np.arange(start, min(start + self.batch_size, len(self.examples)))
-        )
-        missing = self.batch_size - len(batch[1])
-        images, labels = (
-            np.pad(values, [(0, missing)] + [(0, 0)] * (values.ndim - 1)) for values in batch
-        )
+        """This process's rows of a batch of full size."""
+        share = self.batch_size // self.num_processes
+        start = index * self.batch_size + self.process * share
+        indices = np.arange(start, min(start + share, len(self.examples)))
+        images = np.zeros((share, *self.examples.image_shape), np.uint8)
+        labels = np.zeros(share, np.int32)
+        if len(indices):  # else all of them are other processes'
+            images[: len(indices)], labels[: len(indices)] = self.examples.take(indices)
         return images, labels
 
 
 def evaluation_batches(
-    examples: Examples, batch_size: int
+    examples: Examples, batch_size: int, process: int = 0, num_processes: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every example in order, in batches of one size; those not in memory are read ahead."""
-    batches = EvaluationBatches(examples, batch_size)
+    batches = EvaluationBatches(examples, batch_size, process, num_processes)
     if isinstance(examples, Split):
         return map(batches.__getitem__, range(len(batches)))
     return read_ahead(batches)

@@ -1,0 +1,232 @@
+"""Several processes as one: started together, agreed where it matters, ended together.
+
+What the processes tell each other goes through the service that `jax.distributed` starts in
+process 0. The collectives of the devices would not do: they wait for ever for one that is gone.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import jax
+
+from simsmooth_jax import options
+from simsmooth_jax.config import DistributedConfig
+from simsmooth_jax.errors import InputError, say
+
+START_SECONDS = 300.0  # for the last process to start
+SILENCE_SECONDS = 60.0  # after which a process counts as gone; JAX itself waits for 100
+_BEAT_SECONDS = 1.0
+_FAREWELL_SECONDS = 3.0  # for the others to hear of a failure before the service ends
+_DAY = 24 * 3600 * 1000
+_END, _BEAT = "simsmooth/end/", "simsmooth/beat/"
+_GO_ON = "Start all again: they go on from the last checkpoint."
+
+_speaks = threading.Lock()  # who holds it says the last line of this process
+_done = threading.Event()
+
+
+def is_writer() -> bool:
+    """Whether this process writes what is written once: it is the only one, or the first."""
+    return jax.process_index() == 0
+
+
+def from_writer(name: str, value: Any) -> Any:
+    """The writer's value, of what JSON can hold, in every process; the others wait for it."""
+    if jax.process_count() == 1:
+        return value
+    key = f"simsmooth/{name}"
+    client, me = _service()
+    if me == 0:
+        client.key_value_set(key, json.dumps(value))
+    return json.loads(client.blocking_key_value_get(key, _DAY))
+
+
+@contextlib.contextmanager
+def joined(
+    config: DistributedConfig, ending: Callable[[BaseException], tuple[str, int] | None]
+) -> Iterator[None]:
+    """Joins the processes that the options name, if any: they end together, whatever happens.
+
+    Args:
+      config: who the others are; it must come before anything else uses JAX.
+      ending: what is said of an error, and the exit status; None for an unexpected one.
+    """
+    try:
+        _start(config)
+        yield
+    except BaseException as error:
+        if not jax.distributed.is_initialized():
+            raise
+        for each in (error, error.__cause__):  # as under a checkpoint that was not written
+            if isinstance(each, jax.errors.JaxRuntimeError):  # mostly because another one is gone
+                fail(f"the processes could not go on: {_first_line(each)}. {_GO_ON}", 1)
+        if said := ending(error):
+            fail(*said)
+        traceback.print_exception(error)
+        fail(f"{type(error).__name__}: {_first_line(error)}", 1)
+    if jax.distributed.is_initialized():
+        _service()[0].wait_at_barrier("simsmooth/done", _DAY)
+        _done.set()  # none fails any more
+        jax.distributed.shutdown()
+
+
+def _first_line(error: BaseException | None) -> str:
+    return (str(error).strip().splitlines() or [""])[0].rstrip(".")
+
+
+def _start(config: DistributedConfig) -> None:
+    options.refuse_processes(config)
+    if not config.distributed and config.coordinator is None:
+        return
+    if config.coordinator is not None:
+        _refuse_address(config.coordinator, config.process_id)
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    with _bounded(), _sigterm_kept():
+        try:
+            jax.distributed.initialize(
+                config.coordinator,
+                config.num_processes,
+                config.process_id,
+                initialization_timeout=int(2 * START_SECONDS),
+            )
+        except (ValueError, RuntimeError) as error:
+            if config.coordinator is not None:
+                raise OSError(f"no process answers at {config.coordinator}: {error}") from error
+            raise InputError(
+                "--distributed must be given where a TPU pod, Slurm, Open MPI or Kubernetes names "
+                f"the processes, got none: {error} Name them yourself: --coordinator HOST:PORT "
+                "--num-processes N --process-id I"
+            ) from error
+    threading.Thread(target=_watch, daemon=True).start()
+    _keep_quiet()
+    if len(jax.devices()) != jax.process_count() * jax.local_device_count():
+        raise InputError(
+            f"every process must have as many devices, got {jax.local_device_count()} of "
+            f"{len(jax.devices())} in one of {jax.process_count()}. Start them on equal machines."
+        )
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """Says why this process ends, and ends all of them; none is left to wait for another."""
+    _speaks.acquire()  # never released: the other thread must not speak as well
+    say(message)
+    client, me = _service()
+    ending = {"process": me, "status": status, "message": message}
+    # Of several that fail at once the first one counts; a service that is gone tells nobody.
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        client.key_value_set(f"{_END}first", json.dumps(ending))
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        client.wait_at_barrier("simsmooth/farewell", int(1000 * _FAREWELL_SECONDS))
+    if me == 0:
+        time.sleep(0.5)  # its end is that of the service, at which JAX aborts those that are left
+    _end(status)
+
+
+def _end(status: int) -> NoReturn:
+    """Ends without JAX's own farewell, which waits for steps that never finish."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
+
+
+def _service() -> tuple[Any, int]:
+    """The client of JAX's service, and which of the processes this is: before there are devices."""
+    from jax._src import distributed  # JAX has no public name for it; Orbax uses it as well
+
+    return distributed.global_state.client, distributed.global_state.process_id
+
+
+def _watch() -> None:
+    """In a thread: shows that this process lives, and ends it when another one does not."""
+    client, me = _service()
+    heard: dict[str, tuple[str, float]] = {}
+    for beat in itertools.count():
+        try:
+            client.key_value_set(f"{_BEAT}{me}", str(beat), allow_overwrite=True)
+            ending = dict(client.key_value_dir_get(_END)).get(f"{_END}first")
+            beats = client.key_value_dir_get(_BEAT) if me == 0 else []
+        except jax.errors.JaxRuntimeError:
+            if _done.is_set():
+                return
+            _speaks.acquire()
+            say(f"process 0 is gone, and so this one ends. {_GO_ON}")
+            _end(1)
+        if ending:
+            first = json.loads(ending)
+            fail(f"process {first['process']} ended: {first['message']}", first["status"])
+        for name, count in beats:
+            last, when = heard.get(name, ("", 0.0))
+            if last != count:
+                heard[name] = count, time.monotonic()
+            elif time.monotonic() - when > SILENCE_SECONDS:
+                fail(f"process {name.removeprefix(_BEAT)} is gone, and so all end. {_GO_ON}", 1)
+        if _done.wait(_BEAT_SECONDS):
+            return
+
+
+def _refuse_address(address: str, process: int | None) -> None:
+    """Refuses what JAX would wait for, and then abort with a trace."""
+    host, port = address.rsplit(":", 1)
+    try:
+        if process == 0:
+            with socket.socket() as server:
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                server.bind(("", int(port)))
+        else:
+            socket.getaddrinfo(host.strip("[]"), int(port))
+    except OSError as error:
+        expected = "a port that is free on" if process == 0 else "a host that can be found from"
+        raise InputError(
+            f"--coordinator must name {expected} the machine of process {process}, got {address}: "
+            f"{error.strerror}. Give all processes another one."
+        ) from error
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """Ends this process where the others do not come, before JAX would abort it with a trace."""
+
+    def give_up() -> None:
+        say(
+            f"all processes must start within {START_SECONDS:g} s, got no answer from some. Start "
+            "each with the same --coordinator and --num-processes, and a --process-id of its own."
+        )
+        _end(1)
+
+    timer = threading.Timer(START_SECONDS, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Undoes that JAX catches SIGTERM, for a service that nothing here asks."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def _keep_quiet() -> None:
+    """Leaves standard output to what the writer prints; Gloo lists its connections there."""
+    sys.stdout.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    shown = os.dup(1) if is_writer() else nowhere
+    os.dup2(nowhere, 1)
+    sys.stdout = os.fdopen(shown, "w", buffering=1, encoding="utf-8", errors="replace")
+    if not is_writer():
+        warnings.simplefilter("ignore")  # the writer shows the same ones

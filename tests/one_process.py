@@ -1,0 +1,49 @@
+"""One of several processes: the command line program, which notes the records that it reads.
+
+`python one_process.py NOTES START SILENCE ARGUMENTS...`: START and SILENCE are the seconds that it
+waits for others, in the place of minutes.
+"""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from simsmooth_jax import cli
+
+
+class Noted:
+    """Examples that write down which of them are taken."""
+
+    def __init__(self, examples: Any, kind: str) -> None:
+        self.examples, self.kind = examples, kind
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.examples.image_shape
+
+    def take(self, indices: Any) -> Any:
+        with NOTES.open("a") as file:
+            file.write(json.dumps([self.kind, *indices.tolist()]) + "\n")
+        return self.examples.take(indices)
+
+
+if __name__ == "__main__":
+    NOTES = Path(sys.argv[1])
+    logging.getLogger("absl").setLevel(logging.ERROR)  # as the program does: Grain has a notice
+
+    from simsmooth_jax import distributed, inputs
+    from simsmooth_jax.data import streaming
+
+    distributed.START_SECONDS, distributed.SILENCE_SECONDS = map(float, sys.argv[2:4])
+    training: Any = streaming.TrainingBatches
+    evaluation: Any = streaming.EvaluationBatches
+    inputs.TrainingBatches = lambda examples, *rest: training(Noted(examples, "train"), *rest)
+    streaming.EvaluationBatches = lambda examples, *rest: evaluation(
+        Noted(examples, f"evaluate {len(examples)}"), *rest
+    )
+    sys.exit(cli.main(sys.argv[4:]))
