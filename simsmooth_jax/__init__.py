@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simsmooth_jax.class_vectors import class_means, mean_predictions
+    from simsmooth_jax.compact_labels import factored_labels, top_k_labels
     from simsmooth_jax.diagnosis import Diagnosis, diagnose
     from simsmooth_jax.errors import InputError
     from simsmooth_jax.heads import head_kernel
@@ -17,20 +18,26 @@ if TYPE_CHECKING:
         relation_labels_from_kernel,
         uniform_labels,
     )
+    from simsmooth_jax.linear_loss import linear_cross_entropy_with_label_table
     from simsmooth_jax.losses import softmax_cross_entropy_with_label_table
     from simsmooth_jax.restore import Head, restore_head, restore_head_kernel
     from simsmooth_jax.similarity import cosine_similarity
+    from simsmooth_jax.tables import FactoredLabels, TopKLabels
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Diagnosis",
+    "FactoredLabels",
     "Head",
     "InputError",
+    "TopKLabels",
     "class_means",
     "cosine_similarity",
     "diagnose",
+    "factored_labels",
     "head_kernel",
+    "linear_cross_entropy_with_label_table",
     "mean_predictions",
     "onehot_labels",
     "relation_labels",
@@ -38,17 +45,22 @@ __all__ = [
     "restore_head",
     "restore_head_kernel",
     "softmax_cross_entropy_with_label_table",
+    "top_k_labels",
     "uniform_labels",
 ]
 
 _MODULES = {
     "Diagnosis": "diagnosis",
+    "FactoredLabels": "tables",
     "Head": "restore",
     "InputError": "errors",
+    "TopKLabels": "tables",
     "class_means": "class_vectors",
     "cosine_similarity": "similarity",
     "diagnose": "diagnosis",
+    "factored_labels": "compact_labels",
     "head_kernel": "heads",
+    "linear_cross_entropy_with_label_table": "linear_loss",
     "mean_predictions": "class_vectors",
     "onehot_labels": "labels",
     "relation_labels": "labels",
@@ -56,6 +68,7 @@ _MODULES = {
     "restore_head": "restore",
     "restore_head_kernel": "restore",
     "softmax_cross_entropy_with_label_table": "losses",
+    "top_k_labels": "compact_labels",
     "uniform_labels": "labels",
 }
 

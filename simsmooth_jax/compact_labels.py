@@ -1,0 +1,243 @@
+"""Relation labels of so many classes that no `[K, K]` table is ever built: top-k and factored."""
+
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Shaped
+
+from simsmooth_jax import checks, rules
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.similarity import class_vectors, products, refuse_class_vectors, unit_columns
+from simsmooth_jax.tables import FactoredLabels, TopKLabels
+from simsmooth_jax.types import Rule
+
+STRIP_ENTRIES = 2**23  # similarities at a time: 32 MiB
+
+
+def top_k_labels(
+    kernel: Shaped[Array | np.ndarray, "features classes"],
+    k: int,
+    rule: Rule = "clip",
+    *,
+    epsilon: float | Float[Array, ""] = 1.0,
+    temperature: float | Float[Array, ""] | None = None,
+    include_self: bool = True,
+    center: bool = False,
+) -> TopKLabels:
+    """Relation labels that keep the k most related classes of each, built a strip at a time.
+
+    The rows of `relation_labels_from_kernel(kernel, rule, top_k=k, …)` in `O(K k)` memory: the own
+    class and the k-1 largest others, normalised. At a million classes and k = 32 they are 256 MB,
+    where a dense table would be 4 TB.
+
+    Args:
+      kernel: `[N, K]` real, features first, as in `flax.linen.Dense`.
+      k: number of classes kept in each row, 1 to K (2 at least without the own class).
+      rule: `"literal"`, `"clip"`, `"shift"` or `"softmax"`: see `relation_labels`.
+      epsilon: weight of the relation row in [0, 1]. May be traced.
+      temperature: of the softmax rule, above 0. May be traced.
+      include_self: whether the own class takes part in the relation row.
+      center: subtract the mean column first.
+
+    Returns:
+      `TopKLabels` with `indices` `[K, k]` int32, the own class first and the others by falling
+      similarity, the lower class index first where they are equal, and `weights` `[K, k]` float32,
+      whose rows sum to 1. It goes where a dense table goes.
+
+    Raises:
+      ValueError: whatever `relation_labels_from_kernel` refuses.
+
+    Source: CN 112434722 A, claims 3 to 5.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> import simsmooth_jax as ss
+      >>> kernel = jnp.array([[1.0, 2.0, 0.0], [0.0, 2.0, 3.0]])  # 2 features, 3 classes
+      >>> table = ss.top_k_labels(kernel, 2)
+      >>> print(table.indices)
+      [[0 1]
+       [1 0]
+       [2 1]]
+      >>> print(np.asarray(table.weights).round(3))
+      [[0.586 0.414]
+       [0.586 0.414]
+       [0.586 0.414]]
+    """
+    name = "top_k_labels"
+    checks.real_matrix(name, "kernel", kernel, "[N, K]")
+    options: dict[str, Any] = {"rule": rule, "include_self": include_self}
+    rules.refuse_options(name, np.shape(kernel)[1], epsilon, temperature, top_k=k, **options)
+
+    def refuse(flaws: dict[str, Any]) -> None:
+        refuse_class_vectors(name, center, flaws)
+        rules.refuse_rows(name, rule, flaws)
+
+    operands = (kernel, epsilon, temperature)
+    return checks.run_checked(_top_k_program, refuse, *operands, k=int(k), center=center, **options)
+
+
+@partial(jax.jit, static_argnames=("k", "rule", "include_self", "center"))
+def _top_k_program(
+    kernel: Array,
+    epsilon: Any,
+    temperature: Any,
+    *,
+    k: int,
+    rule: Rule,
+    include_self: bool,
+    center: bool,
+) -> tuple[TopKLabels, dict[str, Array]]:
+    vectors, flaws = _unit_vectors(kernel, center)
+    num_classes = len(vectors)
+    size = min(num_classes, max(1, STRIP_ENTRIES // num_classes))
+    weight = jnp.asarray(epsilon, jnp.float32)
+    is_own = jnp.arange(k)[None] == 0
+
+    def strip(start: Array) -> dict[str, Array]:
+        similarity = products(jax.lax.dynamic_slice_in_dim(vectors, start, size), vectors)
+        own = (start + jnp.arange(size))[:, None]
+        above = similarity.at[jnp.arange(size)[:, None], own].set(jnp.inf)
+        kept, indices = largest(above, k)
+        kept = jnp.where(is_own, 1, jnp.clip(kept, -1, 1))
+        relation = rules.relation_rows(
+            kept, jnp.broadcast_to(is_own, kept.shape), temperature, rule, include_self
+        )
+        weights = (1 - weight) * is_own + weight * relation
+        return {
+            "indices": indices,
+            "weights": weights,
+            # Only the literal rule asks for the least cosine, of all classes.
+            "least": similarity.min(axis=1) if rule == "literal" else jnp.zeros(size),
+            "largest": jnp.ones(size),
+            "is_label": jnp.isfinite(weights).all(axis=1),
+            "own_label": weights[:, 0],
+            "other_label": jnp.where(is_own, -jnp.inf, weights).max(axis=1),
+        }
+
+    rows = _assemble(strip, num_classes, size)
+    table = TopKLabels(rows.pop("indices"), rows.pop("weights"))
+    return table, flaws | rules.flaws_of(rows)
+
+
+def _assemble(strip: Any, num_rows: int, size: int) -> dict[str, Array]:
+    """`strip(start)` for every strip of rows, put together; the last one overlaps."""
+
+    def put(t: Array, rows: dict[str, Array]) -> dict[str, Array]:
+        start = jnp.minimum(t * size, num_rows - size)
+        found = strip(start)
+        return {
+            name: jax.lax.dynamic_update_slice_in_dim(rows[name], found[name], start, 0)
+            for name in rows
+        }
+
+    shapes = jax.eval_shape(strip, jax.ShapeDtypeStruct((), jnp.int32))
+    empty = {name: jnp.zeros((num_rows, *x.shape[1:]), x.dtype) for name, x in shapes.items()}
+    return jax.lax.fori_loop(0, -(-num_rows // size), put, empty)
+
+
+def _unit_vectors(kernel: Array, center: bool) -> tuple[Array, dict[str, Array]]:
+    columns = class_vectors(kernel, center)
+    unit, is_zero = unit_columns(columns)
+    flaws = {
+        "nonfinite_class": checks.first_true(~jnp.isfinite(columns).all(axis=0)),
+        "zero_class": checks.first_true(is_zero),
+    }
+    return unit.T, flaws
+
+
+def largest(
+    values: Float[Array, "rows columns"], k: int
+) -> tuple[Float[Array, "rows k"], Int[Array, "rows k"]]:
+    """`jax.lax.top_k`, for many columns: they all lie in the k groups of the largest maxima."""
+    num_rows, num_columns = values.shape
+    group = max(1, round((num_columns / k) ** 0.5))  # as many groups as candidates in k of them
+    if group == 1 or num_columns <= k * group:
+        return jax.lax.top_k(values, k)
+    num_groups = -(-num_columns // group)
+    padding = ((0, 0), (0, num_groups * group - num_columns))
+    groups = jnp.pad(values, padding, constant_values=-jnp.inf)
+    groups = groups.reshape(num_rows, num_groups, group)
+    chosen = jnp.sort(jax.lax.top_k(groups.max(axis=2), k)[1], axis=1)  # in order, for equal ones
+    candidates = jnp.take_along_axis(groups, chosen[:, :, None], axis=1)
+    kept, place = jax.lax.top_k(candidates.reshape(num_rows, k * group), k)
+    chosen_group = jnp.take_along_axis(chosen, place // group, axis=1)
+    return kept, chosen_group * group + place % group
+
+
+def factored_labels(
+    kernel: Shaped[Array | np.ndarray, "features classes"],
+    rule: Literal["literal", "shift"] = "shift",
+    *,
+    epsilon: float | Float[Array, ""] = 1.0,
+    center: bool = False,
+) -> FactoredLabels:
+    """Relation labels under the two rules that factor, exactly and without any table.
+
+    With `u_k` the unit columns: literal is `u_y · u_k / d_y`, and shift `(1 + u_y · u_k) / (K +
+    d_y)`, where `d_y = u_y · Σ_k u_k`. A loss needs `Σ_k u_k z_k` alone: `O(N K)` memory.
+
+    Args:
+      kernel: `[N, K]` real, features first, as in `flax.linen.Dense`.
+      rule: `"literal"`, legal where no cosine is negative, which is looked for a strip at a time,
+        or `"shift"`, always legal.
+      epsilon: weight of the relation row in [0, 1]. May be traced.
+      center: subtract the mean column first.
+
+    Returns:
+      `FactoredLabels` with `kernel` `[N, K]` float32, the unit columns, and `row_sums` `[K]`. It
+      goes where a dense table goes.
+
+    Raises:
+      ValueError: the rule is another one, and whatever `relation_labels_from_kernel` refuses.
+
+    Source: CN 112434722 A, claims 3 to 5.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import simsmooth_jax as ss
+      >>> kernel = jnp.array([[1.0, 2.0, 0.0], [0.0, 2.0, 3.0]])  # 2 features, 3 classes
+      >>> table = ss.factored_labels(kernel, "literal")
+      >>> print(table.row_sums.round(3))
+      [1.707 2.414 1.707]
+    """
+    name = "factored_labels"
+    checks.real_matrix(name, "kernel", kernel, "[N, K]")
+    if rule not in ("literal", "shift"):
+        raise InputError(
+            f"{name}: rule must be 'literal' or 'shift', got {rule!r}. The others do not factor: "
+            "use top_k_labels."
+        )
+    checks.fraction(name, "epsilon", epsilon)
+
+    def refuse(flaws: dict[str, Any]) -> None:
+        refuse_class_vectors(name, center, flaws)
+        rules.refuse_rows(name, rule, flaws)
+
+    operands = (kernel, epsilon)
+    return checks.run_checked(_factored_program, refuse, *operands, rule=rule, center=center)
+
+
+@partial(jax.jit, static_argnames=("rule", "center"))
+def _factored_program(
+    kernel: Array, epsilon: Any, *, rule: Literal["literal", "shift"], center: bool
+) -> tuple[FactoredLabels, dict[str, Array]]:
+    vectors, flaws = _unit_vectors(kernel, center)
+    num_classes = len(vectors)
+    row_sums = jnp.matmul(vectors, vectors.sum(axis=0), precision=jax.lax.Precision.HIGHEST)
+    rows = {"least": jnp.zeros(num_classes)}
+    if rule == "literal":
+        size = min(num_classes, max(1, STRIP_ENTRIES // num_classes))
+
+        def strip(start: Array) -> dict[str, Array]:
+            some = jax.lax.dynamic_slice_in_dim(vectors, start, size)
+            return {"least": products(some, vectors).min(axis=1)}
+
+        rows = _assemble(strip, num_classes, size)
+    ones = jnp.ones(num_classes)  # both rules have the own class on top
+    rows |= {"largest": ones, "is_label": ones > 0, "own_label": ones, "other_label": ones}
+    table = FactoredLabels(vectors.T, row_sums, jnp.asarray(epsilon, jnp.float32), rule)
+    return table, flaws | rules.flaws_of(rows)
