@@ -228,7 +228,6 @@ def _factored_program(
     vectors, flaws = _unit_vectors(kernel, center)
     num_classes = len(vectors)
     row_sums = jnp.matmul(vectors, vectors.sum(axis=0), precision=jax.lax.Precision.HIGHEST)
-    rows = {"least": jnp.zeros(num_classes)}
     if rule == "literal":
         size = min(num_classes, max(1, STRIP_ENTRIES // num_classes))
 
@@ -236,8 +235,5 @@ def _factored_program(
             some = jax.lax.dynamic_slice_in_dim(vectors, start, size)
             return {"least": products(some, vectors).min(axis=1)}
 
-        rows = _assemble(strip, num_classes, size)
-    ones = jnp.ones(num_classes)  # both rules have the own class on top
-    rows |= {"largest": ones, "is_label": ones > 0, "own_label": ones, "other_label": ones}
-    table = FactoredLabels(vectors.T, row_sums, jnp.asarray(epsilon, jnp.float32), rule)
-    return table, flaws | rules.flaws_of(rows)
+        flaws |= rules.negative_flaws(_assemble(strip, num_classes, size)["least"])
+    return FactoredLabels(vectors.T, row_sums, jnp.asarray(epsilon, jnp.float32), rule), flaws

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Shaped
 
 from simsmooth_jax import checks, sharding
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.memory import refuse_dense_table
 from simsmooth_jax.rules import ROUNDING, relation_rows
 from simsmooth_jax.similarity import class_vectors, refuse_class_vectors, similarity_and_flaws
 from simsmooth_jax.types import Rule
@@ -95,8 +96,9 @@ def diagnose(
       A frozen `Diagnosis` of Python numbers; `str` gives a table.
 
     Raises:
-      ValueError: the kernel is no real matrix with K >= 2, a class vector is zero, NaN or infinite,
-        the temperature is not above 0, or a transformation is tracing the call.
+      ValueError: the kernel is no real matrix with K >= 2, `[K, K]` would not fit into memory, a
+        class vector is zero, NaN or infinite, the temperature is not above 0, or a transformation
+        is tracing the call.
 
     Source: CN 112434722 A, claim 5, whose denominator it looks at.
 
@@ -118,6 +120,7 @@ def diagnose(
         )
     if temperature is not None:
         checks.positive("diagnose", "temperature", temperature)
+    refuse_dense_table("diagnose", np.shape(kernel)[1], kernel)
     refuse = partial(refuse_class_vectors, "diagnose", center)
     temperatures = TEMPERATURES if temperature is None else (temperature,)
     numbers = jax.device_get(

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from simsmooth_jax import checks, rules, sharding
+from simsmooth_jax.memory import refuse_dense_table
 from simsmooth_jax.similarity import refuse_class_vectors, similarity_and_flaws
 from simsmooth_jax.types import Rule
 
@@ -121,6 +122,7 @@ def relation_labels_from_kernel(
     checks.real_matrix(name, "kernel", kernel, "[N, K]")
     static = {"rule": rule, "top_k": top_k, "include_self": include_self}
     rules.refuse_options(name, np.shape(kernel)[1], epsilon, temperature, **static)
+    refuse_dense_table(name, np.shape(kernel)[1], kernel)
 
     def refuse(flaws: dict[str, Any]) -> None:
         refuse_class_vectors(name, center, flaws)
@@ -140,7 +142,7 @@ def onehot_labels(num_classes: int) -> Float[Array, "classes classes"]:
       `[K, K]` float32, the identity.
 
     Raises:
-      ValueError: `num_classes` is not an integer >= 2.
+      ValueError: `num_classes` is not an integer >= 2, or `[K, K]` would not fit into memory.
 
     Source: CN 112434722 A, claim 1 (the first classifier's labels) and [0060].
 
@@ -151,6 +153,7 @@ def onehot_labels(num_classes: int) -> Float[Array, "classes classes"]:
        [0. 1.]]
     """
     checks.class_count("onehot_labels", num_classes)
+    refuse_dense_table("onehot_labels", num_classes)
     return jnp.eye(num_classes, dtype=jnp.float32)
 
 
@@ -170,7 +173,8 @@ def uniform_labels(
       `[K, K]` float32; every row sums to 1.
 
     Raises:
-      ValueError: `num_classes` is not an integer >= 2, or epsilon is outside [0, 1].
+      ValueError: `num_classes` is not an integer >= 2, epsilon is outside [0, 1], or `[K, K]` would
+        not fit into memory.
 
     Source: CN 112434722 A, [0065].
 
@@ -181,6 +185,7 @@ def uniform_labels(
       [0.925 0.025 0.025 0.025]
     """
     checks.class_count("uniform_labels", num_classes)
+    refuse_dense_table("uniform_labels", num_classes)
     checks.fraction("uniform_labels", "epsilon", epsilon)
     weight = jnp.asarray(epsilon, jnp.float32)
     return (1 - weight) * jnp.eye(num_classes, dtype=jnp.float32) + weight / num_classes

@@ -13,6 +13,7 @@ from simsmooth_jax.strips import in_strips
 from simsmooth_jax.types import Rule
 
 RULES: tuple[Rule, ...] = get_args(Rule)
+ROW_FLAWS = {"nonfinite_row", "outside_row", "negative_row", "empty_row", "off_top_row"}
 ROUNDING = 1e-6  # of a cosine or a label in float32: orthogonal columns are not negative ones
 
 
@@ -86,6 +87,12 @@ def _extremes(
     }
 
 
+def negative_flaws(least: Float[Array, " classes"]) -> dict[str, Array]:
+    """The first row with a negative cosine, which the literal rule refuses."""
+    row = checks.first_true(least < -ROUNDING)
+    return {"negative_row": row, "negative": checks.entry(least, row)}
+
+
 def flaws_of(extremes: dict[str, Array]) -> dict[str, Array]:
     """The first row that breaks each condition, and by how much."""
     least, largest = extremes["least"], extremes["largest"]
@@ -93,22 +100,28 @@ def flaws_of(extremes: dict[str, Array]) -> dict[str, Array]:
     rows = {
         "nonfinite_row": ~(jnp.isfinite(least) & jnp.isfinite(largest)),
         "outside_row": jnp.maximum(-least, largest) > 1 + 10 * ROUNDING,
-        "negative_row": least < -ROUNDING,
         "empty_row": ~extremes["is_label"],
         "off_top_row": own_label < other_label - ROUNDING,
     }
     first = {name: checks.first_true(mask) for name, mask in rows.items()}
-    return first | {
-        "outside": checks.entry(jnp.where(-least > largest, least, largest), first["outside_row"]),
-        "negative": checks.entry(least, first["negative_row"]),
-        "own_label": checks.entry(own_label, first["off_top_row"]),
-        "other_label": checks.entry(other_label, first["off_top_row"]),
-    }
+    return (
+        first
+        | negative_flaws(least)
+        | {
+            "outside": checks.entry(
+                jnp.where(-least > largest, least, largest), first["outside_row"]
+            ),
+            "own_label": checks.entry(own_label, first["off_top_row"]),
+            "other_label": checks.entry(other_label, first["off_top_row"]),
+        }
+    )
 
 
 def refuse_rows(function: str, rule: Rule, flaws: dict[str, Any]) -> None:
     """Raises for the first class whose similarities or label break the rule."""
-    row = {name: int(flaws[name]) for name in flaws if name.endswith("_row")}
+    row = dict.fromkeys(ROW_FLAWS, -1) | {
+        name: int(flaws[name]) for name in ROW_FLAWS & flaws.keys()
+    }
     if (i := row["nonfinite_row"]) >= 0:
         raise InputError(
             f"{function}: every similarity must be finite, got NaN or infinity in row {i} "

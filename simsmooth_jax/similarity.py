@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Shaped
 
 from simsmooth_jax import checks, sharding
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.memory import refuse_dense_table
 
 BLOCK = 512  # classes: a block of similarities that stays in a CPU's cache, and fills a GPU
 
@@ -40,8 +41,8 @@ def cosine_similarity(
       `[K, K]` float32, exactly symmetric, diagonal exactly 1, every entry in [-1, 1].
 
     Raises:
-      ValueError: the kernel is no real matrix with K >= 2, or a class vector is zero, NaN or
-        infinite.
+      ValueError: the kernel is no real matrix with K >= 2, `[K, K]` would not fit into memory, or a
+        class vector is zero, NaN or infinite.
 
     Source: CN 112434722 A, claim 3.
 
@@ -56,6 +57,7 @@ def cosine_similarity(
        [0.   0.71 1.  ]]
     """
     checks.real_matrix("cosine_similarity", "kernel", kernel, "[N, K]")
+    refuse_dense_table("cosine_similarity", np.shape(kernel)[1], kernel)
     refuse = partial(refuse_class_vectors, "cosine_similarity", center)
     return checks.run_checked(_cosine_program, refuse, kernel, center=center)
 

@@ -1,9 +1,7 @@
 """Whether a set fits on the devices, and reading it there once."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
-import jax
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
@@ -12,6 +10,7 @@ from simsmooth_jax.config import InputMode
 from simsmooth_jax.data.dataset import Examples, Split
 from simsmooth_jax.distributed import is_writer
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.memory import available_memory
 
 SHARE = 0.25  # of the memory that images may take; the rest is the training's
 _CHUNK = 256  # images that a thread reads at a time
@@ -27,13 +26,6 @@ def choose_input(mode: InputMode, name: str, parts: dict[str, Examples]) -> bool
             f"{size / 2**30:.1f} GiB of images in {name}. Use --input stream."
         )
     return mode == "stream" or (mode == "auto" and size > SHARE * memory)
-
-
-def available_memory() -> int:
-    """Bytes of the smaller one of the host's memory and a device's."""
-    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    statistics = jax.local_devices()[0].memory_stats() or {}  # CPU devices have none
-    return min(host, statistics.get("bytes_limit", host))
 
 
 def read_into_memory(parts: dict[str, Examples]) -> dict[str, Split]:

@@ -1,0 +1,34 @@
+"""How much memory there is, and tables that would not fit into it."""
+
+import os
+from typing import Any
+
+import jax
+
+from simsmooth_jax.errors import InputError
+
+GIB = 2**30
+
+
+def available_memory() -> int:
+    """Bytes of the smaller one of the host's memory and a device's."""
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    statistics = jax.local_devices()[0].memory_stats() or {}  # CPU devices have none
+    return min(host, statistics.get("bytes_limit", host))
+
+
+def refuse_dense_table(function: str, num_classes: int, matrix: Any = None) -> None:
+    """Refuses a table `[K, K]` before anything of it is allocated, and names the form that fits.
+
+    A table made from a `matrix` on a mesh of accelerators is split over their memories.
+    """
+    share = 1
+    if matrix is not None and jax.default_backend() != "cpu":
+        share = max(1, jax.typeof(matrix).sharding.mesh.size)
+    memory, size = available_memory() * share, 4 * num_classes**2
+    if size > memory:
+        raise InputError(
+            f"{function}: a table [K, K] must fit into the memory of {memory / GIB:.1f} GiB, got "
+            f"{size / GIB:.1f} GiB for K = {num_classes} classes. Use top_k_labels(kernel, 32), "
+            f"which takes {8 * 32 * num_classes / GIB:.2f} GiB, or factored_labels(kernel)."
+        )

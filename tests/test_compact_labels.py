@@ -1,0 +1,261 @@
+"""Tables without K x K: top-k and factored labels, and dense ones that are made in blocks."""
+
+import re
+from typing import Any
+
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+
+import simsmooth_jax as ss
+from simsmooth_jax import memory
+from simsmooth_jax.compact_labels import largest
+
+pytestmark = pytest.mark.usefixtures("no_rank_promotion")
+
+LARGE = 2100  # several blocks of the product and two strips of the table, the last ones overlap
+
+
+def kernel_of(num_features: int, num_classes: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(num_features, num_classes)).astype(np.float32)
+
+
+def cosines(kernel: np.ndarray) -> np.ndarray:
+    columns = kernel.astype(np.float64)
+    columns /= np.linalg.norm(columns, axis=0)
+    return columns.T @ columns
+
+
+def relation(similarity: np.ndarray, rule: str, temperature: float | None = None) -> np.ndarray:
+    """The rules again, in float64."""
+    mass = {
+        "clip": lambda: np.maximum(similarity, 0),
+        "literal": lambda: similarity,
+        "shift": lambda: 1 + similarity,
+        "softmax": lambda: np.exp((similarity - 1) / (temperature or 1)),
+    }[rule]()
+    return mass / mass.sum(axis=1, keepdims=True)
+
+
+def top(rows: np.ndarray, k: int) -> np.ndarray:
+    """The k largest of each row, the own class first of all, normalised again."""
+    order = np.argsort(-(rows + 2 * np.eye(len(rows))), axis=1, kind="stable")[:, :k]
+    kept = np.zeros_like(rows)
+    np.put_along_axis(kept, order, np.take_along_axis(rows, order, 1), 1)
+    return kept / kept.sum(axis=1, keepdims=True)
+
+
+def dense(table: ss.TopKLabels) -> np.ndarray:
+    rows = np.zeros((len(table.indices), len(table.indices)))
+    np.add.at(rows, (np.arange(len(rows))[:, None], table.indices), np.asarray(table.weights))
+    return rows
+
+
+@pytest.mark.parametrize(("rule", "temperature"), [("clip", None), ("softmax", 0.3)])
+def test_a_large_dense_table_agrees_with_float64(rule, temperature):
+    kernel = kernel_of(16, LARGE)
+    table = ss.relation_labels_from_kernel(kernel, rule, temperature=temperature, epsilon=0.5)
+    expected = 0.5 * np.eye(LARGE) + 0.5 * relation(cosines(kernel), rule, temperature)
+    np.testing.assert_allclose(table, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_a_large_similarity_is_exactly_symmetric_with_a_diagonal_of_1():
+    kernel = kernel_of(5, 1100)
+    similarity = np.asarray(ss.cosine_similarity(kernel))
+    assert (similarity == similarity.T).all()
+    assert (np.diagonal(similarity) == 1).all()
+    np.testing.assert_allclose(similarity, cosines(kernel), rtol=0, atol=1e-6)
+
+
+def test_a_flaw_in_the_last_strip_is_named():
+    similarity = np.eye(LARGE, dtype=np.float32)
+    similarity[LARGE - 1, 7] = similarity[LARGE - 3, 5] = -0.5
+    with pytest.raises(ss.InputError, match=f"got -0.5 in row {LARGE - 3} "):
+        ss.relation_labels(similarity, "literal")
+
+
+@given(
+    num_features=st.integers(1, 9),
+    num_classes=st.integers(2, 40),
+    k=st.integers(2, 40),
+    seed=st.integers(0, 99),
+    rule=st.sampled_from(["clip", "shift", "softmax"]),
+    epsilon=st.sampled_from([0.0, 0.3, 1.0]),
+)
+def test_top_k_labels_agree_with_float64(num_features, num_classes, k, seed, rule, epsilon):
+    k, kernel = min(k, num_classes), kernel_of(num_features, num_classes, seed)
+    temperature = 0.5 if rule == "softmax" else None
+    table = ss.top_k_labels(kernel, k, rule, epsilon=epsilon, temperature=temperature)
+    assert table.indices.shape == table.weights.shape == (num_classes, k)
+    assert (table.indices[:, 0] == np.arange(num_classes)).all()
+    rows = relation(cosines(kernel), rule, temperature)
+    expected = (1 - epsilon) * np.eye(num_classes) + epsilon * top(rows, k)
+    found = dense(table)
+    if num_features > 1:  # in one dimension all are equal or opposite: many sets are the largest
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(np.sort(found), np.sort(expected), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"include_self": False}, {"center": True}], ids=str)
+def test_top_k_labels_are_the_dense_ones(options):
+    kernel = kernel_of(6, LARGE, seed=1)
+    options |= {"rule": "softmax", "temperature": 0.4, "epsilon": 0.3}
+    expected = ss.relation_labels_from_kernel(kernel, top_k=9, **options)
+    found = dense(ss.top_k_labels(kernel, 9, **options))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@given(
+    num_columns=st.integers(1, 400),
+    k=st.integers(1, 12),
+    seed=st.integers(0, 99),
+    levels=st.sampled_from([3, 10**6]),
+)
+def test_largest_is_top_k_also_where_values_are_equal(num_columns, k, seed, levels):
+    values = np.random.default_rng(seed).integers(0, levels, (3, num_columns)).astype(np.float32)
+    k = min(k, num_columns)
+    found, expected = largest(jnp.asarray(values), k), jax.lax.top_k(values, k)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+def test_a_strip_is_never_as_large_as_a_table(equations):
+    kernel = jnp.ones((2, 40_000))
+    sizes = [
+        np.prod(variable.aval.shape)
+        for function in (
+            lambda w: ss.top_k_labels(w, 4),
+            lambda w: ss.factored_labels(w, "literal"),
+        )
+        for equation in equations(function, kernel)
+        for variable in equation.outvars
+    ]
+    assert 10**6 < max(sizes) < 40_000**2 / 50
+
+
+BATCH, CLASSES = 9, 33
+LOGITS = (4 * np.random.default_rng(2).normal(size=(BATCH, CLASSES))).astype(np.float32)
+LABELS = np.random.default_rng(3).integers(0, CLASSES, BATCH)
+POSITIVE = np.abs(kernel_of(7, CLASSES))
+SOME = kernel_of(7, CLASSES)
+
+
+def mixed(rows: np.ndarray, epsilon: float) -> np.ndarray:
+    return (1 - epsilon) * np.eye(CLASSES) + epsilon * rows
+
+
+FORMS: dict[str, tuple[Any, np.ndarray]] = {
+    "top-k": (
+        ss.top_k_labels(SOME, 5, epsilon=0.7),
+        mixed(top(relation(cosines(SOME), "clip"), 5), 0.7),
+    ),
+    "literal": (ss.factored_labels(POSITIVE, "literal"), relation(cosines(POSITIVE), "literal")),
+    "shift": (
+        ss.factored_labels(SOME, "shift", epsilon=0.4),
+        mixed(relation(cosines(SOME), "shift"), 0.4),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("scale", [1, 1000])
+def test_the_loss_takes_every_form(form, scale):
+    table, rows = FORMS[form]
+    logits = scale * LOGITS
+    log_p = (
+        logits.astype(np.float64) - np.logaddexp.reduce(logits.astype(np.float64), axis=1)[:, None]
+    )
+    loss: Any = ss.softmax_cross_entropy_with_label_table
+    value, gradient = jax.jit(jax.value_and_grad(lambda z, t: loss(z, LABELS, t).sum()))(
+        logits, table
+    )
+    np.testing.assert_allclose(
+        loss(logits, LABELS, table), -(rows[LABELS] * log_p).sum(1), rtol=1e-5
+    )
+    np.testing.assert_allclose(value, -(rows[LABELS] * log_p).sum(), rtol=1e-5)
+    np.testing.assert_allclose(gradient, np.exp(log_p) - rows[LABELS], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_masked_and_unknown_labels_in_every_form(form):
+    table, _ = FORMS[form]
+    loss: Any = ss.softmax_cross_entropy_with_label_table
+    labels, where = LABELS.copy(), np.arange(BATCH) != 3
+    labels[[3, 4]] = [CLASSES, -1]
+    found = loss(LOGITS, labels, table, where=where)
+    assert found[3] == 0
+    assert np.isnan(found[4])
+    np.testing.assert_array_equal(found[5:], loss(LOGITS, LABELS, table)[5:])
+
+
+def test_an_impossible_class_outside_of_the_kept_ones_contributes_nothing():
+    table, rows = FORMS["top-k"]
+    logits = LOGITS.copy()
+    logits[0, rows[LABELS[0]] == 0] = -np.inf
+    loss: Any = ss.softmax_cross_entropy_with_label_table
+    assert np.isfinite(loss(logits, LABELS, table)).all()
+    assert np.isfinite(jax.grad(lambda z: loss(z, LABELS, table).sum())(logits)).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ss.top_k_labels(SOME, 34), "top_k_labels: top_k must be an integer from 1 to 33"),
+        (
+            lambda: ss.top_k_labels(SOME, 3, "literal"),
+            "top_k_labels: rule 'literal' needs every cosine >= 0, got -",
+        ),
+        (
+            lambda: ss.factored_labels(SOME, "literal"),
+            "factored_labels: rule 'literal' needs every cosine >= 0, got -",
+        ),
+        (
+            lambda: ss.factored_labels(SOME, "clip"),  # pyright: ignore[reportArgumentType]
+            "factored_labels: rule must be 'literal' or 'shift', got 'clip'. The others do not "
+            "factor: use top_k_labels.",
+        ),
+        (
+            lambda: ss.factored_labels(0 * SOME),
+            "every class vector must have a length above 0, got zeros in kernel[:, 0]",
+        ),
+        (
+            lambda: ss.softmax_cross_entropy_with_label_table(
+                LOGITS[:, 1:], LABELS, FORMS["top-k"][0]
+            ),
+            "table must have one row and column for each of the 32 logits, got top-k [33, 5].",
+        ),
+        (
+            lambda: ss.softmax_cross_entropy_with_label_table(
+                LOGITS[:, 1:], LABELS, FORMS["shift"][0]
+            ),
+            "table must have one row and column for each of the 32 logits, got factored [7, 33].",
+        ),
+    ],
+)
+def test_refuses(call, message):
+    with pytest.raises(ss.InputError, match=re.escape(message)):
+        call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ss.cosine_similarity,
+        ss.relation_labels_from_kernel,
+        ss.diagnose,
+        lambda kernel: ss.onehot_labels(kernel.shape[1]),
+        lambda kernel: ss.uniform_labels(kernel.shape[1], 0.1),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused_before_it_is_allocated(call):
+    gib = memory.available_memory() / 2**30
+    message = (
+        f"a table [K, K] must fit into the memory of {gib:.1f} GiB, got 3725.3 GiB for K = 1000000 "
+        "classes. Use top_k_labels(kernel, 32), which takes 0.24 GiB, or factored_labels(kernel)."
+    )
+    with pytest.raises(ss.InputError, match=re.escape(message)):
+        call(np.ones((1, 10**6), np.float32))
