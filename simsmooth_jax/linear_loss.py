@@ -9,11 +9,9 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax import checks
+from simsmooth_jax.class_blocks import backward, forward
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.tables import FactoredLabels, LabelTable, TopKLabels, refuse_table
-
-BLOCK = 8192  # classes
-LOWEST = float(np.finfo(np.float32).min)
+from simsmooth_jax.tables import LabelTable, refuse_table
 
 
 def linear_cross_entropy_with_label_table(
@@ -30,7 +28,8 @@ def linear_cross_entropy_with_label_table(
     classifier of a million classes trains in the memory of its kernel, the kernel's gradient and
     the table.
 
-    Differentiable in features, kernel and bias in reverse mode; the table is data.
+    Differentiable in features, kernel and bias in reverse mode; the table is data. On Explicit mesh
+    axes each device goes through the classes that it holds, and sums are all that is exchanged.
 
     Args:
       features: `[B, N]` float, what the final Dense layer is given.
@@ -75,51 +74,18 @@ def linear_cross_entropy_with_label_table(
 
 @jax.custom_vjp
 def _fused(features: Array, kernel: Array, bias: Array, labels: Array, table: Any) -> Array:
-    return _forward(features, kernel, bias, labels, table)[0]
-
-
-def _forward(
-    features: Array, kernel: Array, bias: Array, labels: Array, table: Any
-) -> tuple[Array, tuple[Array, Array]]:
-    """Losses, and for the way back the log-sum-exp and the sum of each target row."""
-    num_classes, size = kernel.shape[1], min(BLOCK, kernel.shape[1])
-    target = _targets(table, labels, size)
-
-    def block(t: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
-        peak, total, expected, mass = state
-        start, is_new = _place(t, num_classes, size)
-        logits = jnp.where(is_new, _logits(features, kernel, bias, start, size), -jnp.inf)
-        targets = jnp.where(is_new, target(start), 0)
-        higher = jnp.maximum(peak, logits.max(axis=1))
-        shifted = logits - higher[:, None]
-        # Everything is kept relative to the peak, so that large logits lose no digits.
-        return (
-            higher,
-            total * jnp.exp(peak - higher) + jnp.exp(shifted).sum(axis=1),
-            expected
-            + mass * (peak - higher)
-            + jnp.where(targets == 0, 0, targets * shifted).sum(axis=1),
-            mass + targets.sum(axis=1),
-        )
-
-    zeros = jnp.zeros(len(labels), jnp.float32)
-    start = (jnp.full(len(labels), LOWEST, jnp.float32), zeros, zeros, zeros)
-    peak, total, expected, mass = jax.lax.fori_loop(0, -(-num_classes // size), block, start)
-    return mass * jnp.log(total) - expected, (peak + jnp.log(total), mass)
+    return forward(features, kernel, bias, labels, table)[0]
 
 
 def _fused_forward(*arguments: Any) -> tuple[Array, tuple[Any, ...]]:
-    if any(
-        x.perturbed
-        for x in jax.tree.leaves(arguments[4], is_leaf=lambda x: hasattr(x, "perturbed"))
-    ):
+    if any(leaf.perturbed for leaf in jax.tree.leaves(arguments[4], is_leaf=_is_primal)):
         raise InputError(
             "linear_cross_entropy_with_label_table: table must not be differentiated, got a "
             "gradient through it. Use softmax_cross_entropy_with_label_table, or "
             "jax.lax.stop_gradient."
         )
     values = jax.tree.map(lambda leaf: leaf.value, arguments, is_leaf=_is_primal)
-    losses, kept = _forward(*values)
+    losses, *kept = forward(*values)
     return losses, (*values, *kept)
 
 
@@ -128,88 +94,12 @@ def _is_primal(leaf: Any) -> bool:
 
 
 def _fused_backward(kept: tuple[Any, ...], gradient: Any) -> tuple[Any, ...]:
-    """The gradient of a block of logits is `(Σ_k t_k) p - t`; each block is written once."""
-    features, kernel, bias, labels, table, normaliser, mass = kept
     if isinstance(gradient, SymbolicZero):
         gradient = jnp.zeros(gradient.shape, gradient.dtype)
-    num_classes, size = kernel.shape[1], min(BLOCK, kernel.shape[1])
-    target = _targets(table, labels, size)
-    scale = (gradient * mass)[:, None]
-
-    def block(t: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        d_features, d_kernel, d_bias = state
-        start, is_new = _place(t, num_classes, size)
-        logits = _logits(features, kernel, bias, start, size)
-        d_logits = scale * jnp.exp(logits - normaliser[:, None])
-        d_logits -= gradient[:, None] * target(start)
-        d_block = _product(features.T, d_logits).astype(kernel.dtype)
-        columns = jax.lax.dynamic_slice_in_dim(kernel, start, size, axis=1)
-        return (
-            d_features + _product(jnp.where(is_new, d_logits, 0), columns.T),
-            jax.lax.dynamic_update_slice_in_dim(d_kernel, d_block, start, axis=1),
-            jax.lax.dynamic_update_slice_in_dim(
-                d_bias, d_logits.sum(axis=0).astype(bias.dtype), start, axis=0
-            ),
-        )
-
-    empty = (
-        jnp.zeros(features.shape, jnp.float32),
-        jnp.zeros_like(kernel),
-        jnp.zeros_like(bias),
-    )
-    d_features, d_kernel, d_bias = jax.lax.fori_loop(0, -(-num_classes // size), block, empty)
-    return d_features.astype(features.dtype), d_kernel, d_bias, None, None
+    return (*backward(gradient, *kept), None, None)
 
 
 _fused.defvjp(_fused_forward, _fused_backward, symbolic_zeros=True)
-
-
-def _place(t: Array, num_classes: int, size: int) -> tuple[Array, Array]:
-    """Where a block starts, and which of its columns no block before it had: the last overlaps."""
-    start = jnp.minimum(t * size, num_classes - size)
-    return start, (start + jnp.arange(size) >= t * size)[None]
-
-
-def _logits(features: Array, kernel: Array, bias: Array, start: Array, size: int) -> Array:
-    columns = jax.lax.dynamic_slice_in_dim(kernel, start, size, axis=1)
-    offsets = jax.lax.dynamic_slice_in_dim(bias, start, size)
-    return _product(features, columns) + offsets.astype(jnp.float32)[None]
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, preferred_element_type=jnp.float32)
-
-
-def _targets(table: Any, labels: Array, size: int) -> Any:
-    """`start -> [B, size]`: the batch's target rows at a block of classes, in any form of table."""
-    if isinstance(table, TopKLabels):
-        indices, weights = table.indices[labels], jnp.asarray(table.weights, jnp.float32)[labels]
-        rows = jnp.arange(len(labels))[:, None]
-
-        def scattered(start: Array) -> Array:
-            place = indices - start
-            place = jnp.where((place >= 0) & (place < size), place, size)
-            return jnp.zeros((len(labels), size)).at[rows, place].add(weights, mode="drop")
-
-        return scattered
-    if isinstance(table, FactoredLabels):
-        own, sums = table.kernel.T[labels], table.row_sums[labels][:, None]
-        shift = table.rule == "shift"
-
-        def factored(start: Array) -> Array:
-            block = jax.lax.dynamic_slice_in_dim(table.kernel, start, size, axis=1)
-            similar = jnp.matmul(own, block, precision=jax.lax.Precision.HIGHEST)
-            relation = (1 + similar) / (table.kernel.shape[1] + sums) if shift else similar / sums
-            is_own = labels[:, None] == (start + jnp.arange(size))[None]
-            return (1 - table.epsilon) * is_own + table.epsilon * relation
-
-        return factored
-
-    def dense(start: Array) -> Array:
-        columns = jax.lax.dynamic_slice_in_dim(table, start, size, axis=1)
-        return jnp.asarray(columns[labels], jnp.float32)
-
-    return dense
 
 
 def _refuse_arguments(features: Any, kernel: Any, labels: Any, table: Any, bias: Any) -> None:

@@ -32,4 +32,5 @@ def by_class(
     rows = everywhere
     if class_axis is not None:
         rows = NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[class_axis]))
-    return jax.sharding.auto_axes(function, out_sharding=(rows, everywhere))(matrix, *operands)
+    program: Any = jax.sharding.auto_axes(function, out_sharding=(rows, everywhere))
+    return program(matrix, *operands)

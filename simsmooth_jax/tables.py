@@ -82,7 +82,7 @@ def compact_cross_entropy(
     logits: Float[Array, "*batch classes"],
 ) -> Float[Array, "*batch"]:
     """`-Σ_k t_k log p_k`, with `log p_k = (z_k - peak) - log_sum`."""
-    compute = _top_k if isinstance(table, TopKLabels) else _factored
+    compute: Any = _top_k if isinstance(table, TopKLabels) else _factored
     sharding = jax.typeof(logits).sharding
     if AxisType.Explicit in sharding.mesh.axis_types:
         batch = NamedSharding(sharding.mesh, PartitionSpec(*sharding.spec[:-1]))

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
-from hypothesis import given
+from hypothesis import given, settings
 
 import simsmooth_jax as ss
-from simsmooth_jax import linear_loss
+from simsmooth_jax import class_blocks
 
 pytestmark = pytest.mark.usefixtures("no_rank_promotion")
 fused: Any = ss.linear_cross_entropy_with_label_table
@@ -44,6 +44,7 @@ def tables(num_classes: int, seed: int) -> dict[str, tuple[Any, np.ndarray]]:
     }
 
 
+@settings(max_examples=10)  # each of them compiles programs of its own
 @given(
     batch=st.integers(1, 5),
     num_features=st.integers(1, 6),
@@ -63,7 +64,9 @@ def test_agrees_with_float64_in_every_form(batch, num_features, num_classes, blo
         return (weights * losses).sum(), losses
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(linear_loss, "BLOCK", block)
+        patch.setattr(class_blocks, "BLOCK", block)
+        class_blocks.forward.clear_cache()
+        class_blocks.backward.clear_cache()
         gradients, losses = jax.grad(total, argnums=(0, 1, 2), has_aux=True)(features, kernel, bias)
 
     x, w = features.astype(np.float64), kernel.astype(np.float64)
@@ -115,7 +118,7 @@ def test_no_logits_and_no_table_are_held(equations, form):
     found = equations(gradients, features, kernel, table)
     sizes = {int(np.prod(v.aval.shape)) for equation in found for v in equation.outvars}
     assert max(sizes) < batch * num_classes / 4  # blocks of [B, 8192], and nothing of [K, K]
-    assert batch * linear_loss.BLOCK in sizes
+    assert batch * class_blocks.BLOCK in sizes
 
 
 def test_trains_a_head_under_vmap_and_second_derivatives():

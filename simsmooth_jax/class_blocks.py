@@ -1,0 +1,219 @@
+"""Cross-entropy of a linear classifier, forward and back, a block of classes at a time."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+from simsmooth_jax.tables import FactoredLabels, TopKLabels
+
+BLOCK = 8192  # classes
+LOWEST = float(np.finfo(np.float32).min)
+Targets = Callable[[Array, int], Array]  # first class, how many -> `[B, size]` of the target rows
+
+
+@jax.jit
+def forward(
+    features: Array, kernel: Array, bias: Array, labels: Array, table: Any
+) -> tuple[Array, Array, Array]:
+    """Losses `[B]`; and for the way back the log-sum-exp and the sum of each target row."""
+    return _on_shards(_forward, kernel, (features,), (kernel, bias), labels, table)
+
+
+@jax.jit
+def backward(
+    gradient: Array,
+    features: Array,
+    kernel: Array,
+    bias: Array,
+    labels: Array,
+    table: Any,
+    normaliser: Array,
+    mass: Array,
+) -> tuple[Array, Array, Array]:
+    """Gradients in features, kernel and bias: `(Σ_k t_k) p - t` for each block of logits."""
+    by_batch = (features, gradient, normaliser, mass)
+    return _on_shards(_backward, kernel, by_batch, (kernel, bias), labels, table)
+
+
+def _forward(
+    by_batch: tuple[Array, ...],
+    by_class: tuple[Array, ...],
+    targets: Targets,
+    batch_axis: Any,
+    class_axis: Any,
+) -> tuple[Array, Array, Array]:
+    (features,), (kernel, bias) = by_batch, by_class
+    num_classes, size = kernel.shape[1], min(BLOCK, kernel.shape[1])
+
+    def block(t: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        peak, total, expected, mass = state
+        start, is_new = _place(t, num_classes, size)
+        logits = jnp.where(is_new, _logits(features, kernel, bias, start, size), -jnp.inf)
+        rows = jnp.where(is_new, targets(start, size), 0)
+        higher = jnp.maximum(peak, logits.max(axis=1))
+        shifted = logits - higher[:, None]
+        # Everything is relative to the peak, so that large logits lose no digits.
+        expected += mass * (peak - higher) + jnp.where(rows == 0, 0, rows * shifted).sum(axis=1)
+        total = total * jnp.exp(peak - higher) + jnp.exp(shifted).sum(axis=1)
+        return higher, total, expected, mass + rows.sum(axis=1)
+
+    zeros = jnp.zeros(len(features), jnp.float32)
+    empty = (jnp.full_like(zeros, LOWEST), zeros, zeros, zeros)
+    peak, total, expected, mass = jax.lax.fori_loop(0, -(-num_classes // size), block, empty)
+    if class_axis is not None:
+        highest = jax.lax.pmax(peak, class_axis)
+        expected = jax.lax.psum(expected + mass * (peak - highest), class_axis)
+        total = jax.lax.psum(total * jnp.exp(peak - highest), class_axis)
+        peak, mass = highest, jax.lax.psum(mass, class_axis)
+    return mass * jnp.log(total) - expected, peak + jnp.log(total), mass
+
+
+def _backward(
+    by_batch: tuple[Array, ...],
+    by_class: tuple[Array, ...],
+    targets: Targets,
+    batch_axis: Any,
+    class_axis: Any,
+) -> tuple[Array, Array, Array]:
+    (features, gradient, normaliser, mass), (kernel, bias) = by_batch, by_class
+    num_classes, size = kernel.shape[1], min(BLOCK, kernel.shape[1])
+    scale = (gradient * mass)[:, None]
+
+    def block(t: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        d_features, d_kernel, d_bias = state
+        start, is_new = _place(t, num_classes, size)
+        logits = _logits(features, kernel, bias, start, size)
+        d_logits = scale * jnp.exp(logits - normaliser[:, None])
+        d_logits -= gradient[:, None] * targets(start, size)
+        columns = jax.lax.dynamic_slice_in_dim(kernel, start, size, axis=1)
+        # Columns that two blocks share get the same gradient twice, and count once in features.
+        d_features += _product(jnp.where(is_new, d_logits, 0), columns.T)
+        d_block = _product(features.T, d_logits).astype(kernel.dtype)
+        d_kernel = jax.lax.dynamic_update_slice_in_dim(d_kernel, d_block, start, axis=1)
+        d_offsets = d_logits.sum(axis=0).astype(bias.dtype)
+        return (
+            d_features,
+            d_kernel,
+            jax.lax.dynamic_update_slice_in_dim(d_bias, d_offsets, start, 0),
+        )
+
+    empty = (jnp.zeros(features.shape), jnp.zeros_like(kernel), jnp.zeros_like(bias))
+    d_features, *d_head = jax.lax.fori_loop(0, -(-num_classes // size), block, empty)
+    if class_axis is not None:
+        d_features = jax.lax.psum(d_features, class_axis)
+    if batch_axis is not None:
+        d_head = jax.lax.psum(d_head, batch_axis)
+    return d_features.astype(features.dtype), d_head[0], d_head[1]
+
+
+def _place(t: Array, num_classes: int, size: int) -> tuple[Array, Array]:
+    """Where a block starts, and which of its columns no block before it had: the last overlaps."""
+    start = jnp.minimum(t * size, num_classes - size)
+    return start, (start + jnp.arange(size) >= t * size)[None]
+
+
+def _logits(features: Array, kernel: Array, bias: Array, start: Array, size: int) -> Array:
+    columns = jax.lax.dynamic_slice_in_dim(kernel, start, size, axis=1)
+    offsets = jax.lax.dynamic_slice_in_dim(bias, start, size)
+    return _product(features, columns) + offsets.astype(jnp.float32)[None]
+
+
+def _product(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, preferred_element_type=jnp.float32)
+
+
+def _on_shards(
+    function: Callable[..., tuple[Array, Array, Array]],
+    kernel: Array,
+    by_batch: tuple[Array, ...],
+    by_class: tuple[Array, ...],
+    labels: Array,
+    table: Any,
+) -> Any:
+    """Calls `function` once, or on Explicit axes with each device's share of batch and classes."""
+    sharding = jax.typeof(kernel).sharding
+    num_classes = kernel.shape[1]
+    if AxisType.Explicit not in sharding.mesh.axis_types:
+        rows = _rows(table, labels)
+        targets = partial(_targets, table, num_classes, 0, *rows)
+        return function(by_batch, by_class, targets, None, None)
+    batch_axis, class_axis = jax.typeof(by_batch[0]).sharding.spec[0], sharding.spec[1]
+    batch, everywhere = PartitionSpec(batch_axis), PartitionSpec()
+
+    def last(array: Array) -> PartitionSpec:
+        return PartitionSpec(*[None] * (array.ndim - 1), class_axis)
+
+    def put(tree: Any, specs: Any) -> Any:
+        return jax.tree.map(
+            lambda x, spec: jax.sharding.reshard(x, NamedSharding(sharding.mesh, spec)), tree, specs
+        )
+
+    table, labels = put((table, labels), jax.tree.map(lambda _: everywhere, (table, labels)))
+    rows = _rows(table, labels)
+    operands = (by_batch, by_class, *rows)
+    specs = (
+        jax.tree.map(lambda _: batch, by_batch),
+        jax.tree.map(last, by_class),
+        jax.tree.map(lambda _: batch, rows[0]),
+        jax.tree.map(last, rows[1]),
+    )
+
+    def local(by_batch: Any, by_class: Any, of_batch: Any, of_class: Any) -> Any:
+        first = 0 if class_axis is None else jax.lax.axis_index(class_axis) * by_class[0].shape[1]
+        targets = partial(_targets, table, num_classes, first, of_batch, of_class)
+        return function(by_batch, by_class, targets, batch_axis, class_axis)
+
+    out = (
+        (batch, batch, batch) if function is _forward else (batch, last(kernel), last(by_class[1]))
+    )
+    program = jax.shard_map(
+        local, mesh=sharding.mesh, in_specs=specs, out_specs=out, check_vma=False
+    )
+    found = program(*put(operands, specs))
+    if function is _forward:
+        return found
+    given = (by_batch[0], *by_class)
+    return put(found, tuple(jax.typeof(x).sharding.spec for x in given))
+
+
+def _rows(table: Any, labels: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """What a batch needs of a table: arrays `[B, …]` of its own, and arrays `[…, K]` of all."""
+    if isinstance(table, TopKLabels):
+        return (table.indices[labels], jnp.asarray(table.weights, jnp.float32)[labels]), ()
+    if isinstance(table, FactoredLabels):
+        weight = jnp.full(labels.shape, table.epsilon)
+        return (labels, weight, table.row_sums[labels], table.kernel.T[labels]), (table.kernel,)
+    return (labels,), (table,)
+
+
+def _targets(
+    table: Any,
+    num_classes: int,
+    first: Any,
+    of_batch: tuple[Array, ...],
+    of_class: tuple[Array, ...],
+    start: Array,
+    size: int,
+) -> Array:
+    """The target rows at `size` classes from `start` of those that begin with class `first`."""
+    if isinstance(table, TopKLabels):
+        indices, weights = of_batch
+        place = indices - (first + start)
+        place = jnp.where((place >= 0) & (place < size), place, size)
+        rows = jnp.arange(len(place))[:, None]
+        return jnp.zeros((len(place), size)).at[rows, place].add(weights, mode="drop")
+    columns = jax.lax.dynamic_slice_in_dim(of_class[0], start, size, axis=1)
+    if not isinstance(table, FactoredLabels):
+        return jnp.asarray(columns[of_batch[0]], jnp.float32)
+    labels, weight, sums, own = (x[:, None] if x.ndim == 1 else x for x in of_batch)
+    similar = jnp.matmul(own, columns, precision=jax.lax.Precision.HIGHEST)
+    shift = table.rule == "shift"
+    relation = (1 + similar) / (num_classes + sums) if shift else similar / sums
+    is_own = labels == (first + start + jnp.arange(size))[None]
+    return (1 - weight) * is_own + weight * relation
