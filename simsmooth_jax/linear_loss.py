@@ -95,7 +95,7 @@ def _is_primal(leaf: Any) -> bool:
 
 def _fused_backward(kept: tuple[Any, ...], gradient: Any) -> tuple[Any, ...]:
     if isinstance(gradient, SymbolicZero):
-        gradient = jnp.zeros(gradient.shape, gradient.dtype)
+        gradient = jnp.zeros(gradient.shape)
     return (*backward(gradient, *kept), None, None)
 
 
