@@ -81,6 +81,8 @@ def softmax_cross_entropy_with_label_table(
         is_known |= ~where
     peak = jax.lax.stop_gradient(logits.max(axis=-1))
     log_sum = jnp.log(jnp.exp(logits - peak[..., None]).sum(axis=-1))
+    if num_classes >= LONG_ROW:  # the form that XLA gives no second [B, K] array to
+        log_sum = jax.nn.logsumexp(logits, axis=-1) - peak
     if isinstance(table, TopKLabels | FactoredLabels):
         losses = compact_cross_entropy(table, labels, peak, log_sum, logits)
     else:

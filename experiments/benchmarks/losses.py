@@ -47,29 +47,29 @@ def losses(rounds: int) -> None:
     del forms["one-hot, as a top-1 table"]
 
     @jax.jit
-    def theirs(logits: jax.Array) -> Any:
+    def theirs(logits: jax.Array, labels: jax.Array) -> Any:
         loss = optax.softmax_cross_entropy_with_integer_labels
         return jax.value_and_grad(lambda z: loss(z, labels).mean())(logits)
 
     @jax.jit
-    def composed(logits: jax.Array, table: jax.Array) -> Any:
+    def composed(logits: jax.Array, labels: jax.Array, table: jax.Array) -> Any:
         loss = optax.softmax_cross_entropy
         return jax.value_and_grad(lambda z: loss(z, table[labels]).mean())(logits)
 
     @jax.jit
-    def ours(logits: jax.Array, table: Any) -> Any:
+    def ours(logits: jax.Array, labels: jax.Array, table: Any) -> Any:
         loss = ss.softmax_cross_entropy_with_label_table
         return jax.value_and_grad(lambda z: loss(z, labels, table).mean())(logits)
 
     base = "optax, integer labels"
-    compiled = {base: theirs.lower(logits).compile()}
-    calls: dict[str, Any] = {base: lambda: theirs(logits)}
+    compiled = {base: theirs.lower(logits, labels).compile()}
+    calls: dict[str, Any] = {base: lambda: theirs(logits, labels)}
     for name, table in forms.items():
-        compiled[name] = ours.lower(logits, table).compile()
-        calls[name] = lambda table=table: ours(logits, table)
+        compiled[name] = ours.lower(logits, labels, table).compile()
+        calls[name] = lambda table=table: ours(logits, labels, table)
     name = "optax, softmax_cross_entropy(z, table[y])"
-    compiled[name] = composed.lower(logits, forms["dense"]).compile()
-    calls[name] = lambda: composed(logits, forms["dense"])
+    compiled[name] = composed.lower(logits, labels, forms["dense"]).compile()
+    calls[name] = lambda: composed(logits, labels, forms["dense"])
     times = interleave(calls, rounds)
 
     def held(name: str) -> float:
