@@ -113,6 +113,7 @@ def _identity(config: Any, runner: ArmRunner) -> dict[str, Any]:
     """What must not change between the parts of a stopped run."""
     values = dataclasses.asdict(config) | {"training": config.training.to_json()}
     del values["training"]["data"]["source"]["data_dir"], values["training"]["data"]["workers"]
+    del values["training"]["steps_per_dispatch"]
     kept = {key: values[key] for key in values if key not in FREE}
     return kept | {"data_sha256": runner.data_sha256()}
 

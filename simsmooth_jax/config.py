@@ -140,6 +140,8 @@ class TrainingConfig:
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
+    steps_per_dispatch: int = 1
+    """Steps in one program: more leave no gaps between short steps on GPU and TPU."""
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries of what JSON can hold."""
@@ -164,6 +166,7 @@ class TrainingConfig:
             model=ModelConfig(**values["model"]),
             optimizer=OptimizerConfig(**values["optimizer"]),
             augmentation=AugmentationConfig(**values["augmentation"]),
+            steps_per_dispatch=values.get("steps_per_dispatch", 1),  # older checkpoints have none
         )
 
 

@@ -111,7 +111,8 @@ def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
     """The classifier that a configuration describes."""
     if config.model == "resnet18" and config.depth not in (None, 18):
         raise InputError(
-            f"--depth must be left out for a resnet18, got {config.depth}. --model resnet takes one."
+            f"--depth must be left out for a resnet18, got {config.depth}. "
+            "--model resnet takes one."
         )
     sizes: dict[str, Any] = {
         name: size for name in ("width", "depth") if (size := getattr(config, name)) is not None
