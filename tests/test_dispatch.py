@@ -11,7 +11,7 @@ import pytest
 from compilations import count_compilations
 
 import simsmooth_jax as ss
-from simsmooth_jax import actions, options
+from simsmooth_jax import actions, checkpoints, options
 from simsmooth_jax.commands import TrainConfig
 from simsmooth_jax.config import (
     AugmentationConfig,
@@ -149,17 +149,26 @@ def test_goes_on_from_any_step(single: Rows) -> None:
         assert (np.asarray(a) == np.asarray(b)).all()
 
 
-def test_rows_and_checkpoints_of_a_run_are_those_of_single_steps(tmp_path: Path) -> None:
-    found = {}
+def test_rows_and_checkpoints_of_a_run_are_those_of_single_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, steps, found = checkpoints.save, [], {}
+
+    def noted_save(directory: Path, step: int, state: TrainState, metadata: Any) -> None:
+        assert state.step == step
+        steps.append(step)
+        save(directory, step, state, metadata)
+
+    monkeypatch.setattr(checkpoints, "save", noted_save)
     for count in (1, 3):
+        steps.clear()
         training = dataclasses.replace(CONFIG, steps_per_dispatch=count)
         saving, out = SavingConfig(checkpoint_steps=5), tmp_path / str(count)
         actions.train(TrainConfig(labels="uniform", training=training, saving=saving, out=out))
         rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-        steps = sorted(int(path.name) for path in out.iterdir() if path.name.isdigit())
-        found[count] = rows, steps, (out / "config.json").read_text()
-    (rows, steps, config), (rows_3, steps_3, config_3) = found[1], found[3]
-    assert steps == steps_3
+        found[count] = rows, list(steps), (out / "config.json").read_text()
+    (rows, saved, config), (rows_3, saved_3, config_3) = found[1], found[3]
+    assert saved == saved_3 == [5, 10, 14]
     assert config == config_3  # a stopped run may go on with another number
     assert [list(row) for row in rows_3] == [list(row) for row in rows]
     assert [row["step"] for row in rows_3 if "loss" in row] == list(range(1, STEPS + 1))
