@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from simsmooth_jax import options, pictures, pipeline, relations, report
+from simsmooth_jax import determinism, options, pictures, pipeline, relations, report
 from simsmooth_jax.arms import ArmRunner
 from simsmooth_jax.classifier import Classifier
 from simsmooth_jax.commands import EvaluateConfig, TrainConfig
@@ -42,6 +42,7 @@ PROMISED += tuple(f"pictures/{name}.png" for name in ("similarity", "reliability
 
 def run(config: RunConfig) -> None:
     """`simsmooth run`: the whole method, three trainings."""
+    determinism.self_test()
     training = config.training
     runner = ArmRunner(training, config.saving)
     options.refuse_relation(config.relation, runner.dataset.num_classes)
@@ -69,6 +70,7 @@ def run(config: RunConfig) -> None:
 
 def train(config: TrainConfig) -> None:
     """`simsmooth train`: one training against one table."""
+    determinism.self_test()
     runner = ArmRunner(config.training, config.saving)
     num_classes = runner.dataset.num_classes
     if config.labels == "onehot":
@@ -113,6 +115,7 @@ def _identity(config: Any, runner: ArmRunner) -> dict[str, Any]:
     """What must not change between the parts of a stopped run."""
     values = dataclasses.asdict(config) | {"training": config.training.to_json()}
     del values["training"]["data"]["source"]["data_dir"], values["training"]["data"]["workers"]
+    del values["training"]["steps_per_dispatch"]
     kept = {key: values[key] for key in values if key not in FREE}
     return kept | {"data_sha256": runner.data_sha256()}
 

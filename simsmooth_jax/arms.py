@@ -25,7 +25,9 @@ class ArmRunner:
 
     def __init__(self, config: TrainingConfig, saving: SavingConfig) -> None:
         """Loads the images and builds the programs; nothing is written."""
-        options.refuse_checkpoints(saving.checkpoint_every, saving.checkpoint_steps)
+        options.refuse_checkpoints(
+            saving.checkpoint_every, saving.checkpoint_steps, config.steps_per_dispatch
+        )
         options.refuse_seed(config.seed)
         options.refuse_workers(config.data.workers)
         self.config = config
@@ -53,7 +55,8 @@ class ArmRunner:
         )
         state = self.trainer.init(self.config.seed)
         state = recorder.resume(like=state) or state
-        return train(self.trainer, table, self.config.seed, state, recorder)
+        every = self.saving.checkpoint_steps
+        return train(self.trainer, table, self.config.seed, state, recorder, every)
 
     def data_sha256(self) -> str:
         """What says that these are still the same data, without reading every image again.

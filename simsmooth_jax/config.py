@@ -13,7 +13,8 @@ from simsmooth_jax.types import Rule
 
 ImageMode = Literal["rgb", "grey"]
 InputMode = Literal["auto", "memory", "stream"]
-ModelName = Literal["cnn", "mlp", "resnet"]
+ModelName = Literal["cnn", "mlp", "resnet", "resnet18"]
+DType = Literal["float32", "bfloat16"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +44,14 @@ class ModelConfig:
     """The classifier."""
 
     model: ModelName = "cnn"
-    """A small CNN, an MLP, or a CIFAR-style ResNet."""
+    """A small CNN, an MLP, a CIFAR-style ResNet, or ResNet-18 for 32x32 images."""
     width: int | None = None
-    """Channels of the first stage or units of a layer (cnn 32, mlp 128, resnet 16)."""
+    """Channels of the first stage or units of a layer (cnn 32, mlp 128, resnet 16,
+    resnet18 64)."""
     depth: int | None = None
     """Convolutions (cnn 2), hidden layers (mlp 2), or 6n+2 layers (resnet 20)."""
+    dtype: DType = "float32"
+    """What layers compute in; bfloat16 is for GPU and TPU. Weights, head and loss stay float32."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +140,8 @@ class TrainingConfig:
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
+    steps_per_dispatch: int = 1
+    """Steps in one program: more leave no gaps between short steps on GPU and TPU."""
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries of what JSON can hold."""
@@ -160,6 +166,7 @@ class TrainingConfig:
             model=ModelConfig(**values["model"]),
             optimizer=OptimizerConfig(**values["optimizer"]),
             augmentation=AugmentationConfig(**values["augmentation"]),
+            steps_per_dispatch=values.get("steps_per_dispatch", 1),  # older checkpoints have none
         )
 
 

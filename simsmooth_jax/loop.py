@@ -1,6 +1,7 @@
 """The training loop of both stages and of every arm."""
 
 import contextlib
+import itertools
 import time
 from collections import deque
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float
 from simsmooth_jax.interrupts import heard_between_steps
 from simsmooth_jax.training import Trainer, TrainState
 
-# Steps that were dispatched and not computed: bounds the memory of their inputs. On several CPU
+# Programs that were dispatched and not computed: bounds the memory of their inputs. On several CPU
 # devices XLA hangs at its own limit of 32: a step waits for a place that only itself would free.
 MAX_IN_FLIGHT = 8
 
@@ -19,9 +20,12 @@ class Observer(Protocol):
     """What follows a training."""
 
     def on_step(
-        self, state: TrainState, metrics: dict[str, Float[Array, ""]], input_seconds: float
+        self, state: TrainState, metrics: dict[str, Float[Array, "*steps"]], input_seconds: float
     ) -> None:
-        """A step was dispatched, after a wait for its input; its metrics may not be there yet."""
+        """A step was dispatched, after a wait for its input; its metrics may not be there yet.
+
+        Several in one program have metrics `[steps]`, and the state after the last of them.
+        """
 
     def on_epoch(self, epoch: int, state: TrainState) -> None:
         """The steps of an epoch, which count from 0, were dispatched."""
@@ -33,6 +37,7 @@ def train(
     seed: int,
     state: TrainState | None = None,
     observer: Observer | None = None,
+    checkpoint_steps: int | None = None,
 ) -> TrainState:
     """Trains a classifier against a table of labels `[K, K]`.
 
@@ -42,6 +47,7 @@ def train(
       seed: decides the initial weights, the order of the images and their random changes.
       state: where to go on from, at any step; the initial state if not given. Donated.
       observer: told of every step and epoch.
+      checkpoint_steps: steps after each of which the observer must see the state.
 
     Returns:
       The state after the last step.
@@ -54,19 +60,33 @@ def train(
         heard_between_steps() as raise_if_interrupted,
         contextlib.closing(trainer.inputs.from_step(seed, first, trainer.total_steps)) as inputs,
     ):
-        for step in range(first, trainer.total_steps):
+        step = first
+        while step < trainer.total_steps:
             raise_if_interrupted()
+            count = _steps_at_once(trainer, step, checkpoint_steps)
             start = time.perf_counter()
-            batch = next(inputs)
+            batch = next(itertools.islice(inputs, count - 1, None))  # one for all, in an epoch
             waited = time.perf_counter() - start
-            state, metrics = trainer.step(state, batch, table, key)
+            dispatch = trainer.step if count == 1 else trainer.steps
+            state, metrics = dispatch(state, batch, table, key)
+            step += count
             in_flight.append(metrics["loss"])
             if len(in_flight) > MAX_IN_FLIGHT:
                 in_flight.popleft().block_until_ready()
             if observer:
                 observer.on_step(state, metrics, waited)
-            epoch, position = divmod(step + 1, trainer.steps_per_epoch)
+            epoch, position = divmod(step, trainer.steps_per_epoch)
             if observer and position == 0:
                 observer.on_epoch(epoch - 1, state)
         raise_if_interrupted()
     return state
+
+
+def _steps_at_once(trainer: Trainer, step: int, checkpoint_steps: int | None) -> int:
+    """As many as one program has, unless an epoch or a checkpoint ends among them: then one.
+
+    It depends on the step alone, so that a training which goes on runs the same programs.
+    """
+    count = trainer.steps_per_dispatch
+    periods = (trainer.steps_per_epoch, checkpoint_steps or trainer.steps_per_epoch)
+    return count if all(step % period + count <= period for period in periods) else 1

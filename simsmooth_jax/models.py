@@ -5,6 +5,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from simsmooth_jax.config import ModelConfig
@@ -12,7 +13,7 @@ from simsmooth_jax.errors import InputError
 from simsmooth_jax.heads import HEAD
 
 MAX_WIDTH = 4096
-MAX_DEPTH = {"mlp": 100, "cnn": 6, "resnet": 1202}  # a cnn's channels double with each
+MAX_DEPTH = {"mlp": 100, "cnn": 6, "resnet": 1202, "resnet18": 18}  # a cnn's channels double
 
 Images = Float[Array, "batch height width channels"]
 Logits = Float[Array, "batch classes"]
@@ -24,14 +25,15 @@ class MLP(nn.Module):
     num_classes: int
     width: int = 128
     depth: int = 2
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, images: Images, train: bool) -> Logits:
         """Logits of every image; there is no difference between training and evaluation."""
         x = images.reshape(images.shape[0], -1)
         for _ in range(self.depth):
-            x = nn.relu(nn.Dense(self.width)(x))
-        return nn.Dense(self.num_classes, name=HEAD)(x)
+            x = nn.relu(nn.Dense(self.width, dtype=self.dtype)(x))
+        return _head(self.num_classes)(x)
 
 
 class CNN(nn.Module):
@@ -40,62 +42,78 @@ class CNN(nn.Module):
     num_classes: int
     width: int = 32
     depth: int = 2
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, images: Images, train: bool) -> Logits:
         """Logits of every image; there is no difference between training and evaluation."""
         x = images
         for stage in range(self.depth):
-            x = nn.relu(nn.Conv(self.width * 2**stage, (3, 3))(x))
+            x = nn.relu(nn.Conv(self.width * 2**stage, (3, 3), dtype=self.dtype)(x))
             x = nn.max_pool(x, (2, 2), strides=(2, 2), padding="SAME")
         x = x.reshape(x.shape[0], -1)
-        x = nn.relu(nn.Dense(4 * self.width)(x))
-        return nn.Dense(self.num_classes, name=HEAD)(x)
+        x = nn.relu(nn.Dense(4 * self.width, dtype=self.dtype)(x))
+        return _head(self.num_classes)(x)
 
 
 class ResNet(nn.Module):
-    """The ResNet for 32x32 images of He et al. 2016, section 4.2: `depth = 6 n + 2` layers.
+    """The ResNet for 32x32 images of He et al. 2016, section 4.2: `depth = 2 stages n + 2` layers.
 
     Three stages of n blocks with `width`, `2 width` and `4 width` channels, then global average
-    pooling: N = `4 width` features.
+    pooling: N = `4 width` features. With four stages from width 64 and n = 2 it is the usual
+    ResNet-18 of CIFAR: a 3x3 convolution first, no pooling after it, N = 512.
     """
 
     num_classes: int
     width: int = 16
     depth: int = 20
+    dtype: DTypeLike = jnp.float32
+    stages: int = 3
 
     @nn.compact
     def __call__(self, images: Images, train: bool) -> Logits:
         """Logits of every image; training normalises by the statistics of the global batch."""
 
         def normalise(x: Images) -> Images:
-            return nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+            # Flax takes and keeps the statistics in float32, whatever dtype comes out.
+            return nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=self.dtype)(x)
 
-        x = nn.relu(normalise(_conv(self.width, (3, 3), 1)(images)))
-        for stage in range(3):
-            for block in range((self.depth - 2) // 6):
+        x = nn.relu(normalise(_conv(self.width, (3, 3), 1, self.dtype)(images)))
+        for stage in range(self.stages):
+            for block in range((self.depth - 2) // (2 * self.stages)):
                 stride = 2 if stage > 0 and block == 0 else 1
                 x = _residual_block(x, self.width * 2**stage, stride, normalise)
-        return nn.Dense(self.num_classes, name=HEAD)(x.mean(axis=(1, 2)))
+        return _head(self.num_classes)(x.mean(axis=(1, 2), dtype=jnp.float32))
 
 
 def _residual_block(
     x: Images, channels: int, stride: int, normalise: Callable[[Images], Images]
 ) -> Images:
-    y = nn.relu(normalise(_conv(channels, (3, 3), stride)(x)))
-    y = normalise(_conv(channels, (3, 3), 1)(y))
+    dtype = x.dtype
+    y = nn.relu(normalise(_conv(channels, (3, 3), stride, dtype)(x)))
+    y = normalise(_conv(channels, (3, 3), 1, dtype)(y))
     if x.shape != y.shape:
-        x = normalise(_conv(channels, (1, 1), stride)(x))
+        x = normalise(_conv(channels, (1, 1), stride, dtype)(x))
     return nn.relu(x + y)
 
 
-def _conv(channels: int, size: tuple[int, int], stride: int) -> nn.Conv:
+def _conv(channels: int, size: tuple[int, int], stride: int, dtype: DTypeLike) -> nn.Conv:
     # A bias before BatchNorm has no effect but drifts.
-    return nn.Conv(channels, size, strides=(stride, stride), use_bias=False)
+    return nn.Conv(channels, size, strides=(stride, stride), use_bias=False, dtype=dtype)
+
+
+def _head(num_classes: int) -> nn.Dense:
+    # float32 always: rounded logits would tie, and the kernel is what the labels are made of.
+    return nn.Dense(num_classes, dtype=jnp.float32, name=HEAD)
 
 
 def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
     """The classifier that a configuration describes."""
+    if config.model == "resnet18" and config.depth not in (None, 18):
+        raise InputError(
+            f"--depth must be left out for a resnet18, got {config.depth}. "
+            "--model resnet takes one."
+        )
     sizes: dict[str, Any] = {
         name: size for name in ("width", "depth") if (size := getattr(config, name)) is not None
     }
@@ -105,15 +123,18 @@ def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
             raise InputError(
                 f"--{name} must be from 1 to {most}, got {size}. Leave it out for the default."
             )
+    dtype = jnp.dtype(config.dtype)
+    if config.model == "resnet18":
+        return ResNet(num_classes, config.width or 64, 18, dtype, stages=4)
     if config.model == "resnet":
-        model = ResNet(num_classes, **sizes)
+        model = ResNet(num_classes, **sizes, dtype=dtype)
         if (model.depth - 2) % 6 or model.depth < 8:
             raise InputError(
                 f"--depth must be 6n + 2 for a resnet (8, 14, 20, 32, …), got {model.depth}. "
                 "The default is 20."
             )
         return model
-    return {"mlp": MLP, "cnn": CNN}[config.model](num_classes, **sizes)
+    return {"mlp": MLP, "cnn": CNN}[config.model](num_classes, **sizes, dtype=dtype)
 
 
 def normalise_images(

@@ -68,11 +68,30 @@ def refuse_augmentation(config: AugmentationConfig, image_shape: tuple[int, int,
             raise InputError(f"--{name} must be from 0 (off) to 100, got {parameter}. Try 1.")
 
 
-def refuse_checkpoints(epochs: int, steps: int | None) -> None:
-    """Refuses checkpoints after no epoch or no step."""
+def refuse_steps_per_dispatch(steps: int, steps_per_epoch: int, streamed: bool) -> None:
+    """Refuses more steps at once than an epoch has, or several of what is streamed."""
+    if not 1 <= steps <= steps_per_epoch:
+        raise InputError(
+            f"--steps-per-dispatch must be from 1 to the {steps_per_epoch} steps of an epoch, got "
+            f"{steps}. Try {min(10, steps_per_epoch)}."
+        )
+    if streamed and steps > 1:
+        raise InputError(
+            f"--steps-per-dispatch must be 1 where images are streamed, got {steps}. Leave it out, "
+            "or hold the images on the devices with --input memory."
+        )
+
+
+def refuse_checkpoints(epochs: int, steps: int | None, steps_per_dispatch: int = 1) -> None:
+    """Refuses checkpoints after no epoch or no step, or in the midst of every dispatch."""
     for name, value, example in (("every", epochs, 10), ("steps", steps, 1000)):
         if value is not None and value < 1:
             raise InputError(f"--checkpoint-{name} must be at least 1, got {value}. Try {example}.")
+    if steps is not None and steps < steps_per_dispatch:
+        raise InputError(
+            f"--steps-per-dispatch must be at most --checkpoint-steps {steps}, got "
+            f"{steps_per_dispatch}. Try {steps}."
+        )
 
 
 def refuse_workers(workers: int) -> None:

@@ -6,6 +6,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jaxtyping import Array, Float
 
 from simsmooth_jax import checkpoints
@@ -46,12 +47,13 @@ class Recorder:
         return state
 
     def on_step(
-        self, state: TrainState, metrics: dict[str, Float[Array, ""]], input_seconds: float
+        self, state: TrainState, metrics: dict[str, Float[Array, "*steps"]], input_seconds: float
     ) -> None:
-        """Takes a step's metrics, writes those that are ready, and saves where it is due."""
-        self.step += 1
+        """Takes metrics of one step or several, writes what is ready, and saves where it is due."""
+        first = self.step + 1
+        self.step += metrics["loss"].size
         self.progress.wait(input_seconds)
-        self._pending.append((self.step, metrics))
+        self._pending.append((first, metrics))
         while self._pending and self._pending[0][1]["loss"].is_ready():
             self._write_oldest()
         if self._is_due() and self.step % self.trainer.steps_per_epoch:  # else on_epoch saves it
@@ -82,8 +84,12 @@ class Recorder:
         checkpoints.save(self.directory, self.step, state, self.metadata)
 
     def _write_oldest(self) -> None:
-        step, metrics = self._pending.popleft()
-        values = {name: float(value) for name, value in metrics.items()}
+        first, metrics = self._pending.popleft()
+        columns = {name: np.atleast_1d(value).tolist() for name, value in metrics.items()}
+        for step, values in enumerate(zip(*columns.values(), strict=True), first):
+            self._write(step, dict(zip(columns, values, strict=True)))
+
+    def _write(self, step: int, values: dict[str, float]) -> None:
         if not math.isfinite(values["loss"]):
             raise DivergenceError(
                 f"training {self.arm}: the loss must stay finite, got {values['loss']} at step "

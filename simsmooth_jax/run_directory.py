@@ -18,6 +18,8 @@ from simsmooth_jax.files import read_json, write_atomically, write_json
 
 CONFIG, REPORT, METRICS = "config.json", "report.json", "metrics.jsonl"
 FORMAT = "simsmooth_jax run 1"  # says whose config.json it is
+# Options that came later, with what runs from before them had.
+_ADDED = {"training.model.dtype": "float32"}
 _LOCK, _OWNER = ".lock", ".lock-owner"
 _OURS = {"first", "uniform", "second", "pictures", "similarity.npz", "labels.npz"}
 _OURS |= {"labels.safetensors"}
@@ -139,7 +141,7 @@ def _of_json(config: dict[str, Any]) -> dict[str, Any]:
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     """The keys that differ with both of their values, or an empty string."""
-    stored, given = _flat(before), _flat(now)
+    stored, given = _ADDED | _flat(before), _ADDED | _flat(now)
     keys = sorted(stored.keys() | given.keys())
     return "; ".join(
         f"{k} {stored.get(k)} -> {given.get(k)}" for k in keys if stored.get(k) != given.get(k)

@@ -49,6 +49,12 @@ class Trainer:
         options.refuse_augmentation(config.augmentation, dataset.image_shape)
         self.steps_per_epoch = len(dataset.train) // self.batch_size
         self.total_steps = self.steps_per_epoch * self.epochs
+        self.steps_per_dispatch = config.steps_per_dispatch
+        options.refuse_steps_per_dispatch(
+            self.steps_per_dispatch, self.steps_per_epoch, dataset.streamed
+        )
+        # XLA's convolutions in loops are many times slower on a CPU (jax-ml/jax#12868).
+        self.unroll = devices[0].platform == "cpu"
         self.image_shape = dataset.image_shape
         self.image_statistics = dataset.channel_statistics()
         self.model = build_model(config.model, dataset.num_classes)
@@ -61,7 +67,10 @@ class Trainer:
         self.batch_sharded = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
         self.inputs = Inputs(config.data, dataset, self.batch_size, self.batch_sharded)
         self._init = jax.jit(self._initial_state, out_shardings=self.replicated)
-        self._step = jax.jit(self._train_step, donate_argnums=0, out_shardings=self.replicated)
+        self._step, self._steps = (
+            jax.jit(function, donate_argnums=0, out_shardings=self.replicated)
+            for function in (self._train_step, self._train_steps)
+        )
 
     def init(self, seed: int) -> TrainState:
         """The state before the first step, a pure function of the seed."""
@@ -80,6 +89,12 @@ class Trainer:
     ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
         """One step on its inputs, augmented by the seed's key; the given state is donated."""
         return self._step(state, inputs, table, key)
+
+    def steps(
+        self, state: TrainState, inputs: ResidentImages | StreamedBatch, table: Array, key: Array
+    ) -> tuple[TrainState, dict[str, Float[Array, " steps"]]]:
+        """`steps_per_dispatch` of them in one program, all of one epoch; the state is donated."""
+        return self._steps(state, inputs, table, key)
 
     def _initial_state(self, key: Array) -> TrainState:
         images = jnp.zeros((1, *self.image_shape), jnp.float32)
@@ -128,6 +143,15 @@ class Trainer:
             batch_stats=updated.get("batch_stats", {}),
             opt_state=opt_state,
         ), metrics
+
+    def _train_steps(
+        self, state: TrainState, inputs: ResidentImages | StreamedBatch, table: Array, key: Array
+    ) -> tuple[TrainState, dict[str, Array]]:
+        def next_step(state: TrainState, _: None) -> tuple[TrainState, dict[str, Array]]:
+            return self._train_step(state, inputs, table, key)
+
+        length = self.steps_per_dispatch
+        return jax.lax.scan(next_step, state, length=length, unroll=self.unroll)
 
 
 def _step_key(key: Array, step: Array) -> Array:

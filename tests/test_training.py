@@ -1,5 +1,6 @@
 """The jitted step against an independent one built from optax, and what all arms share."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -189,6 +190,17 @@ def test_order_is_a_permutation_that_seed_and_epoch_decide() -> None:
     assert (orders[0] == orders[3]).all()
     assert (orders[0] != orders[1]).any()
     assert (orders[0] != orders[2]).any()
+
+
+def test_training_in_bfloat16_keeps_float32_and_learns() -> None:
+    model = dataclasses.replace(CONFIG.model, dtype="bfloat16")
+    trainer = Trainer(dataclasses.replace(CONFIG, model=model), DIGITS, jax.devices()[:1])
+    losses = Losses()
+    state = train(trainer, ss.uniform_labels(10, 0.1), 0, observer=losses)
+    floating = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    assert {leaf.dtype for leaf in [*floating, *losses.values]} == {jnp.dtype(jnp.float32)}
+    found = losses.numpy()
+    assert found[-10:].mean() < found[:10].mean() / 2
 
 
 def test_few_steps_are_in_flight_at_once(devices: list[Any]) -> None:
