@@ -53,9 +53,7 @@ def main() -> None:
     """Prints a table for each number of classes."""
     for num_classes in (1000, 100_000, 1_000_000, 10_000_000):
         print(f"\nK = {num_classes:,}, N = 1024, 256 examples a chip\n")
-        print(
-            "| chips | data x classes | head, TFLOP | memory, GB | classes axis, MB | data axis, GB |"
-        )
+        print("| chips | data x classes | head, TFLOP | memory, GB | classes, MB | data, GB |")
         print("| --- | --- | --- | --- | --- | --- |")
         for chips in (1, 8, 64, 512, 4096):
             for classes in sorted({1, min(chips, 64), chips}):

@@ -143,7 +143,8 @@ def _on_shards(
         rows = _rows(table, labels)
         targets = partial(_targets, table, num_classes, 0, *rows)
         return function(by_batch, by_class, targets, None, None)
-    batch_axis, class_axis = jax.typeof(by_batch[0]).sharding.spec[0], sharding.spec[1]
+    axes = jax.typeof(by_batch[0]).sharding.spec[0], sharding.spec[1]
+    batch_axis, class_axis = (axis if _parts(sharding.mesh, axis) > 1 else None for axis in axes)
     batch, everywhere = PartitionSpec(batch_axis), PartitionSpec()
 
     def last(array: Array) -> PartitionSpec:
@@ -180,6 +181,12 @@ def _on_shards(
         return found
     given = (by_batch[0], *by_class)
     return put(found, tuple(jax.typeof(x).sharding.spec for x in given))
+
+
+def _parts(mesh: Any, axis: Any) -> int:
+    """Over how many devices an axis goes, or several of them."""
+    axes = () if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return int(np.prod([mesh.shape[name] for name in axes]))
 
 
 def _rows(table: Any, labels: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:

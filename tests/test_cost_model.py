@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding
@@ -46,9 +47,7 @@ def test_bytes_between_the_chips(devices, step_type, data, classes):
     def put(array: Any, *spec: str | None) -> jax.Array:
         return jax.device_put(array, NamedSharding(mesh, P(*spec)))
 
-    table = ss.TopKLabels(
-        np.zeros((num_classes, 2), np.int32), np.ones((num_classes, 2), np.float32)
-    )  # pyright: ignore
+    table = ss.TopKLabels(jnp.zeros((num_classes, 2), int), jnp.ones((num_classes, 2)))
     arguments = (
         put(np.ones((batch, num_features), np.float32), "data"),
         put(np.ones((num_features, num_classes), np.float32), None, "classes"),
@@ -60,34 +59,11 @@ def test_bytes_between_the_chips(devices, step_type, data, classes):
         def total(features, kernel):
             return ss.linear_cross_entropy_with_label_table(features, kernel, labels, table).sum()
 
-        return jax.grad(total, argnums=(0, 1))(features, kernel)
+        return jax.value_and_grad(total, argnums=(0, 1))(features, kernel)
 
     program = str(jax.jit(gradients).lower(*arguments).compile().as_text())
     paper = step_type(
         batch, num_features, num_classes, data=data, classes=classes, backbone_parameters=0
     )
-    unasked = 4 * num_classes / classes if data > 1 else 0  # the gradient of an absent bias
-    expected = paper.class_bytes + paper.data_bytes
-    assert all_reduced_bytes(program) in (expected, expected + unasked)
-
-
-def test_flops_of_the_head(step_type):
-    batch, num_features, num_classes = 64, 32, 8192
-    table = ss.TopKLabels(
-        np.zeros((num_classes, 2), np.int32), np.ones((num_classes, 2), np.float32)
-    )  # pyright: ignore
-
-    def gradients(features, kernel):
-        def total(features, kernel):
-            labels = np.zeros(batch, np.int32)
-            return ss.linear_cross_entropy_with_label_table(features, kernel, labels, table).sum()
-
-        return jax.grad(total, argnums=(0, 1))(features, kernel)
-
-    arguments = (
-        np.ones((batch, num_features), np.float32),
-        np.ones((num_features, num_classes), np.float32),
-    )
-    cost: Any = jax.jit(gradients).lower(*arguments).compile().cost_analysis()
-    paper = step_type(batch, num_features, num_classes)
-    assert paper.flops <= cost["flops"] < 1.5 * paper.flops  # and what is done to each logit
+    mean = 4 if data > 1 else 0  # the sum of the losses
+    assert all_reduced_bytes(program) == paper.class_bytes + paper.data_bytes + mean
