@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from simsmooth_jax import checks, options
+from simsmooth_jax import checks, options, profiling
 from simsmooth_jax.classifier import Classifier
 from simsmooth_jax.config import SavingConfig, TrainingConfig
 from simsmooth_jax.data import load_dataset
+from simsmooth_jax.distributed import is_writer
 from simsmooth_jax.evaluation import Evaluator
 from simsmooth_jax.label_files import array_sha256
 from simsmooth_jax.loop import train
@@ -28,10 +29,12 @@ class ArmRunner:
         options.refuse_checkpoints(
             saving.checkpoint_every, saving.checkpoint_steps, config.steps_per_dispatch
         )
+        profiling.refuse_directory(saving.profile)
         options.refuse_seed(config.seed)
         options.refuse_workers(config.data.workers)
         self.config = config
         self.saving = saving
+        self.profile = saving.profile  # of the first training alone
         self.dataset = load_dataset(config.data)
         self.trainer = Trainer(config, self.dataset)
         self.evaluator = Evaluator(self.trainer.model, self.trainer.image_statistics)
@@ -55,8 +58,16 @@ class ArmRunner:
         )
         state = self.trainer.init(self.config.seed)
         state = recorder.resume(like=state) or state
-        every = self.saving.checkpoint_steps
-        return train(self.trainer, table, self.config.seed, state, recorder, every)
+        every, seed = self.saving.checkpoint_steps, self.config.seed
+        dispatches = (self.trainer.total_steps - int(state.step)) // self.trainer.steps_per_dispatch
+        if self.profile is None or dispatches < 2:
+            return train(self.trainer, table, seed, state, recorder, every)
+        with profiling.TracedSteps(recorder, self.profile, dispatches) as traced:
+            state = train(self.trainer, table, seed, state, traced, every)
+        if traced.written and is_writer():
+            print(profiling.how_to_look(self.profile))
+        self.profile = None
+        return state
 
     def data_sha256(self) -> str:
         """What says that these are still the same data, without reading every image again.

@@ -178,6 +178,8 @@ class SavingConfig:
     """Epochs between checkpoints."""
     checkpoint_steps: int | None = None
     """Steps between further checkpoints, for epochs that are long."""
+    profile: Path | None = None
+    """Write a trace of a few steps of the first training to this directory, for JAX's profiler."""
 
 
 @dataclasses.dataclass(frozen=True)

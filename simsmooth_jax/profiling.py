@@ -1,0 +1,74 @@
+"""A trace of a few training steps for JAX's profiler."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import jax
+from jaxtyping import Array, Float
+
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.loop import Observer
+from simsmooth_jax.training import TrainState
+
+WARM = 10  # dispatches before the trace: compilations and the first touch of memory
+TRACED = 5  # dispatches in it, so that its size does not grow with the training
+
+
+class TracedSteps:
+    """An observer that traces steps and tells another one of all of them."""
+
+    def __init__(self, observer: Observer, directory: Path, dispatches: int) -> None:
+        """Traces in the middle of a training that is shorter than warm-up and trace."""
+        self.observer, self.directory = observer, directory
+        self.first = WARM if dispatches > WARM + TRACED else dispatches // 2
+        self.seen, self.tracing, self.written = 0, False, False
+
+    def __enter__(self) -> Self:
+        """Nothing is traced yet."""
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends a trace that the training ended in."""
+        self._stop()
+
+    def on_step(
+        self, state: TrainState, metrics: dict[str, Float[Array, "*steps"]], input_seconds: float
+    ) -> None:
+        """Starts and ends the trace where the device has done the steps before."""
+        self.observer.on_step(state, metrics, input_seconds)
+        self.seen += 1
+        if self.seen == self.first:
+            jax.block_until_ready(metrics)
+            jax.profiler.start_trace(self.directory)
+            self.tracing = True
+        elif self.seen == self.first + TRACED:
+            jax.block_until_ready(metrics)
+            self._stop()
+
+    def on_epoch(self, epoch: int, state: TrainState) -> None:
+        """Is in the trace where an epoch ends in it."""
+        self.observer.on_epoch(epoch, state)
+
+    def _stop(self) -> None:
+        if self.tracing:
+            jax.profiler.stop_trace()
+            self.tracing, self.written = False, True
+
+
+def refuse_directory(directory: Path | None) -> None:
+    """Refuses to trace into a file."""
+    if directory is not None and directory.exists() and not directory.is_dir():
+        raise InputError(
+            f"--profile must be a directory, got the file {directory}. Name a new directory."
+        )
+
+
+def how_to_look(directory: Path) -> str:
+    """What opens a trace."""
+    return (
+        f"Profile of {TRACED} steps: {directory}. Look at it with `pip install xprof` and `xprof "
+        f"--logdir {directory}`."
+    )
