@@ -259,3 +259,17 @@ def test_training_goes_on_from_any_step(trainer: Trainer, stop: int) -> None:
 def test_refused_options(options: dict[str, int], message: str, devices: list[Any]) -> None:
     with pytest.raises(ss.InputError, match=message):
         Trainer(TrainingConfig(optimizer=OptimizerConfig(**options)), DIGITS, devices)  # type: ignore[arg-type]
+
+
+def test_a_table_of_any_form_goes_into_the_same_step(trainer):
+    kernel = np.random.default_rng(0).normal(size=(5, 10)).astype(np.float32)
+    pairs = [
+        (ss.top_k_labels(kernel, 4), ss.relation_labels_from_kernel(kernel, top_k=4)),
+        (ss.factored_labels(kernel), ss.relation_labels_from_kernel(kernel, "shift")),
+    ]
+    for compact, dense in pairs:
+        states = [step(trainer, trainer.init(0), table) for table in (compact, dense)]
+        (state, metrics), (expected, other) = states
+        np.testing.assert_allclose(metrics["loss"], other["loss"], rtol=1e-6)
+        for found, right in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-6)
