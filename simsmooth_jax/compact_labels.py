@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax import checks, rules
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.similarity import class_vectors, products, refuse_class_vectors, unit_columns
+from simsmooth_jax.similarity import products, refuse_class_vectors, unit_columns_and_flaws
 from simsmooth_jax.tables import FactoredLabels, TopKLabels
 from simsmooth_jax.types import Rule
 
@@ -70,7 +70,9 @@ def top_k_labels(
     name = "top_k_labels"
     checks.real_matrix(name, "kernel", kernel, "[N, K]")
     options: dict[str, Any] = {"rule": rule, "include_self": include_self}
-    rules.refuse_options(name, np.shape(kernel)[1], epsilon, temperature, top_k=k, **options)
+    num_classes = np.shape(kernel)[1]
+    rules.refuse_options(name, num_classes, epsilon, temperature, top_k=None, **options)
+    rules.refuse_top_k(name, "k", k, num_classes, include_self, "Try 32.")
 
     def refuse(flaws: dict[str, Any]) -> None:
         refuse_class_vectors(name, center, flaws)
@@ -91,7 +93,8 @@ def _top_k_program(
     include_self: bool,
     center: bool,
 ) -> tuple[TopKLabels, dict[str, Array]]:
-    vectors, flaws = _unit_vectors(kernel, center)
+    unit, flaws = unit_columns_and_flaws(kernel, center)
+    vectors = unit.T
     num_classes = len(vectors)
     size = min(num_classes, max(1, STRIP_ENTRIES // num_classes))
     weight = jnp.asarray(epsilon, jnp.float32)
@@ -137,16 +140,6 @@ def _assemble(strip: Any, num_rows: int, size: int) -> dict[str, Array]:
     shapes = jax.eval_shape(strip, jax.ShapeDtypeStruct((), jnp.int32))
     empty = {name: jnp.zeros((num_rows, *x.shape[1:]), x.dtype) for name, x in shapes.items()}
     return jax.lax.fori_loop(0, -(-num_rows // size), put, empty)
-
-
-def _unit_vectors(kernel: Array, center: bool) -> tuple[Array, dict[str, Array]]:
-    columns = class_vectors(kernel, center)
-    unit, is_zero = unit_columns(columns)
-    flaws = {
-        "nonfinite_class": checks.first_true(~jnp.isfinite(columns).all(axis=0)),
-        "zero_class": checks.first_true(is_zero),
-    }
-    return unit.T, flaws
 
 
 def largest(
@@ -225,7 +218,8 @@ def factored_labels(
 def _factored_program(
     kernel: Array, epsilon: Any, *, rule: Literal["literal", "shift"], center: bool
 ) -> tuple[FactoredLabels, dict[str, Array]]:
-    vectors, flaws = _unit_vectors(kernel, center)
+    unit, flaws = unit_columns_and_flaws(kernel, center)
+    vectors = unit.T
     num_classes = len(vectors)
     row_sums = jnp.matmul(vectors, vectors.sum(axis=0), precision=jax.lax.Precision.HIGHEST)
     if rule == "literal":
@@ -236,4 +230,4 @@ def _factored_program(
             return {"least": products(some, vectors).min(axis=1)}
 
         flaws |= rules.negative_flaws(_assemble(strip, num_classes, size)["least"])
-    return FactoredLabels(vectors.T, row_sums, jnp.asarray(epsilon, jnp.float32), rule), flaws
+    return FactoredLabels(unit, row_sums, jnp.asarray(epsilon, jnp.float32), rule), flaws

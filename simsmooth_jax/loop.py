@@ -39,11 +39,11 @@ def train(
     observer: Observer | None = None,
     checkpoint_steps: int | None = None,
 ) -> TrainState:
-    """Trains a classifier against a table of labels `[K, K]`.
+    """Trains a classifier against a table of labels.
 
     Args:
       trainer: the compiled programs, shared by all tables and seeds.
-      table: row y is the target of every image of class y.
+      table: row y is the target of every image of class y, in any form.
       seed: decides the initial weights, the order of the images and their random changes.
       state: where to go on from, at any step; the initial state if not given. Donated.
       observer: told of every step and epoch.

@@ -80,9 +80,10 @@ def softmax_cross_entropy_with_label_table(
         logits = jnp.where(where[..., None], logits, 0)
         is_known |= ~where
     peak = jax.lax.stop_gradient(logits.max(axis=-1))
-    log_sum = jnp.log(jnp.exp(logits - peak[..., None]).sum(axis=-1))
-    if num_classes >= LONG_ROW:  # the form that XLA gives no second [B, K] array to
+    if num_classes >= LONG_ROW:  # with the gradient, XLA gives this no second [B, K] array
         log_sum = jax.nn.logsumexp(logits, axis=-1) - peak
+    else:  # no digits are lost below a large peak
+        log_sum = jnp.log(jnp.exp(logits - peak[..., None]).sum(axis=-1))
     if isinstance(table, TopKLabels | FactoredLabels):
         losses = compact_cross_entropy(table, labels, peak, log_sum, logits)
     else:

@@ -183,10 +183,18 @@ def refuse_options(
             "It is part of the program, not an array."
         )
     if top_k is not None:
-        least = 1 if include_self else 2
-        whole = isinstance(top_k, int | np.integer) and not isinstance(top_k, bool)
-        if not whole or not least <= top_k <= num_classes:
-            raise InputError(
-                f"{function}: top_k must be an integer from {least} to {num_classes} (the number "
-                f"of classes), got {top_k!r}. Leave it out to keep every class."
-            )
+        advice = "Leave it out to keep every class."
+        refuse_top_k(function, "top_k", top_k, num_classes, include_self, advice)
+
+
+def refuse_top_k(
+    function: str, argument: str, value: Any, num_classes: int, include_self: bool, advice: str
+) -> None:
+    """Raises for a number of kept classes that is no integer, or out of range."""
+    least = 1 if include_self else 2
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not least <= value <= num_classes:
+        raise InputError(
+            f"{function}: {argument} must be an integer from {least} to {num_classes} (the number "
+            f"of classes), got {value!r}. {advice}"
+        )

@@ -71,13 +71,20 @@ def similarity_and_flaws(
     kernel: Shaped[Array, "features classes"], center: bool
 ) -> tuple[Float[Array, "classes classes"], dict[str, Array]]:
     """The formula itself, with the first zero and the first non-finite class vector."""
+    unit, flaws = unit_columns_and_flaws(kernel, center)
+    return _gram(unit), flaws
+
+
+def unit_columns_and_flaws(
+    kernel: Shaped[Array, "features classes"], center: bool
+) -> tuple[Float[Array, "features classes"], dict[str, Array]]:
+    """Columns of length 1, with the first zero and the first non-finite class vector."""
     columns = class_vectors(kernel, center)
     unit, is_zero = unit_columns(columns)
-    flaws = {
+    return unit, {
         "nonfinite_class": checks.first_true(~jnp.isfinite(columns).all(axis=0)),
         "zero_class": checks.first_true(is_zero),
     }
-    return _gram(unit), flaws
 
 
 def class_vectors(

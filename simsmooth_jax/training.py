@@ -19,7 +19,7 @@ from simsmooth_jax.inputs import Inputs, ResidentImages, StreamedBatch
 from simsmooth_jax.losses import softmax_cross_entropy_with_label_table
 from simsmooth_jax.models import build_model, normalise_images
 from simsmooth_jax.placement import BATCH_AXIS, data_mesh, place
-from simsmooth_jax.tables import TopKLabels
+from simsmooth_jax.tables import FactoredLabels, LabelTable, TopKLabels
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -81,15 +81,11 @@ class Trainer:
         """The key of all random changes of the images."""
         return jax.jit(jax.random.key, out_shardings=self.replicated)(seed)
 
-    def place_table(self, table: Any) -> Any:
+    def place_table(self, table: LabelTable) -> Any:
         """The table on the devices, in any form, in the dtypes that all arms share."""
-
-        def narrow(leaf: Any) -> Array:
-            whole = np.issubdtype(np.asarray(leaf).dtype, np.integer) and np.ndim(leaf) == 2
-            is_index = whole and isinstance(table, TopKLabels)
-            return place(np.asarray(leaf, np.int32 if is_index else np.float32), self.replicated)
-
-        return jax.tree.map(narrow, table)
+        if not isinstance(table, TopKLabels | FactoredLabels):
+            return place(np.asarray(table, np.float32), self.replicated)
+        return jax.tree.map(lambda leaf: place(np.asarray(leaf), self.replicated), table)
 
     def step(
         self, state: TrainState, inputs: ResidentImages | StreamedBatch, table: Array, key: Array

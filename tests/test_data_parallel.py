@@ -95,6 +95,24 @@ def test_any_number_of_devices_agrees(model: ModelConfig, devices: list[Any]) ->
         assert counts[count] == counts[1]
 
 
+def test_batch_norm_sees_the_global_batch_on_eight_devices(devices: list[Any]) -> None:
+    model = ModelConfig("resnet", width=2, depth=8)
+    found = {}
+    for count in (1, 8):
+        trainer = make_trainer(devices[:count], model, batch_size=16)
+        state = trainer.init(0)
+        before = jax.tree.map(np.asarray, state.batch_stats)
+        for _ in range(2):
+            state, metrics = trainer.step(*arguments(trainer, state))
+        changed = jax.tree.map(lambda a, b: (a != np.asarray(b)).any(), before, state.batch_stats)
+        assert all(jax.tree.leaves(changed))
+        found[count] = (float(metrics["loss"]), jax.tree.map(np.asarray, state.batch_stats))
+    assert found[8][0] == pytest.approx(found[1][0], rel=1e-4)
+    pairs = zip(jax.tree.leaves(found[8][1]), jax.tree.leaves(found[1][1]), strict=True)
+    for eight, one in pairs:
+        np.testing.assert_allclose(eight, one, rtol=1e-3, atol=1e-5)
+
+
 def test_order_of_the_devices_is_that_of_their_processes(devices: list[Any]) -> None:
     """Rows of a batch are read by one process where they are needed, however JAX lists devices."""
     mesh = make_trainer(devices[::-1]).batch_sharded.mesh

@@ -1,12 +1,6 @@
-"""Two real processes with four CPU devices each do what one with eight does, and end together."""
+"""Two real processes with four CPU devices each do what one with eight does."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from program import REPOSITORY
+from processes import OPTIONS, STEPS, TEST, TRAIN, VALIDATION, Processes, write_images
 
 from simsmooth_jax import actions, checkpoints
 from simsmooth_jax.commands import TrainConfig
@@ -32,24 +26,12 @@ from simsmooth_jax.data.streaming import epoch_order
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = Path(__file__).with_name("one_process.py")
-OPTIONS = ("--data", "npz:images.npz", "--model", "mlp", "--width", 8, "--depth", 1)
-OPTIONS += ("--batch-size", 16, "--learning-rate", 0.1, "--checkpoint-every", 1)
-EPOCHS, STEPS, TRAIN, VALIDATION, TEST = 6, 5, 90, 10, 300  # 2 batches of the test images
-BOUND = 30  # seconds for one to end after another, of which it listens for 8
+EPOCHS = 6
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images of three classes, which lie in three places."""
-    path, random = tmp_path_factory.mktemp("processes"), np.random.RandomState(0)
-    arrays: dict[str, Any] = {}
-    for split, count in (("train", TRAIN + VALIDATION), ("test", TEST)):
-        labels = random.randint(0, 3, count)
-        images = random.randint(0, 200, (count, 3, 3)) + 55 * np.eye(3, dtype=int)[labels][:, None]
-        arrays |= {f"{split}_images": images.astype(np.uint8), f"{split}_labels": labels}
-    np.savez(path / "images.npz", **arrays)
-    return path
+    return write_images(tmp_path_factory.mktemp("processes"))
 
 
 def config(mode: InputMode) -> TrainingConfig:
@@ -70,69 +52,6 @@ def alone(folder: Path, devices: list[Any]) -> Path:
         actions.run(RunConfig(config("memory"), relation, saving=saving, out=out))
         actions.train(TrainConfig("uniform", config("stream"), saving=saving, out=Path("alone")))
     return folder
-
-
-class Processes:
-    """Processes of one command, numbered; what they print goes to files."""
-
-    def __init__(
-        self, cwd: Path, *arguments: object, count: int = 2, start: int = 120, silence: int = 60
-    ) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.cwd, self.count, self.bounds = cwd, count, (start, silence)
-        self.started: list[subprocess.Popen[bytes]] = []
-        for process in range(count):
-            self.start(process, *arguments)
-
-    def start(self, process: int, *arguments: object, devices: int | None = None) -> None:
-        name = f"{self.port}-{process}"
-        environment = {**os.environ, "XDG_CACHE_HOME": str(REPOSITORY / ".cache")}
-        environment |= {
-            "JAX_PLATFORMS": "cpu",
-            "JAX_NUM_CPU_DEVICES": str(devices or 8 // self.count),
-        }
-        command = [sys.executable, SCRIPT, f"{name}.notes", *self.bounds, *arguments]
-        if self.count > 1:
-            command += ["--coordinator", f"127.0.0.1:{self.port}"]
-            command += ["--num-processes", self.count, "--process-id", process]
-        with (self.cwd / f"{name}.out").open("w") as out, (self.cwd / f"{name}.err").open("w") as e:
-            self.started.append(
-                subprocess.Popen(
-                    list(map(str, command)), cwd=self.cwd, env=environment, stdout=out, stderr=e
-                )
-            )
-
-    def read(self, process: int, kind: str) -> str:
-        return (self.cwd / f"{self.port}-{process}.{kind}").read_text()
-
-    def notes(self, process: int) -> list[list[Any]]:
-        return [json.loads(line) for line in self.read(process, "notes").splitlines()]
-
-    def statuses(self) -> list[int]:
-        """How all of them end, within a bound."""
-        deadline = time.monotonic() + 120
-        return [process.wait(deadline - time.monotonic()) for process in self.started]
-
-    def succeed(self) -> None:
-        found = self.statuses()
-        assert found == [0] * self.count, [self.read(p, "err") for p in range(self.count)]
-
-    def wait_for(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
-        while not condition():
-            assert time.monotonic() < deadline
-            assert all(p.poll() is None for p in self.started), [
-                self.read(p, "err") for p in range(self.count)
-            ]
-            time.sleep(0.001)
-
-    def kill(self) -> None:
-        for process in self.started:
-            process.kill()
-        for process in self.started:
-            process.wait()
 
 
 @pytest.fixture
@@ -243,70 +162,3 @@ def test_killed_and_gone_on_with_in_one_process_and_two(
     last = processes(*command)
     last.succeed()
     assert_same_training(alone / "killed", alone / "alone")
-
-
-@pytest.mark.parametrize(("victim", "by"), [(1, signal.SIGKILL), (0, signal.SIGTERM)])
-def test_one_that_is_killed_ends_the_other(
-    victim: int, by: signal.Signals, folder: Path, processes: Callable[..., Processes]
-) -> None:
-    command = ("train", *OPTIONS, "--epochs", 10**5, "--out", f"endless-{victim}")
-    pair = processes(*command, silence=8)
-    pair.wait_for((folder / f"endless-{victim}" / f"{STEPS}").exists)
-    if victim == 1:  # a second pair there is refused, by one of its processes for both
-        refused = processes(*command)
-        assert refused.statuses() == [2, 2]
-        first, second = (refused.read(process, "err") for process in (0, 1))
-        assert first.startswith(f"simsmooth: --out endless-{victim} must not be in use, got a lock")
-        assert second == first.replace("simsmooth: ", "simsmooth: process 0 ended: ")
-    pair.started[victim].send_signal(by)
-    begun = time.monotonic()
-    status = pair.started[1 - victim].wait(BOUND)
-    assert pair.started[victim].wait() == -by
-    assert status != 0
-    errors = pair.read(1 - victim, "err")
-    said = [line for line in errors.splitlines() if line.startswith("simsmooth: ")]
-    if victim == 1:
-        assert len(said) == 1, errors
-        assert status == 1
-        assert "they go on from the last checkpoint" in said[0]
-    else:  # JAX may be the first to see that its service is gone, and aborts
-        assert said or "another task died" in errors, errors
-    print(f"ended after {time.monotonic() - begun:.1f} s: {said}")
-
-
-def test_other_options_of_one_process_end_both(
-    folder: Path, processes: Callable[..., Processes]
-) -> None:
-    pair = processes(count=0)
-    pair.count = 2
-    for process, seed in ((0, 0), (1, 5)):
-        pair.start(process, "train", *OPTIONS, "--epochs", 10**5, "--out", "other", "--seed", seed)
-    assert pair.statuses() == [2, 2]
-    line = "every process must be given the same options and data, got other ones than process 0: "
-    line += "training.seed 0 -> 5. Start all with one command, on copies of the same data.\n"
-    assert pair.read(1, "err") == f"simsmooth: {line}"
-    assert pair.read(0, "err").splitlines()[-1] + "\n" == f"simsmooth: process 1 ended: {line}"
-
-
-def test_processes_of_unequal_devices_end(
-    folder: Path, processes: Callable[..., Processes]
-) -> None:
-    pair = processes(count=0)
-    pair.count = 2
-    for process, number in ((0, 1), (1, 2)):
-        pair.start(process, "train", *OPTIONS, "--out", "unequal", devices=number)
-    assert pair.statuses() == [2, 2]
-    for process in (0, 1):
-        (line,) = pair.read(process, "err").splitlines()
-        assert "every process must have as many devices, got" in line
-        assert " of 3 in one of 2. Start them on equal machines." in line
-
-
-def test_one_that_waits_alone_ends(folder: Path, processes: Callable[..., Processes]) -> None:
-    lonely = processes(count=0, start=3)
-    lonely.count = 2
-    lonely.start(0, "train", *OPTIONS, "--out", "lonely")
-    assert lonely.statuses() == [1]
-    (line,) = lonely.read(0, "err").splitlines()
-    assert line.startswith("simsmooth: all processes must start within 3 s, got no answer from")
-    assert not (folder / "lonely").exists()

@@ -57,6 +57,18 @@ def test_recipe_trains_a_second_classifier(capsys: pytest.CaptureFixture[str]) -
     assert losses[-1] - floor < (losses[0] - floor) / 5
 
 
+def test_code_for_many_classes_gives_the_loss_of_the_dense_table() -> None:
+    (recipe,) = code_under("Many classes")
+    random = np.random.RandomState(0)
+    kernel, features = random.randn(5, 40).astype("f"), random.randn(6, 5).astype("f")
+    labels, bias = np.arange(6), random.randn(40).astype("f")
+    names = {"kernel": kernel, "features": features, "labels": labels, "bias": bias}
+    exec("import simsmooth_jax as ss\n" + recipe, names)
+    table = np.asarray(names["ss"].relation_labels_from_kernel(kernel, "shift"))
+    expected = optax.softmax_cross_entropy(features @ kernel + bias, table[labels])
+    np.testing.assert_allclose(names["loss"], expected, rtol=1e-5)
+
+
 def test_ci_runs_the_readmes_commands() -> None:
     block = README.split("```bash\n")[1].split("```")[0]
     commands = [command.strip() for command in block.replace("&&", "\n").splitlines()]

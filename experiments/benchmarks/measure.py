@@ -56,8 +56,17 @@ def ratio(times: Times, name: str, baseline: str) -> tuple[float, float, float]:
 
 def peak_memory() -> int:
     """Bytes that this process has held at most (getrusage would begin at the parent's)."""
+    return _status("VmHWM")
+
+
+def held_memory() -> int:
+    """Bytes that this process holds now."""
+    return _status("VmRSS")
+
+
+def _status(field: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
 def in_a_process(script: str, *arguments: str) -> dict[str, Any]:

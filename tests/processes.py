@@ -1,0 +1,94 @@
+"""Processes of one command on this machine, and the images that they train on."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from program import REPOSITORY
+
+SCRIPT = Path(__file__).with_name("one_process.py")
+OPTIONS = ("--data", "npz:images.npz", "--model", "mlp", "--width", 8, "--depth", 1)
+OPTIONS += ("--batch-size", 16, "--learning-rate", 0.1, "--checkpoint-every", 1)
+STEPS, TRAIN, VALIDATION, TEST = 5, 90, 10, 300  # of an epoch; 2 batches of the test images
+
+
+def write_images(path: Path) -> Path:
+    """Images of three classes, which lie in three places, and the folder that they are in."""
+    random = np.random.RandomState(0)
+    arrays: dict[str, Any] = {}
+    for split, count in (("train", TRAIN + VALIDATION), ("test", TEST)):
+        labels = random.randint(0, 3, count)
+        images = random.randint(0, 200, (count, 3, 3)) + 55 * np.eye(3, dtype=int)[labels][:, None]
+        arrays |= {f"{split}_images": images.astype(np.uint8), f"{split}_labels": labels}
+    np.savez(path / "images.npz", **arrays)
+    return path
+
+
+class Processes:
+    """Processes of one command, numbered; what they print goes to files."""
+
+    def __init__(
+        self, cwd: Path, *arguments: object, count: int = 2, start: int = 120, silence: int = 60
+    ) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.cwd, self.count, self.bounds = cwd, count, (start, silence)
+        self.started: list[subprocess.Popen[bytes]] = []
+        for process in range(count):
+            self.start(process, *arguments)
+
+    def start(self, process: int, *arguments: object, devices: int | None = None) -> None:
+        name = f"{self.port}-{process}"
+        environment = {**os.environ, "XDG_CACHE_HOME": str(REPOSITORY / ".cache")}
+        environment |= {
+            "JAX_PLATFORMS": "cpu",
+            "JAX_NUM_CPU_DEVICES": str(devices or 8 // self.count),
+        }
+        command = [sys.executable, SCRIPT, f"{name}.notes", *self.bounds, *arguments]
+        if self.count > 1:
+            command += ["--coordinator", f"127.0.0.1:{self.port}"]
+            command += ["--num-processes", self.count, "--process-id", process]
+        with (self.cwd / f"{name}.out").open("w") as out, (self.cwd / f"{name}.err").open("w") as e:
+            self.started.append(
+                subprocess.Popen(
+                    list(map(str, command)), cwd=self.cwd, env=environment, stdout=out, stderr=e
+                )
+            )
+
+    def read(self, process: int, kind: str) -> str:
+        return (self.cwd / f"{self.port}-{process}.{kind}").read_text()
+
+    def notes(self, process: int) -> list[list[Any]]:
+        return [json.loads(line) for line in self.read(process, "notes").splitlines()]
+
+    def statuses(self) -> list[int]:
+        """How all of them end, within a bound."""
+        deadline = time.monotonic() + 120
+        return [process.wait(deadline - time.monotonic()) for process in self.started]
+
+    def succeed(self) -> None:
+        found = self.statuses()
+        assert found == [0] * self.count, [self.read(p, "err") for p in range(self.count)]
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 120
+        while not condition():
+            assert time.monotonic() < deadline
+            assert all(p.poll() is None for p in self.started), [
+                self.read(p, "err") for p in range(self.count)
+            ]
+            time.sleep(0.001)
+
+    def kill(self) -> None:
+        for process in self.started:
+            process.kill()
+        for process in self.started:
+            process.wait()
