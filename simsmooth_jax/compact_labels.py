@@ -94,17 +94,18 @@ def _top_k_program(
     center: bool,
 ) -> tuple[TopKLabels, dict[str, Array]]:
     unit, flaws = unit_columns_and_flaws(kernel, center)
-    vectors = unit.T
-    num_classes = len(vectors)
+    num_classes = unit.shape[1]
     size = min(num_classes, max(1, STRIP_ENTRIES // num_classes))
+    vectors = jnp.pad(unit, ((0, 0), (0, -num_classes % group_size(num_classes, k)))).T
     weight = jnp.asarray(epsilon, jnp.float32)
     is_own = jnp.arange(k)[None] == 0
 
     def strip(start: Array) -> dict[str, Array]:
         similarity = products(jax.lax.dynamic_slice_in_dim(vectors, start, size), vectors)
+        least = similarity[:, :num_classes].min(axis=1)
         own = (start + jnp.arange(size))[:, None]
         above = similarity.at[jnp.arange(size)[:, None], own].set(jnp.inf)
-        kept, indices = largest(above, k)
+        kept, indices = largest(above, k, num_classes)
         kept = jnp.where(is_own, 1, jnp.clip(kept, -1, 1))
         relation = rules.relation_rows(
             kept, jnp.broadcast_to(is_own, kept.shape), temperature, rule, include_self
@@ -114,7 +115,9 @@ def _top_k_program(
             "indices": indices,
             "weights": weights,
             # Only the literal rule asks for the least cosine, of all classes.
-            "least": similarity.min(axis=1) if rule == "literal" else jnp.zeros(size),
+            "least": similarity[:, :num_classes].min(axis=1)
+            if rule == "literal"
+            else jnp.zeros(size),
             "largest": jnp.ones(size),
             "is_label": jnp.isfinite(weights).all(axis=1),
             "own_label": weights[:, 0],
@@ -143,22 +146,31 @@ def _assemble(strip: Any, num_rows: int, size: int) -> dict[str, Array]:
 
 
 def largest(
-    values: Float[Array, "rows columns"], k: int
+    values: Float[Array, "rows columns"], k: int, num_columns: int
 ) -> tuple[Float[Array, "rows k"], Int[Array, "rows k"]]:
-    """`jax.lax.top_k`, for many columns: they all lie in the k groups of the largest maxima."""
-    num_rows, num_columns = values.shape
-    group = max(1, round((num_columns / k) ** 0.5))  # as many groups as candidates in k of them
-    if group == 1 or num_columns <= k * group:
-        return jax.lax.top_k(values, k)
-    num_groups = -(-num_columns // group)
-    padding = ((0, 0), (0, num_groups * group - num_columns))
-    groups = jnp.pad(values, padding, constant_values=-jnp.inf)
-    groups = groups.reshape(num_rows, num_groups, group)
-    chosen = jnp.sort(jax.lax.top_k(groups.max(axis=2), k)[1], axis=1)  # in order, for equal ones
+    """`jax.lax.top_k` of the first columns: they all lie in the k groups of the largest maxima.
+
+    The columns must fill the groups: XLA then reads them where they lie, in a third of the time
+    that groups of a slice or of a padded copy take.
+    """
+    group = group_size(num_columns, k)
+    num_rows = len(values)
+    groups = values.reshape(num_rows, -1, group)
+    num_groups = groups.shape[1]
+    is_column = jnp.arange((num_groups - 1) * group, num_groups * group)[None] < num_columns
+    last = jnp.where(is_column, groups[:, -1], -jnp.inf)
+    maxima = groups.max(axis=2).at[:, -1].set(last.max(axis=1))
+    chosen = jnp.sort(jax.lax.top_k(maxima, min(k, num_groups))[1], axis=1)  # for equal values
     candidates = jnp.take_along_axis(groups, chosen[:, :, None], axis=1)
-    kept, place = jax.lax.top_k(candidates.reshape(num_rows, k * group), k)
-    chosen_group = jnp.take_along_axis(chosen, place // group, axis=1)
-    return kept, chosen_group * group + place % group
+    columns = chosen[:, :, None] * group + jnp.arange(group)[None, None]
+    candidates = jnp.where(columns < num_columns, candidates, -jnp.inf)
+    kept, place = jax.lax.top_k(candidates.reshape(num_rows, -1), k)
+    return kept, jnp.take_along_axis(columns.reshape(num_rows, -1), place, axis=1)
+
+
+def group_size(num_columns: int, k: int) -> int:
+    """Columns in a group: as many groups as there are candidates in k of them."""
+    return max(1, round((num_columns / k) ** 0.5))
 
 
 def factored_labels(

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from simsmooth_jax.training import Trainer, TrainState
 
 @dataclasses.dataclass
 class Recorder:
-    """Writes rows as the device finishes them; the training loop never waits for a metric."""
+    """Writes rows as the device finishes them: the loop waits for them at a checkpoint alone."""
 
     arm: str
     directory: Path
@@ -35,8 +37,8 @@ class Recorder:
     step: int = 0
 
     def __post_init__(self) -> None:
-        """Nothing is pending yet."""
-        self._pending: deque[tuple[int, dict[str, Any]]] = deque()
+        """Nothing is pending yet: arrays to be ready, and what is then written of them."""
+        self._pending: deque[tuple[Array, Callable[[], None]]] = deque()
 
     def resume(self, like: TrainState) -> TrainState | None:
         """The state of the last checkpoint, with the log cut back to it."""
@@ -53,25 +55,20 @@ class Recorder:
         first = self.step + 1
         self.step += metrics["loss"].size
         self.progress.wait(input_seconds)
-        self._pending.append((first, metrics))
-        while self._pending and self._pending[0][1]["loss"].is_ready():
-            self._write_oldest()
+        self._pending.append((metrics["loss"], partial(self._write_steps, first, metrics)))
+        self._write_what_is_ready()
         if self._is_due() and self.step % self.trainer.steps_per_epoch:  # else on_epoch saves it
             self._save(state)
 
     def on_epoch(self, epoch: int, state: TrainState) -> None:
-        """Validates, and saves a checkpoint where one is due."""
+        """Starts a validation, and saves a checkpoint where one is due."""
         batches = self.evaluator.dispatch(state.params, state.batch_stats, self.validation)
-        while self._pending:
-            self._write_oldest()
-        metrics = summarise(batches, len(self.validation))
-        row = {"arm": self.arm, "step": self.step, "epoch": epoch + 1}
-        for name in ("accuracy", "nll", "ece"):
-            row[f"validation_{name}"] = metrics[name]
-        self.log.append(row)
+        write = partial(self._write_validation, self.step, epoch + 1, batches)
+        self._pending.append((batches[-1]["nll"], write))
         last = epoch + 1 == self.trainer.epochs
         if last or (epoch + 1) % self.checkpoint_every == 0 or self._is_due():
             self._save(state)
+        self._write_what_is_ready()
         self.log.flush()
 
     def _is_due(self) -> bool:
@@ -79,15 +76,25 @@ class Recorder:
 
     def _save(self, state: TrainState) -> None:
         while self._pending:
-            self._write_oldest()
+            self._pending.popleft()[1]()
         self.log.flush()  # before the checkpoint, so that no row of it is missing
         checkpoints.save(self.directory, self.step, state, self.metadata)
 
-    def _write_oldest(self) -> None:
-        first, metrics = self._pending.popleft()
+    def _write_what_is_ready(self) -> None:
+        while self._pending and self._pending[0][0].is_ready():
+            self._pending.popleft()[1]()
+
+    def _write_steps(self, first: int, metrics: dict[str, Array]) -> None:
         columns = {name: np.atleast_1d(value).tolist() for name, value in metrics.items()}
         for step, values in enumerate(zip(*columns.values(), strict=True), first):
             self._write(step, dict(zip(columns, values, strict=True)))
+
+    def _write_validation(self, step: int, epoch: int, batches: list[dict[str, Array]]) -> None:
+        metrics = summarise(batches, len(self.validation))
+        row = {"arm": self.arm, "step": step, "epoch": epoch}
+        for name in ("accuracy", "nll", "ece"):
+            row[f"validation_{name}"] = metrics[name]
+        self.log.append(row)
 
     def _write(self, step: int, values: dict[str, float]) -> None:
         if not math.isfinite(values["loss"]):

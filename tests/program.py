@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+CACHE = REPOSITORY / ".cache"
 
 
-def start(*arguments: object, cwd: Path, start_new_session: bool = False) -> subprocess.Popen[str]:
+def start(
+    *arguments: object, cwd: Path, start_new_session: bool = False, cache: Path = CACHE
+) -> subprocess.Popen[str]:
     """Starts `python -m simsmooth_jax`, with a compilation cache that the tests share."""
-    environment = {**os.environ, "XDG_CACHE_HOME": str(REPOSITORY / ".cache"), "COLUMNS": "100"}
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "COLUMNS": "100"}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     return subprocess.Popen(
         [sys.executable, "-m", "simsmooth_jax", *map(str, arguments)],
@@ -24,9 +27,11 @@ def start(*arguments: object, cwd: Path, start_new_session: bool = False) -> sub
     )
 
 
-def simsmooth(*arguments: object, cwd: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+def simsmooth(
+    *arguments: object, cwd: Path, status: int = 0, cache: Path = CACHE
+) -> subprocess.CompletedProcess[str]:
     """Runs to the end and asserts the exit status."""
-    process = start(*arguments, cwd=cwd)
+    process = start(*arguments, cwd=cwd, cache=cache)
     output, errors = process.communicate(timeout=300)
     assert process.returncode == status, f"status {process.returncode}\n{output}\n{errors}"
     return subprocess.CompletedProcess(process.args, status, output, errors)

@@ -1,0 +1,63 @@
+"""The rows of a training are written while it goes on, without waiting for any of them."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+from jax._src.array import ArrayImpl
+
+import simsmooth_jax as ss
+from simsmooth_jax.config import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.data import load_dataset
+from simsmooth_jax.evaluation import Evaluator
+from simsmooth_jax.loop import train
+from simsmooth_jax.metrics_log import MetricsLog
+from simsmooth_jax.progress import ProgressBars
+from simsmooth_jax.recording import Recorder
+from simsmooth_jax.training import Trainer, TrainState
+
+pytestmark = pytest.mark.slow
+
+EPOCHS = 4
+CONFIG = TrainingConfig(
+    model=ModelConfig("cnn", width=16), optimizer=OptimizerConfig(epochs=EPOCHS)
+)
+
+
+def test_the_host_waits_for_no_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But before a checkpoint, whose rows must be on disk."""
+    was_ready: list[bool] = []
+    fetch = ArrayImpl._value.fget  # type: ignore[attr-defined]
+
+    def watched(array: Any) -> Any:
+        was_ready.append(array.is_ready())
+        return fetch(array)
+
+    class UntilItSaves(Recorder):
+        pending = 0
+
+        def _save(self, state: TrainState) -> None:
+            monkeypatch.undo()
+            self.pending = len(self._pending)
+            super()._save(state)
+
+    dataset = load_dataset(DataConfig())
+    trainer = Trainer(CONFIG, dataset, jax.devices()[:1])
+    evaluator = Evaluator(trainer.model, trainer.image_statistics)
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    with ProgressBars() as bars:
+        last = (trainer, evaluator, dataset.validation, log, bars, 99, None)
+        recorder = UntilItSaves("onehot", tmp_path, {}, *last)
+        state = trainer.init(0)
+        recorder.resume(like=state)
+        monkeypatch.setattr(ArrayImpl, "_value", property(watched))
+        train(trainer, ss.onehot_labels(10), 0, state, recorder)
+    rows = log.rows()
+    steps = [row["step"] for row in rows if "loss" in row]
+    assert steps == list(range(1, trainer.total_steps + 1))
+    assert [row["epoch"] for row in rows if "validation_nll" in row] == list(range(1, EPOCHS + 1))
+    assert [row["step"] for row in rows] == sorted(row["step"] for row in rows)
+    assert 0 < recorder.pending < trainer.steps_per_epoch  # most were written before
+    assert len(was_ready) > trainer.total_steps
+    assert all(was_ready)
