@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simsmooth_jax.class_vectors import class_means, mean_predictions
-    from simsmooth_jax.compact_labels import factored_labels, top_k_labels
     from simsmooth_jax.diagnosis import Diagnosis, diagnose
     from simsmooth_jax.errors import InputError
+    from simsmooth_jax.factored import factored_labels
     from simsmooth_jax.heads import head_kernel
     from simsmooth_jax.labels import (
         onehot_labels,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from simsmooth_jax.restore import Head, restore_head, restore_head_kernel
     from simsmooth_jax.similarity import cosine_similarity
     from simsmooth_jax.tables import FactoredLabels, TopKLabels
+    from simsmooth_jax.top_k import top_k_labels
 
 __version__ = "0.1.0"
 
@@ -58,7 +59,7 @@ _MODULES = {
     "class_means": "class_vectors",
     "cosine_similarity": "similarity",
     "diagnose": "diagnosis",
-    "factored_labels": "compact_labels",
+    "factored_labels": "factored",
     "head_kernel": "heads",
     "linear_cross_entropy_with_label_table": "linear_loss",
     "mean_predictions": "class_vectors",
@@ -68,7 +69,7 @@ _MODULES = {
     "restore_head": "restore",
     "restore_head_kernel": "restore",
     "softmax_cross_entropy_with_label_table": "losses",
-    "top_k_labels": "compact_labels",
+    "top_k_labels": "top_k",
     "uniform_labels": "labels",
 }
 

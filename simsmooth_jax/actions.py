@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from simsmooth_jax import determinism, options, pictures, pipeline, relations, report
 from simsmooth_jax.arms import ArmRunner
 from simsmooth_jax.classifier import Classifier
@@ -18,8 +16,8 @@ from simsmooth_jax.diagnosis import own_mass_warning
 from simsmooth_jax.distributed import from_writer, is_writer
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.files import read_json, write_json
-from simsmooth_jax.label_files import array_sha256, load_labels, load_table
-from simsmooth_jax.labels import onehot_labels, uniform_labels
+from simsmooth_jax.forms import onehot_table, uniform_table
+from simsmooth_jax.label_files import load_labels, load_table, table_sha256
 from simsmooth_jax.metrics_log import MetricsLog
 from simsmooth_jax.progress import ProgressBars
 from simsmooth_jax.run_directory import (
@@ -74,14 +72,14 @@ def train(config: TrainConfig) -> None:
     runner = ArmRunner(config.training, config.saving)
     num_classes = runner.dataset.num_classes
     if config.labels == "onehot":
-        table, arm = onehot_labels(num_classes), "onehot"
+        table, arm = onehot_table(num_classes), "onehot"
     elif config.labels == "uniform":
         options.refuse_uniform_epsilon(config.uniform_epsilon)
-        table, arm = uniform_labels(num_classes, config.uniform_epsilon), "uniform"
+        table, arm = uniform_table(num_classes, config.uniform_epsilon), "uniform"
     else:
         table = load_labels(Path(config.labels), runner.dataset.class_names).table
         arm = "relation"
-    identity = _identity(config, runner) | {"table_sha256": array_sha256(table)}
+    identity = _identity(config, runner) | {"table_sha256": table_sha256(table)}
     name = f"{config.training.data.short_name}-{config.training.model.model}-{arm}"
     directory = config.out or default_directory(name, identity)
     with open_directory(directory, identity, config.overwrite):
@@ -157,7 +155,7 @@ def _show_run(directory: Path, finished: bool) -> None:
     console = report.console()
     console.print(report.nearest_table(similarity.table, similarity.class_names))
     _show_arms(result["arms"])
-    own = float(np.diagonal(labels.table).mean())
+    own = labels.own_mass()
     console.print(
         f"Relation labels: rule {labels.rule}, epsilon {labels.parameters['epsilon']:g}. The own "
         f"class keeps {own:.2f} of its label on average; related classes share the rest."

@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from simsmooth_jax import checks, options, profiling
+from simsmooth_jax import options, profiling
 from simsmooth_jax.classifier import Classifier
 from simsmooth_jax.config import SavingConfig, TrainingConfig
 from simsmooth_jax.data import load_dataset
 from simsmooth_jax.distributed import is_writer
 from simsmooth_jax.evaluation import Evaluator
-from simsmooth_jax.label_files import array_sha256
+from simsmooth_jax.label_files import table_sha256
 from simsmooth_jax.loop import train
 from simsmooth_jax.metrics_log import MetricsLog
 from simsmooth_jax.placement import local
 from simsmooth_jax.progress import Progress
 from simsmooth_jax.recording import Recorder
+from simsmooth_jax.trainable import refuse_labels
 from simsmooth_jax.training import Trainer, TrainState
 
 
@@ -43,7 +44,7 @@ class ArmRunner:
         self, arm: str, table: Any, directory: Path, log: MetricsLog, progress: Progress
     ) -> TrainState:
         """Trains against a table, from the last checkpoint in the directory if there is one."""
-        checks.label_table("train", table, self.dataset.num_classes)
+        refuse_labels("train", table, self.dataset.num_classes)
         recorder = Recorder(
             arm=arm,
             directory=directory,
@@ -106,5 +107,5 @@ class ArmRunner:
             "class_names": list(self.dataset.class_names),
             "image_shape": list(self.dataset.image_shape),
             "image_statistics": self.trainer.image_statistics,
-            "table_sha256": array_sha256(table),
+            "table_sha256": table_sha256(table),
         }

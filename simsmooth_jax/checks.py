@@ -139,31 +139,3 @@ def positive(function: str, argument: str, value: Any) -> None:
 def _is_number(value: Any) -> bool:
     dtype = np.asarray(value).dtype
     return bool(jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer))
-
-
-def label_table(function: str, table: Any, num_classes: int) -> None:
-    """Refuses a table that no classifier of `num_classes` classes should be trained on."""
-    square_matrix(function, "table", table)
-    values = np.asarray(table, np.float64)
-    if len(values) != num_classes:
-        raise InputError(
-            f"{function}: table must have a row for each of the {num_classes} classes of the data, "
-            f"got {len(values)}. It was made for another set of classes."
-        )
-    wrong = ~((values >= 0).all(axis=1) & (np.abs(values.sum(axis=1) - 1) < 1e-4))
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise InputError(
-            f"{function}: every row of table must be a distribution, got sum "
-            f"{values[row].sum():.6g} and least entry {values[row].min():.4g} in row {row}. "
-            "Make it with relation_labels under rule 'clip', 'shift' or 'softmax'."
-        )
-    below = np.diagonal(values) < values.max(axis=1) - 1e-6
-    if below.any():
-        row = int(below.argmax())
-        raise InputError(
-            f"{function}: every row of table must be largest at its own class, got "
-            f"{values[row, row]:.4g} there and {values[row].max():.4g} at class "
-            f"{values[row].argmax()} in row {row}. Rows and columns count from 0, in the order of "
-            "the class names."
-        )

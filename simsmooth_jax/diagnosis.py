@@ -12,9 +12,14 @@ from jaxtyping import Array, Float, Shaped
 
 from simsmooth_jax import checks, sharding
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.memory import refuse_dense_table
 from simsmooth_jax.rules import ROUNDING, relation_rows
-from simsmooth_jax.similarity import class_vectors, refuse_class_vectors, similarity_and_flaws
+from simsmooth_jax.similarity import (
+    class_vectors,
+    cosine_rows,
+    refuse_class_vectors,
+    unit_columns_and_flaws,
+)
+from simsmooth_jax.strips import STRIP_ENTRIES, assemble
 from simsmooth_jax.types import Rule
 
 TEMPERATURES = (0.05, 0.1, 0.2, 0.5)  # shown where none is given, to choose one from
@@ -120,7 +125,6 @@ def diagnose(
         )
     if temperature is not None:
         checks.positive("diagnose", "temperature", temperature)
-    refuse_dense_table("diagnose", np.shape(kernel)[1], kernel)
     refuse = partial(refuse_class_vectors, "diagnose", center)
     temperatures = TEMPERATURES if temperature is None else (temperature,)
     numbers = jax.device_get(
@@ -174,36 +178,52 @@ def _diagnosis_program(
 def _numbers(
     kernel: Array, temperatures: tuple[Any, ...], *, center: bool
 ) -> tuple[dict[str, Any], dict[str, Array]]:
-    similarity, flaws = similarity_and_flaws(kernel, center)
+    unit, flaws = unit_columns_and_flaws(kernel, center)
     columns = class_vectors(kernel, center)
     columns /= jnp.abs(columns).max()  # so that no square overflows or vanishes
-    num_classes = kernel.shape[1]
-    row_sums = similarity.sum(axis=1)
-    negative = (similarity < -ROUNDING).sum(dtype=jnp.float32)
     mean_length = jnp.linalg.norm(columns, axis=0).mean()
-    own = jnp.eye(num_classes, dtype=bool)
+    vectors, num_classes = unit.T, unit.shape[1]
+    size = min(num_classes, max(1, STRIP_ENTRIES // num_classes))
+
+    def strip(start: Array) -> dict[str, Array]:
+        similarity = cosine_rows(vectors, start, size)
+        own = (start + jnp.arange(size))[:, None] == jnp.arange(num_classes)[None]
+        row_sums = similarity.sum(axis=1)
+        negative = (similarity < -ROUNDING).sum(axis=1, dtype=jnp.float32)
+        found = {"row_sums": row_sums, "negative": negative}
+        for index, (rule, tau) in enumerate(_rows(temperatures)):
+            numbers = _label_numbers(relation_rows(similarity, own, tau, rule), own)
+            found |= {f"{name} {index}": value for name, value in numbers.items()}
+        return found
+
+    rows = assemble(strip, num_classes, size)
     return {
-        "row_sum_min": row_sums.min(),
-        "row_sum_max": row_sums.max(),
-        "nonpositive_row_sums": (row_sums <= 0).sum(),
-        "negative_cosine_share": negative / num_classes / (num_classes - 1),
+        "row_sum_min": rows["row_sums"].min(),
+        "row_sum_max": rows["row_sums"].max(),
+        "nonpositive_row_sums": (rows["row_sums"] <= 0).sum(),
+        "negative_cosine_share": rows["negative"].sum() / num_classes / (num_classes - 1),
         "column_sum_ratio": jnp.linalg.norm(columns.sum(axis=1)) / mean_length,
         "rules": [
-            _label_numbers(relation_rows(similarity, own, tau, rule), own)
-            for rule, tau in _rows(temperatures)
+            {
+                "mean_own_mass": rows[f"own_mass {index}"].mean(),
+                "is_distribution": rows[f"is_distribution {index}"].all(),
+                "row_perplexity": rows[f"perplexity {index}"].mean(),
+                "rows_own_not_on_top": rows[f"own_not_on_top {index}"].sum(),
+            }
+            for index in range(len(_rows(temperatures)))
         ],
     }, flaws
 
 
 def _label_numbers(
-    relation: Float[Array, "classes classes"], own: Array
-) -> dict[str, Float[Array, ""]]:
+    relation: Float[Array, "rows classes"], own: Array
+) -> dict[str, Shaped[Array, " rows"]]:
     own_mass = jnp.where(own, relation, 0).sum(axis=1)
     other_mass = jnp.where(own, -jnp.inf, relation).max(axis=1)
     information = jnp.where(relation == 0, 0, -relation * jnp.log(relation))
     return {
-        "mean_own_mass": own_mass.mean(),
-        "is_distribution": (relation >= 0).all() & jnp.isfinite(relation).all(),
-        "row_perplexity": jnp.exp(information.sum(axis=1)).mean(),
-        "rows_own_not_on_top": (own_mass < other_mass - ROUNDING).sum(),
+        "own_mass": own_mass,
+        "is_distribution": ((relation >= 0) & jnp.isfinite(relation)).all(axis=1),
+        "perplexity": jnp.exp(information.sum(axis=1)),
+        "own_not_on_top": own_mass < other_mass - ROUNDING,
     }

@@ -7,22 +7,24 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import safetensors.numpy
-from jaxtyping import Float
 
-from simsmooth_jax import checks
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.files import write_atomically
+from simsmooth_jax.tables import FactoredLabels, TopKLabels
+from simsmooth_jax.trainable import refuse_labels
 
+ARRAYS = ("table", "indices", "weights")
 TEXTS = ("rule", "parameters", "source", "source_sha256")
 
 
 @dataclasses.dataclass(frozen=True)
 class TableFile:
-    """A table `[K, K]` with all that is needed to use it and to make it again."""
+    """A table, `[K, K]` or `TopKLabels`, with all that is needed to use it and to make it again."""
 
-    table: Float[np.ndarray, "classes classes"]
+    table: Any
     class_names: tuple[str, ...]
     rule: str
     parameters: dict[str, Any]
@@ -30,9 +32,11 @@ class TableFile:
     source_sha256: str
 
     def save(self, path: Path) -> None:
-        """Writes `table` float32 and, as texts, all the rest: as .safetensors or .npz, by suffix.
+        """Writes the table and, as texts, all the rest: as .safetensors or .npz, by suffix.
 
-        In safetensors the texts are the file's metadata, `class_names` and `parameters` as JSON.
+        `table` is float32 `[K, K]`; top-k labels are `indices` int32 and `weights` float32 `[K, k]`
+        instead. In safetensors the texts are the file's metadata, `class_names` and `parameters` as
+        JSON.
         """
         texts = {
             "rule": self.rule,
@@ -40,15 +44,28 @@ class TableFile:
             "source": self.source,
             "source_sha256": self.source_sha256,
         }
-        table = np.ascontiguousarray(self.table, np.float32)
+        arrays = {name: np.ascontiguousarray(array) for name, array in self._arrays().items()}
         if path.suffix == ".safetensors":
             texts["class_names"] = json.dumps(self.class_names, ensure_ascii=False)
-            write_atomically(path, safetensors.numpy.save({"table": table}, texts))
+            write_atomically(path, safetensors.numpy.save(arrays, texts))
             return
         buffer = io.BytesIO()
         names = np.asarray(self.class_names, np.str_)
-        np.savez(buffer, table=table, class_names=names, **texts)  # type: ignore[arg-type]
+        np.savez(buffer, class_names=names, **arrays, **texts)  # type: ignore[arg-type]
         write_atomically(path, buffer.getvalue())
+
+    def own_mass(self) -> float:
+        """What the own class keeps of its label, on average."""
+        if not isinstance(self.table, TopKLabels):
+            return float(np.diagonal(self.table).mean())
+        own = self.table.indices == np.arange(len(self.table.indices))[:, None]
+        return float(np.where(own, self.table.weights, 0).sum(axis=1).mean())
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        if not isinstance(self.table, TopKLabels):
+            return {"table": np.asarray(self.table, np.float32)}
+        indices, weights = self.table.indices, self.table.weights
+        return {"indices": np.asarray(indices, np.int32), "weights": np.asarray(weights, "f4")}
 
 
 def load_table(path: Path) -> TableFile:
@@ -60,12 +77,14 @@ def load_table(path: Path) -> TableFile:
         )
     read = _read_safetensors if path.suffix == ".safetensors" else _read_npz
     try:
-        table, class_names, texts = read(path)
+        arrays, class_names, texts = read(path)
+        values = arrays["weights" if "weights" in arrays else "table"]
         kinds = {type(name) for name in class_names}
-        if table.dtype.kind != "f" or kinds - {str}:
+        if values.dtype.kind != "f" or kinds - {str}:
             raise ValueError("table is not of floats, or class_names not a list of texts")
+        table = values.astype(np.float32)
         return TableFile(
-            table=table.astype(np.float32),
+            table=TopKLabels(arrays["indices"], table) if "weights" in arrays else table,
             class_names=tuple(class_names),
             rule=texts["rule"],
             parameters=json.loads(texts["parameters"]),
@@ -82,17 +101,19 @@ def load_table(path: Path) -> TableFile:
         ) from error
 
 
-def _read_npz(path: Path) -> tuple[np.ndarray, list[Any], dict[str, str]]:
+def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[Any], dict[str, str]]:
     with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
         texts = {name: str(file[name]) for name in TEXTS}
         names = file["class_names"]
-        return file["table"], names.tolist() if names.ndim == 1 else [None], texts
+        arrays = {name: file[name] for name in ARRAYS if name in file}
+        return arrays, names.tolist() if names.ndim == 1 else [None], texts
 
 
-def _read_safetensors(path: Path) -> tuple[np.ndarray, list[Any], dict[str, str]]:
+def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], list[Any], dict[str, str]]:
     with safetensors.safe_open(path, "np") as file:
         texts = file.metadata() or {}
-        return file.get_tensor("table"), json.loads(texts["class_names"]), texts
+        arrays = {name: file.get_tensor(name) for name in {*ARRAYS} & {*file.keys()}}
+        return arrays, json.loads(texts["class_names"]), texts
 
 
 def _reason(error: BaseException) -> str:
@@ -106,7 +127,7 @@ def _reason(error: BaseException) -> str:
 def load_labels(path: Path, class_names: tuple[str, ...]) -> TableFile:
     """Reads a table to train on, and refuses one of other classes or of another order."""
     file = load_table(path)
-    checks.label_table(f"--labels {path}", file.table, len(class_names))
+    refuse_labels(f"--labels {path}", file.table, len(class_names))
     if file.class_names != class_names:
         pairs = zip(file.class_names, class_names, strict=False)
         row = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
@@ -126,3 +147,11 @@ def load_labels(path: Path, class_names: tuple[str, ...]) -> TableFile:
 def array_sha256(array: Any) -> str:
     """SHA-256 of an array's float32 values in row-major order."""
     return hashlib.sha256(np.ascontiguousarray(array, "<f4").tobytes()).hexdigest()
+
+
+def table_sha256(table: Any) -> str:
+    """SHA-256 of a table of labels in any form; of a dense one that of its values."""
+    if not isinstance(table, TopKLabels | FactoredLabels):
+        return array_sha256(table)
+    parts = [array_sha256(leaf) for leaf in jax.tree.leaves(table)]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()

@@ -26,16 +26,16 @@ def make_label_file(config: LabelsConfig) -> None:
         )
     refuse_output(config.out)
     found, metadata = _relations(config)
-    names = class_names.of_head(metadata, len(found.similarity), config.class_names)
+    names = class_names.of_head(metadata, found.num_classes, config.class_names)
     try:
-        similarity, table = pipeline.make_labels(found, names, config.relation)
+        table = pipeline.make_labels(found, names)
     except pipeline.IllPosedError as error:
         print(error.diagnosis or "")
         raise
     table.save(config.out)
     if found.diagnosis is not None:
         print(found.diagnosis)
-    report.console().print(report.nearest_table(similarity.table, names))
+    report.console().print(report.nearest_table(found.first_rows(report.MAX_CLASSES), names))
     print(f"labels: {config.out}")
 
 

@@ -29,6 +29,7 @@ def refuse_dense_table(function: str, num_classes: int, matrix: Any = None) -> N
     if size > memory:
         raise InputError(
             f"{function}: a table [K, K] must fit into the memory of {memory / GIB:.1f} GiB, got "
-            f"{size / GIB:.1f} GiB for K = {num_classes} classes. Use top_k_labels(kernel, 32), "
-            f"which takes {8 * 32 * num_classes / GIB:.2f} GiB, or factored_labels(kernel)."
+            f"{size / GIB:.1f} GiB for K = {num_classes} classes. Use top_k_labels(kernel, 32) "
+            f"(--top-k 32), which takes {8 * 32 * num_classes / GIB:.2f} GiB, or "
+            "factored_labels(kernel)."
         )

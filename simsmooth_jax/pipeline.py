@@ -4,15 +4,16 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from simsmooth_jax.arms import ArmRunner
-from simsmooth_jax.config import RelationConfig, RunConfig
+from simsmooth_jax.config import RunConfig
 from simsmooth_jax.diagnosis import Diagnosis
 from simsmooth_jax.distributed import is_writer
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.forms import onehot_table, uniform_table
 from simsmooth_jax.label_files import TableFile
-from simsmooth_jax.labels import onehot_labels, relation_labels, uniform_labels
 from simsmooth_jax.metrics_log import MetricsLog
 from simsmooth_jax.progress import ProgressBars
 from simsmooth_jax.relations import Relations, find_relations
@@ -30,14 +31,14 @@ def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[st
     num_classes, names = runner.dataset.num_classes, runner.dataset.class_names
     log = MetricsLog(directory / METRICS)
     with ProgressBars() as bars:
-        first = runner.train("onehot", onehot_labels(num_classes), directory / "first", log, bars)
+        first = runner.train("onehot", onehot_table(num_classes), directory / "first", log, bars)
         relations = find_relations(runner.classifier(first), config.relation)
-        similarity, labels = make_labels(relations, names, config.relation)
+        labels, similarity = make_labels(relations, names), similarity_file(relations, names)
         if is_writer():
             for suffix in ("npz", "safetensors"):
                 labels.save(directory / f"labels.{suffix}")
             similarity.save(directory / "similarity.npz")
-        baseline = uniform_labels(num_classes, config.uniform_epsilon)
+        baseline = uniform_table(num_classes, config.uniform_epsilon)
         uniform = runner.train("uniform", baseline, directory / "uniform", log, bars)
         second = runner.train("relation", labels.table, directory / "second", log, bars)
     states = {"onehot": first, "uniform": uniform, "relation": second}
@@ -49,24 +50,22 @@ def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[st
     }
 
 
-def make_labels(
-    relations: Relations, class_names: tuple[str, ...], config: RelationConfig
-) -> tuple[TableFile, TableFile]:
-    """Similarity -> labels, each ready to be saved; an ill-posed rule is diagnosed."""
-    parameters = dataclasses.asdict(config)
-    rule, center, source = (parameters.pop(key) for key in ("rule", "center", "similarity"))
+def make_labels(relations: Relations, class_names: tuple[str, ...]) -> TableFile:
+    """Similarity -> labels, ready to be saved; an ill-posed rule is diagnosed."""
+    parameters = dataclasses.asdict(relations.config)
+    rule, source = parameters.pop("rule"), parameters.pop("similarity")
     try:
-        labels = relation_labels(relations.similarity, rule, **parameters)
+        labels = jax.device_get(relations.labels())
     except InputError as error:
         raise IllPosedError(str(error), relations.diagnosis) from error
-    provenance = source, relations.sha256
-    similarity = np.asarray(relations.similarity)
-    return (
-        TableFile(similarity, class_names, "cosine", {"center": center}, *provenance),
-        TableFile(
-            np.asarray(labels), class_names, rule, parameters | {"center": center}, *provenance
-        ),
-    )
+    return TableFile(labels, class_names, rule, parameters, source, relations.sha256)
+
+
+def similarity_file(relations: Relations, class_names: tuple[str, ...]) -> TableFile:
+    """The similarity itself, ready to be saved."""
+    config, table = relations.config, np.asarray(relations.similarity)
+    parameters = {"center": config.center}
+    return TableFile(table, class_names, "cosine", parameters, config.similarity, relations.sha256)
 
 
 class IllPosedError(InputError):

@@ -38,7 +38,7 @@ class Recorder:
 
     def __post_init__(self) -> None:
         """Nothing is pending yet: arrays to be ready, and what is then written of them."""
-        self._pending: deque[tuple[Array, Callable[[], None]]] = deque()
+        self._pending: deque[tuple[Any, Callable[[], None]]] = deque()
 
     def resume(self, like: TrainState) -> TrainState | None:
         """The state of the last checkpoint, with the log cut back to it."""

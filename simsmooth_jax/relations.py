@@ -1,35 +1,71 @@
 """Where the similarity of the classes comes from: a kernel, features, predictions or a file."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from simsmooth_jax import options
+from simsmooth_jax import forms, options
 from simsmooth_jax.classifier import Classifier
 from simsmooth_jax.config import RelationConfig
 from simsmooth_jax.diagnosis import Diagnosis, diagnose
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.heads import head_kernel
 from simsmooth_jax.label_files import array_sha256
-from simsmooth_jax.similarity import cosine_similarity
+from simsmooth_jax.labels import relation_labels
+from simsmooth_jax.memory import refuse_dense_table
+from simsmooth_jax.similarity import cosine_rows, cosine_similarity, unit_columns_and_flaws
 from simsmooth_jax.similarity_files import read_class_vectors, read_similarity
+from simsmooth_jax.tables import LabelTable
+from simsmooth_jax.top_k import top_k_labels
 
 OF_CLASSIFIER = ("kernel", "features", "predictions")
 
 
 @dataclasses.dataclass(frozen=True)
 class Relations:
-    """A similarity, what it was computed from, and its diagnosis where that is class vectors.
+    """Class vectors `[D, K]`, with their diagnosis, or a finished similarity `[K, K]`.
 
     `class_names` are those that a file has told.
     """
 
-    similarity: Float[Array, "classes classes"]
+    config: RelationConfig
     sha256: str
-    diagnosis: Diagnosis | None
+    vectors: Any = None
+    table: Any = None
+    diagnosis: Diagnosis | None = None
     class_names: tuple[str, ...] | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return (self.table if self.vectors is None else self.vectors).shape[1]
+
+    @functools.cached_property
+    def similarity(self) -> Float[Array, "classes classes"]:
+        """The whole of it, which not every number of classes has room for."""
+        if self.vectors is None:
+            return jnp.asarray(self.table)
+        return cosine_similarity(self.vectors, center=self.config.center)
+
+    def first_rows(self, count: int) -> Float[np.ndarray, "rows classes"]:
+        """The similarity of the first classes to all."""
+        if self.vectors is None:
+            return self.table[:count]
+        unit, _ = unit_columns_and_flaws(self.vectors, self.config.center)
+        return np.asarray(cosine_rows(unit.T, 0, min(count, self.num_classes)))
+
+    def labels(self) -> LabelTable:
+        """Relation labels, of many classes with `top_k` in the form that keeps nothing else."""
+        options = dataclasses.asdict(self.config)
+        rule, center, _ = (options.pop(key) for key in ("rule", "center", "similarity"))
+        top_k = options["top_k"]
+        if self.vectors is None or top_k is None or self.num_classes < forms.MANY_CLASSES:
+            return relation_labels(self.similarity, rule, **options)
+        return top_k_labels(self.vectors, options.pop("top_k"), rule, center=center, **options)
 
 
 def of_vectors(
@@ -37,9 +73,10 @@ def of_vectors(
 ) -> Relations:
     """The cosines of class vectors `[D, K]`, as of a kernel."""
     options.refuse_relation(config, vectors.shape[1])
+    if config.top_k is None:
+        refuse_dense_table("relation labels", vectors.shape[1])
     diagnosis = diagnose(vectors, center=config.center, temperature=config.temperature)
-    similarity = cosine_similarity(vectors, center=config.center)
-    return Relations(similarity, array_sha256(vectors), diagnosis, class_names)
+    return Relations(config, array_sha256(vectors), vectors, None, diagnosis, class_names)
 
 
 def find_relations(classifier: Classifier, config: RelationConfig) -> Relations:
@@ -74,7 +111,7 @@ def of_file(config: RelationConfig) -> Relations:
         )
     similarity, names = read_similarity(config.similarity)
     options.refuse_relation(config, len(similarity))
-    return Relations(jnp.asarray(similarity), array_sha256(similarity), None, names)
+    return Relations(config, array_sha256(similarity), table=similarity, class_names=names)
 
 
 def file_identity(config: RelationConfig, class_names: tuple[str, ...]) -> dict[str, str]:
@@ -83,10 +120,10 @@ def file_identity(config: RelationConfig, class_names: tuple[str, ...]) -> dict[
         return {}
     relations = of_file(config)
     names = relations.class_names or class_names
-    if len(relations.similarity) != len(class_names) or names != class_names:
+    if relations.num_classes != len(class_names) or names != class_names:
         raise InputError(
             f"--similarity {config.similarity} must be of the {len(class_names)} classes of the "
-            f"data in their order, got {len(relations.similarity)}"
+            f"data in their order, got {relations.num_classes}"
             f"{f' that start with {names[:3]}' if relations.class_names else ''}. See: simsmooth "
             "data NAME"
         )

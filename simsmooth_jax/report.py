@@ -30,18 +30,19 @@ def results_table(metrics: dict[str, dict[str, Any]], part: str) -> Table:
 
 
 def nearest_table(similarity: np.ndarray, class_names: tuple[str, ...], count: int = 3) -> Table:
-    """The most similar other classes of each class."""
+    """The most similar other classes of the first classes; rows `[rows, K]` of the similarity."""
+    similarity = similarity[:MAX_CLASSES]
     table = Table(title="nearest classes, by cosine", box=box.SIMPLE, title_justify="left")
     table.add_column("class")
     for place in range(min(count, len(class_names) - 1)):
         table.add_column(["nearest", "second", "third"][place])
-    others = np.where(np.eye(len(similarity), dtype=bool), -np.inf, similarity)
-    for row in range(min(len(similarity), MAX_CLASSES)):
+    others = np.where(np.eye(*similarity.shape, dtype=bool), -np.inf, similarity)
+    for row in range(len(similarity)):
         nearest = np.argsort(-others[row], kind="stable")[: len(table.columns) - 1]
         cells = [f"{class_names[j]} ({similarity[row, j]:+.2f})" for j in nearest]
         table.add_row(class_names[row], *cells)
-    if len(similarity) > MAX_CLASSES:
-        table.caption = f"the first {MAX_CLASSES} of {len(similarity)} classes"
+    if len(class_names) > MAX_CLASSES:
+        table.caption = f"the first {MAX_CLASSES} of {len(class_names)} classes"
     return table
 
 

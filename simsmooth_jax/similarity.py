@@ -149,6 +149,15 @@ def products(
     return jax.lax.dot_general(a, b, (((1,), (1,)), ((), ())), precision=jax.lax.Precision.HIGHEST)
 
 
+def cosine_rows(
+    vectors: Float[Array, "classes features"], start: Any, size: int
+) -> Float[Array, "rows classes"]:
+    """Rows `start` to `start + size` of the cosines of unit vectors, without the others."""
+    rows = products(jax.lax.dynamic_slice_in_dim(vectors, start, size), vectors)
+    own = (start + jnp.arange(size))[:, None] == jnp.arange(len(vectors))[None]
+    return jnp.where(own & ~jnp.isnan(rows), 1, jnp.clip(rows, -1, 1))
+
+
 def _own_is_one(product: Float[Array, "classes classes"]) -> Float[Array, "classes classes"]:
     """Exactly symmetric, in [-1, 1], with a diagonal of exactly 1 (or NaN)."""
     symmetric = jnp.clip((product + product.T) / 2, -1, 1)

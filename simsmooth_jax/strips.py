@@ -43,3 +43,21 @@ def in_strips(
     state = (matrix, matrix[:size], values)
     matrix, _, values = jax.lax.fori_loop(0, -(-num_rows // size), strip, state)
     return matrix, values
+
+
+def assemble(
+    strip: Callable[[Array], dict[str, Array]], num_rows: int, size: int
+) -> dict[str, Array]:
+    """`strip(start)` for every strip of `size` rows, put together; the last one overlaps."""
+
+    def put(t: Array, rows: dict[str, Array]) -> dict[str, Array]:
+        start = jnp.minimum(t * size, num_rows - size)
+        found = strip(start)
+        return {
+            name: jax.lax.dynamic_update_slice_in_dim(rows[name], found[name], start, 0)
+            for name in rows
+        }
+
+    shapes = jax.eval_shape(strip, jax.ShapeDtypeStruct((), jnp.int32))
+    empty = {name: jnp.zeros((num_rows, *x.shape[1:]), x.dtype) for name, x in shapes.items()}
+    return jax.lax.fori_loop(0, -(-num_rows // size), put, empty)

@@ -21,8 +21,8 @@ class TopKLabels:
     Row y is `weights[y, j]` at class `indices[y, j]` and 0 elsewhere.
     """
 
-    indices: Int[Array, "classes k"]
-    weights: Float[Array, "classes k"]
+    indices: Int[Array | np.ndarray, "classes k"]
+    weights: Float[Array | np.ndarray, "classes k"]
 
 
 @jax.tree_util.register_dataclass

@@ -11,7 +11,7 @@ from hypothesis import given
 
 import simsmooth_jax as ss
 from simsmooth_jax import memory
-from simsmooth_jax.compact_labels import group_size, largest
+from simsmooth_jax.top_k import group_size, largest
 
 pytestmark = pytest.mark.usefixtures("no_rank_promotion")
 
@@ -178,7 +178,6 @@ def test_refuses(call, message):
     [
         ss.cosine_similarity,
         ss.relation_labels_from_kernel,
-        ss.diagnose,
         lambda kernel: ss.onehot_labels(kernel.shape[1]),
         lambda kernel: ss.uniform_labels(kernel.shape[1], 0.1),
     ],
@@ -187,7 +186,8 @@ def test_a_table_that_does_not_fit_is_refused_before_it_is_allocated(call):
     gib = memory.available_memory() / 2**30
     message = (
         f"a table [K, K] must fit into the memory of {gib:.1f} GiB, got 3725.3 GiB for K = 1000000 "
-        "classes. Use top_k_labels(kernel, 32), which takes 0.24 GiB, or factored_labels(kernel)."
+        "classes. Use top_k_labels(kernel, 32) (--top-k 32), which takes 0.24 GiB, or "
+        "factored_labels(kernel)."
     )
     with pytest.raises(ss.InputError, match=re.escape(message)):
         call(np.ones((1, 10**6), np.float32))

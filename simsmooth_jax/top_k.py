@@ -1,7 +1,7 @@
-"""Relation labels of so many classes that no `[K, K]` table is ever built: top-k and factored."""
+"""Relation labels that keep the k most related classes of each, without a `[K, K]` table."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax import checks, rules
-from simsmooth_jax.errors import InputError
 from simsmooth_jax.similarity import products, refuse_class_vectors, unit_columns_and_flaws
-from simsmooth_jax.tables import FactoredLabels, TopKLabels
+from simsmooth_jax.strips import assemble
+from simsmooth_jax.tables import TopKLabels
 from simsmooth_jax.types import Rule
 
 STRIP_ENTRIES = 2**23  # similarities at a time: 32 MiB
@@ -115,34 +115,16 @@ def _top_k_program(
             "indices": indices,
             "weights": weights,
             # Only the literal rule asks for the least cosine, of all classes.
-            "least": similarity[:, :num_classes].min(axis=1)
-            if rule == "literal"
-            else jnp.zeros(size),
+            "least": least if rule == "literal" else jnp.zeros(size),
             "largest": jnp.ones(size),
             "is_label": jnp.isfinite(weights).all(axis=1),
             "own_label": weights[:, 0],
             "other_label": jnp.where(is_own, -jnp.inf, weights).max(axis=1),
         }
 
-    rows = _assemble(strip, num_classes, size)
+    rows = assemble(strip, num_classes, size)
     table = TopKLabels(rows.pop("indices"), rows.pop("weights"))
     return table, flaws | rules.flaws_of(rows)
-
-
-def _assemble(strip: Any, num_rows: int, size: int) -> dict[str, Array]:
-    """`strip(start)` for every strip of rows, put together; the last one overlaps."""
-
-    def put(t: Array, rows: dict[str, Array]) -> dict[str, Array]:
-        start = jnp.minimum(t * size, num_rows - size)
-        found = strip(start)
-        return {
-            name: jax.lax.dynamic_update_slice_in_dim(rows[name], found[name], start, 0)
-            for name in rows
-        }
-
-    shapes = jax.eval_shape(strip, jax.ShapeDtypeStruct((), jnp.int32))
-    empty = {name: jnp.zeros((num_rows, *x.shape[1:]), x.dtype) for name, x in shapes.items()}
-    return jax.lax.fori_loop(0, -(-num_rows // size), put, empty)
 
 
 def largest(
@@ -171,75 +153,3 @@ def largest(
 def group_size(num_columns: int, k: int) -> int:
     """Columns in a group: as many groups as there are candidates in k of them."""
     return max(1, round((num_columns / k) ** 0.5))
-
-
-def factored_labels(
-    kernel: Shaped[Array | np.ndarray, "features classes"],
-    rule: Literal["literal", "shift"] = "shift",
-    *,
-    epsilon: float | Float[Array, ""] = 1.0,
-    center: bool = False,
-) -> FactoredLabels:
-    """Relation labels under the two rules that factor, exactly and without any table.
-
-    With `u_k` the unit columns: literal is `u_y · u_k / d_y`, and shift `(1 + u_y · u_k) / (K +
-    d_y)`, where `d_y = u_y · Σ_k u_k`. A loss needs `Σ_k u_k z_k` alone: `O(N K)` memory.
-
-    Args:
-      kernel: `[N, K]` real, features first, as in `flax.linen.Dense`.
-      rule: `"literal"`, legal where no cosine is negative, which is looked for a strip at a time,
-        or `"shift"`, always legal.
-      epsilon: weight of the relation row in [0, 1]. May be traced.
-      center: subtract the mean column first.
-
-    Returns:
-      `FactoredLabels` with `kernel` `[N, K]` float32, the unit columns, and `row_sums` `[K]`. It
-      goes where a dense table goes.
-
-    Raises:
-      ValueError: the rule is another one, and whatever `relation_labels_from_kernel` refuses.
-
-    Source: CN 112434722 A, claims 3 to 5.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> import simsmooth_jax as ss
-      >>> kernel = jnp.array([[1.0, 2.0, 0.0], [0.0, 2.0, 3.0]])  # 2 features, 3 classes
-      >>> table = ss.factored_labels(kernel, "literal")
-      >>> print(table.row_sums.round(3))
-      [1.707 2.414 1.707]
-    """
-    name = "factored_labels"
-    checks.real_matrix(name, "kernel", kernel, "[N, K]")
-    if rule not in ("literal", "shift"):
-        raise InputError(
-            f"{name}: rule must be 'literal' or 'shift', got {rule!r}. The others do not factor: "
-            "use top_k_labels."
-        )
-    checks.fraction(name, "epsilon", epsilon)
-
-    def refuse(flaws: dict[str, Any]) -> None:
-        refuse_class_vectors(name, center, flaws)
-        rules.refuse_rows(name, rule, flaws)
-
-    operands = (kernel, epsilon)
-    return checks.run_checked(_factored_program, refuse, *operands, rule=rule, center=center)
-
-
-@partial(jax.jit, static_argnames=("rule", "center"))
-def _factored_program(
-    kernel: Array, epsilon: Any, *, rule: Literal["literal", "shift"], center: bool
-) -> tuple[FactoredLabels, dict[str, Array]]:
-    unit, flaws = unit_columns_and_flaws(kernel, center)
-    vectors = unit.T
-    num_classes = len(vectors)
-    row_sums = jnp.matmul(vectors, vectors.sum(axis=0), precision=jax.lax.Precision.HIGHEST)
-    if rule == "literal":
-        size = min(num_classes, max(1, STRIP_ENTRIES // num_classes))
-
-        def strip(start: Array) -> dict[str, Array]:
-            some = jax.lax.dynamic_slice_in_dim(vectors, start, size)
-            return {"least": products(some, vectors).min(axis=1)}
-
-        flaws |= rules.negative_flaws(_assemble(strip, num_classes, size)["least"])
-    return FactoredLabels(unit, row_sums, jnp.asarray(epsilon, jnp.float32), rule), flaws
