@@ -25,10 +25,11 @@ def make_label_file(config: LabelsConfig) -> None:
             "your program reads."
         )
     refuse_output(config.out)
-    found, metadata = _relations(config)
-    names = class_names.of_head(metadata, found.num_classes, config.class_names)
     try:
-        table = pipeline.make_labels(found, names)
+        with report.working("comparing the classes"):
+            found, metadata = _relations(config)
+            names = class_names.of_head(metadata, found.num_classes, config.class_names)
+            table = pipeline.make_labels(found, names)
     except pipeline.IllPosedError as error:
         print(error.diagnosis or "")
         raise
