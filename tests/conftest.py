@@ -7,6 +7,8 @@ from typing import Any
 
 # The suite is about eight fake CPU devices, also on a machine with an accelerator.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Compiling is most of its time, and half as long without LLVM's optimizations: XLA's own remain.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import hypothesis
 import jax

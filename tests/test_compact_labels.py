@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 import simsmooth_jax as ss
 from simsmooth_jax import memory
@@ -76,6 +76,7 @@ def test_a_flaw_in_the_last_strip_is_named():
         ss.relation_labels(similarity, "literal")
 
 
+@settings(max_examples=15)  # each of them compiles programs of its own
 @given(
     num_features=st.integers(1, 9),
     num_classes=st.integers(2, 40),
@@ -108,6 +109,7 @@ def test_top_k_labels_are_the_dense_ones(options):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
+@settings(max_examples=15)
 @given(
     num_columns=st.integers(1, 400),
     k=st.integers(1, 12),
