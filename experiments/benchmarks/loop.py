@@ -45,7 +45,12 @@ class Unvalidated(Recorder):
     """A recorder of every step that leaves validation and checkpoints to others to measure."""
 
     def on_epoch(self, epoch: int, state: Any) -> None:
-        """Does nothing."""
+        """Writes what is there, and at the end of the training all of it."""
+        while self._pending and (
+            epoch + 1 == self.trainer.epochs or self._pending[0][0].is_ready()
+        ):
+            self._pending.popleft()[1]()
+        self.log.flush()
 
 
 def ours(trainer: Trainer, table: Any, evaluator: Evaluator, dataset: Any) -> Any:
