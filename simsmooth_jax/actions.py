@@ -18,6 +18,7 @@ from simsmooth_jax.errors import InputError
 from simsmooth_jax.files import read_json, write_json
 from simsmooth_jax.forms import onehot_table, uniform_table
 from simsmooth_jax.label_files import load_labels, load_table, table_sha256
+from simsmooth_jax.memory import refuse_dense_table
 from simsmooth_jax.metrics_log import MetricsLog
 from simsmooth_jax.progress import ProgressBars
 from simsmooth_jax.run_directory import (
@@ -33,6 +34,10 @@ FREE = (
     "saving",
     "distributed",
 )  # may change between the parts of a stopped run
+STEPS_WITHOUT = (
+    "It keeps the whole similarity. These do without it: simsmooth train, labels --top-k 32, "
+    "train --labels labels.npz."
+)
 PROMISED = (METRICS, REPORT, "first", "uniform", "second")
 PROMISED += ("similarity.npz", "labels.npz", "labels.safetensors")
 PROMISED += tuple(f"pictures/{name}.png" for name in ("similarity", "reliability", "curves"))
@@ -43,7 +48,9 @@ def run(config: RunConfig) -> None:
     determinism.self_test()
     training = config.training
     runner = ArmRunner(training, config.saving)
-    options.refuse_relation(config.relation, runner.dataset.num_classes)
+    num_classes = runner.dataset.num_classes
+    options.refuse_relation(config.relation, num_classes)
+    refuse_dense_table("run", num_classes, advice=STEPS_WITHOUT)
     options.refuse_uniform_epsilon(config.uniform_epsilon)
     file = relations.file_identity(config.relation, runner.dataset.class_names)
     identity = _identity(config, runner) | file

@@ -17,11 +17,18 @@ def available_memory() -> int:
     return min(host, statistics.get("bytes_limit", host))
 
 
-def refuse_dense_table(function: str, num_classes: int, matrix: Any = None) -> None:
+def refuse_dense_table(
+    function: str, num_classes: int, matrix: Any = None, advice: str | None = None
+) -> None:
     """Refuses a table `[K, K]` before anything of it is allocated, and names the form that fits.
 
     A table made from a `matrix` on a mesh of accelerators is split over their memories.
     """
+    compact = 8 * 32 * num_classes / GIB
+    advice = advice or (
+        f"Use top_k_labels(kernel, 32) (--top-k 32), which takes {compact:.2f} GiB, or "
+        "factored_labels(kernel)."
+    )
     share = 1
     if matrix is not None and jax.default_backend() != "cpu":
         share = max(1, jax.typeof(matrix).sharding.mesh.size)
@@ -29,7 +36,5 @@ def refuse_dense_table(function: str, num_classes: int, matrix: Any = None) -> N
     if size > memory:
         raise InputError(
             f"{function}: a table [K, K] must fit into the memory of {memory / GIB:.1f} GiB, got "
-            f"{size / GIB:.1f} GiB for K = {num_classes} classes. Use top_k_labels(kernel, 32) "
-            f"(--top-k 32), which takes {8 * 32 * num_classes / GIB:.2f} GiB, or "
-            "factored_labels(kernel)."
+            f"{size / GIB:.1f} GiB for K = {num_classes} classes. {advice}"
         )

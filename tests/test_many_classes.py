@@ -18,6 +18,7 @@ from simsmooth_jax.config import (
     ModelConfig,
     OptimizerConfig,
     RelationConfig,
+    RunConfig,
     TrainingConfig,
 )
 from simsmooth_jax.label_files import TableFile, load_labels, load_table, table_sha256
@@ -163,3 +164,13 @@ def test_without_top_k_a_table_that_does_not_fit_is_refused(tmp_path: Path) -> N
     assert line.startswith("simsmooth: relation labels: a table [K, K] must fit into the memory of")
     assert "(--top-k 32), which takes" in line
     assert os.listdir(tmp_path) == ["head.npy"]
+
+
+def test_a_run_of_too_many_classes_is_refused_before_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available_memory", lambda: 399)  # bytes; 10 classes take 400
+    message = "for K = 10 classes. It keeps the whole similarity. These do without it: simsmooth"
+    with pytest.raises(ss.InputError, match=re.escape(message)):
+        actions.run(RunConfig(out=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
