@@ -90,7 +90,7 @@ def diagnose(
     """Says which rules are well-posed on a kernel, and how much of the own class each one keeps.
 
     Row sums are `d_i = Σ_k S_ik`; claim 5 divides by them. Row perplexity is `exp(-Σ_k r_k log
-    r_k)`: over how many classes a row is spread.
+    r_k)`: over how many classes a row is spread. Rows go a strip at a time: nothing of `[K, K]`.
 
     Args:
       kernel: `[N, K]` real, features first, as in `flax.linen.Dense`.
@@ -101,9 +101,8 @@ def diagnose(
       A frozen `Diagnosis` of Python numbers; `str` gives a table.
 
     Raises:
-      ValueError: the kernel is no real matrix with K >= 2, `[K, K]` would not fit into memory, a
-        class vector is zero, NaN or infinite, the temperature is not above 0, or a transformation
-        is tracing the call.
+      ValueError: the kernel is no real matrix with K >= 2, a class vector is zero, NaN or infinite,
+        the temperature is not above 0, or a transformation is tracing the call.
 
     Source: CN 112434722 A, claim 5, whose denominator it looks at.
 

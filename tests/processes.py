@@ -1,12 +1,13 @@
 """Processes of one command on this machine, and the images that they train on."""
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,19 @@ class Processes:
             process.kill()
         for process in self.started:
             process.wait()
+
+
+@contextlib.contextmanager
+def none_outlives(folder: Path) -> Iterator[Callable[..., Processes]]:
+    """Starts processes in a folder, and kills those that are left at the end."""
+    made: list[Processes] = []
+
+    def start(*arguments: object, **options: Any) -> Processes:
+        made.append(Processes(folder, *arguments, **options))
+        return made[-1]
+
+    try:
+        yield start
+    finally:
+        for some in made:
+            some.kill()

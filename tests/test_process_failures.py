@@ -4,10 +4,9 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from processes import OPTIONS, STEPS, Processes, write_images
+from processes import OPTIONS, STEPS, Processes, none_outlives, write_images
 
 pytestmark = pytest.mark.slow
 
@@ -21,16 +20,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def processes(folder: Path) -> Iterator[Callable[..., Processes]]:
-    """Starts processes, none of which outlives the test."""
-    made: list[Processes] = []
-
-    def make(*arguments: object, **options: Any) -> Processes:
-        made.append(Processes(folder, *arguments, **options))
-        return made[-1]
-
-    yield make
-    for some in made:
-        some.kill()
+    with none_outlives(folder) as start:
+        yield start
 
 
 @pytest.mark.parametrize(("victim", "by"), [(1, signal.SIGKILL), (0, signal.SIGTERM)])

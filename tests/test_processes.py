@@ -8,7 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from processes import OPTIONS, STEPS, TEST, TRAIN, VALIDATION, Processes, write_images
+from processes import (
+    OPTIONS,
+    STEPS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Processes,
+    none_outlives,
+    write_images,
+)
 
 from simsmooth_jax import actions, checkpoints
 from simsmooth_jax.commands import TrainConfig
@@ -56,16 +65,8 @@ def alone(folder: Path, devices: list[Any]) -> Path:
 
 @pytest.fixture
 def processes(folder: Path) -> Iterator[Callable[..., Processes]]:
-    """Starts processes, none of which outlives the test."""
-    made: list[Processes] = []
-
-    def make(*arguments: object, **options: Any) -> Processes:
-        made.append(Processes(folder, *arguments, **options))
-        return made[-1]
-
-    yield make
-    for some in made:
-        some.kill()
+    with none_outlives(folder) as start:
+        yield start
 
 
 def rows(directory: Path) -> list[dict[str, Any]]:
