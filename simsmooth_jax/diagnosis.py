@@ -90,7 +90,7 @@ def diagnose(
     """Says which rules are well-posed on a kernel, and how much of the own class each one keeps.
 
     Row sums are `d_i = Σ_k S_ik`; claim 5 divides by them. Row perplexity is `exp(-Σ_k r_k log
-    r_k)`: over how many classes a row is spread. Rows go a strip at a time: nothing of `[K, K]`.
+    r_k)`: over how many classes a row is spread. No `[K, K]` array is built.
 
     Args:
       kernel: `[N, K]` real, features first, as in `flax.linen.Dense`.
