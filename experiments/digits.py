@@ -21,11 +21,11 @@ import numpy as np
 from rich.progress import track
 
 import simsmooth_jax as ss
-from simsmooth_jax.arms import ArmRunner
-from simsmooth_jax.cli import enable_compilation_cache
-from simsmooth_jax.config import RunConfig
-from simsmooth_jax.loop import train
-from simsmooth_jax.statistics import estimate
+from simsmooth_jax.config.training import RunConfig
+from simsmooth_jax.program.cli import enable_compilation_cache
+from simsmooth_jax.study.paired import estimate
+from simsmooth_jax.training.loop import train
+from simsmooth_jax.training.runner import ArmRunner
 
 SEEDS = range(10)
 ARMS = ("onehot", "uniform", "relation")

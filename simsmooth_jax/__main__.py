@@ -2,7 +2,7 @@
 
 import sys
 
-from simsmooth_jax.cli import main
+from simsmooth_jax.program.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from simsmooth_jax import cli
+from simsmooth_jax.program import cli
 
 
 class Noted:
@@ -36,10 +36,11 @@ if __name__ == "__main__":
     NOTES = Path(sys.argv[1])
     logging.getLogger("absl").setLevel(logging.ERROR)  # as the program does: Grain has a notice
 
-    from simsmooth_jax import distributed, inputs
     from simsmooth_jax.data import streaming
+    from simsmooth_jax.machine import processes
+    from simsmooth_jax.training import inputs
 
-    distributed.START_SECONDS, distributed.SILENCE_SECONDS = map(float, sys.argv[2:4])
+    processes.START_SECONDS, processes.SILENCE_SECONDS = map(float, sys.argv[2:4])
     training: Any = streaming.TrainingBatches
     evaluation: Any = streaming.EvaluationBatches
     inputs.TrainingBatches = lambda examples, *rest: training(Noted(examples, "train"), *rest)

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import DataConfig, SourceConfig
-from simsmooth_jax.data import Dataset, load_dataset
+from simsmooth_jax.config.training import DataConfig, SourceConfig
+from simsmooth_jax.data.dataset import Dataset
+from simsmooth_jax.data.load import load_dataset
 
 CLASSES = ("cat", "Äpfel", "狗")  # in the order of their code points
 

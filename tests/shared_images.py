@@ -22,7 +22,7 @@ needs_images = pytest.mark.skipif(
 def prepared_fashion_mnist(shared_directory: Path) -> Path:
     """A TFDS directory with Fashion-MNIST in it, prepared once for all processes of a session."""
     from simsmooth_jax.data.conversion import Conversion
-    from simsmooth_jax.data.official import open_official
+    from simsmooth_jax.data.sources.official import open_official
 
     directory = shared_directory / "tensorflow_datasets"
     with filelock.FileLock(shared_directory / "fashion_mnist.lock"):

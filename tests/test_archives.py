@@ -16,9 +16,9 @@ from shared_images import ARCHIVES, needs_images
 from tensorflow_datasets.image_classification import mnist
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import SourceConfig
-from simsmooth_jax.data import open_source
-from simsmooth_jax.data.archives import find_archives
+from simsmooth_jax.config.training import SourceConfig
+from simsmooth_jax.data.load import open_source
+from simsmooth_jax.data.sources.official import find_archives
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +72,7 @@ def test_archives_are_downloaded_and_verified(
     site: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All but the preparing itself, which other tests see."""
-    monkeypatch.setattr("simsmooth_jax.data.official._prepare", _stop)
+    monkeypatch.setattr("simsmooth_jax.data.sources.official._prepare", _stop)
     with pytest.raises(KeyboardInterrupt):
         open_source("fashion_mnist", SourceConfig(data_dir=tmp_path))
     manual = tmp_path / "downloads" / "manual"

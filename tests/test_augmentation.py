@@ -11,16 +11,16 @@ import pytest
 from scipy import stats
 
 import simsmooth_jax as ss
-from simsmooth_jax.augmentation import augment
-from simsmooth_jax.config import (
+from simsmooth_jax.config.training import (
     AugmentationConfig,
     DataConfig,
     ModelConfig,
     OptimizerConfig,
     TrainingConfig,
 )
-from simsmooth_jax.data import load_dataset
-from simsmooth_jax.training import Trainer
+from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.training.augmentation import augment
+from simsmooth_jax.training.step import Trainer
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import simsmooth_jax as ss
-from simsmooth_jax import checkpoints
-from simsmooth_jax.config import DataConfig, TrainingConfig
+from simsmooth_jax.config.training import DataConfig, TrainingConfig
+from simsmooth_jax.training import checkpoints
 
 
 def state(devices: list[Any], seed: int = 3, **changes: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 from program import simsmooth
 
-from simsmooth_jax import cli
-from simsmooth_jax.label_files import TableFile
+from simsmooth_jax.formats.label_files import TableFile
+from simsmooth_jax.program import cli
 
 Fails = Callable[..., str]
 

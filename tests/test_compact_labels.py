@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 
 import simsmooth_jax as ss
-from simsmooth_jax import memory
-from simsmooth_jax.top_k import group_size, largest
+from simsmooth_jax.machine import memory
+from simsmooth_jax.method.compact import group_size, largest
 
 pytestmark = pytest.mark.usefixtures("no_rank_promotion")
 

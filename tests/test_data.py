@@ -8,8 +8,9 @@ import pytest
 from sklearn import datasets
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import DataConfig
-from simsmooth_jax.data import Dataset, Split, load_dataset
+from simsmooth_jax.config.training import DataConfig
+from simsmooth_jax.data.dataset import Dataset, Split
+from simsmooth_jax.data.load import load_dataset
 
 
 def test_digits_are_scikit_learns_each_in_one_part() -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
-from simsmooth_jax.data import Split, load_dataset
-from simsmooth_jax.evaluation import Evaluator
-from simsmooth_jax.training import Trainer
+from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.data.dataset import Split
+from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.training.evaluation import Evaluator
+from simsmooth_jax.training.step import Trainer
 
 pytestmark = pytest.mark.slow
 

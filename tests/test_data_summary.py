@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 import simsmooth_jax as ss
-from simsmooth_jax.commands import DataCommandConfig
-from simsmooth_jax.config import SourceConfig
-from simsmooth_jax.data_summary import show_data
+from simsmooth_jax.config.commands import DataCommandConfig
+from simsmooth_jax.config.training import SourceConfig
+from simsmooth_jax.program.data_command import show_data
 
 Show = Callable[..., list[str]]
 

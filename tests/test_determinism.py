@@ -9,9 +9,10 @@ import pytest
 from program import simsmooth
 
 import simsmooth_jax as ss
-from simsmooth_jax import actions, determinism
-from simsmooth_jax.commands import TrainConfig
-from simsmooth_jax.config import RunConfig
+from simsmooth_jax.config.commands import TrainConfig
+from simsmooth_jax.config.training import RunConfig
+from simsmooth_jax.machine import devices
+from simsmooth_jax.program import run_command, train_command
 
 PLUGINS = [name for name in ("jax_cuda12_plugin", "jax_cuda13_plugin") if find_spec(name)]
 ASKED = "--xla_gpu_deterministic_ops=true"
@@ -19,7 +20,7 @@ ASKED = "--xla_gpu_deterministic_ops=true"
 
 def first_is_lost(table: Any, labels: Any, values: Any) -> Any:
     """What jax-ml/jax#27796 reports: the first element stays 0."""
-    return determinism.scatter(table, labels, values).at[0].set(0)
+    return devices.scatter(table, labels, values).at[0].set(0)
 
 
 def last_one_wins(table: Any, labels: Any, values: Any) -> Any:
@@ -27,7 +28,7 @@ def last_one_wins(table: Any, labels: Any, values: Any) -> Any:
 
 
 def rounded(table: Any, labels: Any, values: Any) -> Any:
-    return determinism.gather(table + 0.001, labels, values)
+    return devices.gather(table + 0.001, labels, values)
 
 
 WRONG = {
@@ -51,24 +52,24 @@ WRONG = {
 )
 def test_the_flag_is_found(flags: str, requested: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XLA_FLAGS", flags)
-    assert determinism.is_requested() == requested
+    assert devices.is_requested() == requested
 
 
 def test_this_device_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XLA_FLAGS", ASKED)
-    assert set(WRONG) == set(determinism.PROGRAMS)
-    determinism.self_test()
+    assert set(WRONG) == set(devices.PROGRAMS)
+    devices.self_test()
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_values_are_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    programs = dict(determinism.PROGRAMS) | {name: WRONG[name]}
+    programs = dict(devices.PROGRAMS) | {name: WRONG[name]}
     monkeypatch.setenv("XLA_FLAGS", ASKED)
     with pytest.raises(ss.InputError, match=f"wrong values of a {name}. Leave the flag out") as it:
-        determinism.self_test(programs)
+        devices.self_test(programs)
     assert "\n" not in str(it.value)
     monkeypatch.delenv("XLA_FLAGS")
-    determinism.self_test(programs)  # nobody asked
+    devices.self_test(programs)  # nobody asked
 
 
 @pytest.mark.parametrize("command", ["run", "train"])
@@ -78,10 +79,12 @@ def test_nothing_is_trained_on_a_device_that_is_wrong(
     def refuse() -> None:
         raise ss.InputError("wrong values")
 
-    monkeypatch.setattr(determinism, "self_test", refuse)
+    monkeypatch.setattr(devices, "self_test", refuse)
     out = tmp_path / "out"
     with pytest.raises(ss.InputError, match="wrong values"):
-        actions.run(RunConfig(out=out)) if command == "run" else actions.train(TrainConfig(out=out))
+        run_command.run(RunConfig(out=out)) if command == "run" else train_command.train(
+            TrainConfig(out=out)
+        )
     assert not out.exists()
 
 

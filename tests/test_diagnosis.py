@@ -15,8 +15,8 @@ from hypothesis import given
 from sklearn.metrics.pairwise import cosine_similarity
 
 import simsmooth_jax as ss
-from simsmooth_jax.diagnosis import TEMPERATURES, RuleDiagnosis
-from simsmooth_jax.strips import STRIP_ENTRIES
+from simsmooth_jax.method.diagnosis import TEMPERATURES, RuleDiagnosis
+from simsmooth_jax.method.strips import STRIP_ENTRIES
 
 pytestmark = pytest.mark.usefixtures("no_rank_promotion")
 

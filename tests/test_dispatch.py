@@ -11,9 +11,9 @@ import pytest
 from compilations import count_compilations
 
 import simsmooth_jax as ss
-from simsmooth_jax import actions, checkpoints, options
-from simsmooth_jax.commands import TrainConfig
-from simsmooth_jax.config import (
+from simsmooth_jax.config import checks as options
+from simsmooth_jax.config.commands import TrainConfig
+from simsmooth_jax.config.training import (
     AugmentationConfig,
     DataConfig,
     ModelConfig,
@@ -21,9 +21,11 @@ from simsmooth_jax.config import (
     SavingConfig,
     TrainingConfig,
 )
-from simsmooth_jax.data import load_dataset
-from simsmooth_jax.loop import train
-from simsmooth_jax.training import Trainer, TrainState
+from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.program import train_command
+from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training.loop import train
+from simsmooth_jax.training.step import Trainer, TrainState
 
 pytestmark = pytest.mark.slow
 
@@ -164,7 +166,9 @@ def test_rows_and_checkpoints_of_a_run_are_those_of_single_steps(
         steps.clear()
         training = dataclasses.replace(CONFIG, steps_per_dispatch=count)
         saving, out = SavingConfig(checkpoint_steps=5), tmp_path / str(count)
-        actions.train(TrainConfig(labels="uniform", training=training, saving=saving, out=out))
+        train_command.train(
+            TrainConfig(labels="uniform", training=training, saving=saving, out=out)
+        )
         rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
         found[count] = rows, list(steps), (out / "config.json").read_text()
     (rows, saved, config), (rows_3, saved_3, config_3) = found[1], found[3]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from simsmooth_jax.data import Split
-from simsmooth_jax.evaluation import (
+from simsmooth_jax.data.dataset import Split
+from simsmooth_jax.training.evaluation import (
     Evaluator,
     area_under_risk_coverage,
     calibration_bins,

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.files import write_atomically, write_json
-from simsmooth_jax.metrics_log import MetricsLog
-from simsmooth_jax.run_directory import default_directory, open_directory
+from simsmooth_jax.machine.files import write_atomically, write_json
+from simsmooth_jax.program.run_directory import default_directory, open_directory
+from simsmooth_jax.training.recording import MetricsLog
 
 
 def test_log_drops_what_follows_the_checkpoint_and_a_torn_line(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from pets import CLASSES, load, pairs, refuses, write, write_pets
 from PIL import Image
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import DataConfig, SourceConfig, TrainingConfig
-from simsmooth_jax.data import load_dataset, open_source
-from simsmooth_jax.data.folder import FileExamples
+from simsmooth_jax.config.training import DataConfig, SourceConfig, TrainingConfig
+from simsmooth_jax.data.load import load_dataset, open_source
+from simsmooth_jax.data.sources.folder import FileExamples
 
 
 @pytest.fixture

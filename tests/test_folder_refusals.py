@@ -9,8 +9,8 @@ import pytest
 from pets import load, pairs, refuses, write, write_pets
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import DataConfig, SourceConfig
-from simsmooth_jax.data import load_dataset, open_source
+from simsmooth_jax.config.training import DataConfig, SourceConfig
+from simsmooth_jax.data.load import load_dataset, open_source
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from program import simsmooth
 from write_checkpoints import KERNEL, N
 
 import simsmooth_jax as ss
-from simsmooth_jax import inspection, labelling
-from simsmooth_jax.commands import InspectConfig, LabelsConfig
+from simsmooth_jax.config.commands import InspectConfig, LabelsConfig
+from simsmooth_jax.program import inspect_command, labels_command
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("COLUMNS", "80")
 
     def show(path: Path, **options: Any) -> list[str]:
-        inspection.inspect(InspectConfig(path, **options))
+        inspect_command.inspect(InspectConfig(path, **options))
         lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
         assert max(map(len, lines[1:-1])) <= 80
         return lines
@@ -125,7 +125,7 @@ def test_as_a_user_does(files: Path, tmp_path: Path) -> None:
 
 def labels(tmp_path: Path, checkpoint: Path, **options: Any) -> list[str]:
     out = tmp_path / "labels.npz"
-    labelling.make_label_file(LabelsConfig(checkpoint, out=out, **options))
+    labels_command.make_label_file(LabelsConfig(checkpoint, out=out, **options))
     return np.load(out)["class_names"].tolist()
 
 

@@ -4,7 +4,7 @@ import weakref
 
 import pytest
 
-from simsmooth_jax.interrupts import heard_between_steps
+from simsmooth_jax.machine.signals import heard_between_steps
 
 
 class Thing:

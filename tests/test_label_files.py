@@ -14,7 +14,7 @@ import pytest
 import safetensors.numpy
 
 import simsmooth_jax as ss
-from simsmooth_jax.label_files import TableFile, array_sha256, load_labels, load_table
+from simsmooth_jax.formats.label_files import TableFile, array_sha256, load_labels, load_table
 
 NAMES = ("cat", "dög", "鳥")
 TABLE = np.array([[0.8, 0.2, 0], [0.1, 0.9, 0], [0, 0, 1]], np.float32)

@@ -1,56 +1,50 @@
-"""The README's map of the package is complete, and imports run one way on it."""
+"""The layers of the package: each folder imports only from those before it."""
 
 import ast
 import graphlib
-import re
+import statistics
+import sys
 from pathlib import Path
 
 from program import REPOSITORY
 
 PACKAGE = REPOSITORY / "simsmooth_jax"
-MAP = (REPOSITORY / "README.md").read_text().split("## Where things are")[1].split("## ")[0]
+LAYERS = ["errors", "literals", "metrics", "config", "machine", "method"]
+LAYERS += ["formats", "data", "training", "study", "program"]
+FILES = [path for path in PACKAGE.rglob("*.py") if not path.name.startswith("__")]
 
 
-def modules_in(text: str) -> list[str]:
-    return re.findall(r"`(\w+)(?:\.py|/)`", text)
-
-
-def module_of(path: Path) -> str:
-    """`data/` counts as one module."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
 def imports_of(path: Path) -> set[str]:
     """The package's own modules that a file imports, also inside of functions."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("simsmooth_jax"):
-            parts = str(node.module).split(".")
-            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
-    return found - {module_of(path)}
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("simsmooth_jax"):
+            base = str(node.module).removeprefix("simsmooth_jax").lstrip(".")
+            for alias in node.names:
+                whole = ".".join(filter(None, (base, alias.name)))
+                found.add(
+                    whole
+                    if PACKAGE.joinpath(*whole.split(".")).with_suffix(".py").exists()
+                    else base
+                )
+    return found
 
 
-def layers() -> dict[str, int]:
-    served, table = MAP.split("\n\n| the method", 1)
-    rank = dict.fromkeys(modules_in(served), 0)
-    for row in table.splitlines()[2:]:
-        cells = row.strip().strip("|").split("|")
-        rank |= {m: layer for layer, cell in enumerate(cells, 1) for m in modules_in(cell)}
-    return rank
+def test_a_folder_imports_only_what_stands_before_it() -> None:
+    graph = {name_of(path): imports_of(path) for path in FILES}
+    rank = {name: LAYERS.index(name.split(".")[0]) for name in graph}
+    assert [(a, b) for a in graph for b in graph[a] if rank[b] > rank[a]] == []
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(graph)  # no circle
+    assert sum(map(len, graph.values())) > 2 * len(graph)  # the imports were seen
 
 
-def test_the_map_names_every_module() -> None:
-    modules = {module_of(path) for path in PACKAGE.rglob("*.py")} - {"__init__", "__main__"}
-    assert set(layers()) == modules
-
-
-def test_imports_run_one_way() -> None:
-    rank = layers()
-    files = [path for path in PACKAGE.rglob("*.py") if module_of(path) in rank]
-    graph: dict[str, set[str]] = {}
-    for path in files:
-        graph.setdefault(module_of(path), set()).update(imports_of(path))
-    upward = [(a, b) for a in graph for b in graph[a] if rank[b] > rank[a]]
-    assert upward == []
-    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(rank)
-    assert sum(map(len, graph.values())) > len(rank)  # the imports were seen
+def test_files_are_small_and_their_names_are_their_own() -> None:
+    lines = [len(path.read_text().splitlines()) for path in FILES]
+    assert max(lines) <= 250
+    assert 90 <= statistics.median(lines) <= 150
+    assert len([path for path in PACKAGE.iterdir() if path.is_file()]) <= 8
+    assert {path.stem for path in FILES} & {*sys.stdlib_module_names, "profiling"} == set()

@@ -12,7 +12,7 @@ import scipy.special
 from hypothesis import given, settings
 
 import simsmooth_jax as ss
-from simsmooth_jax import class_blocks
+from simsmooth_jax.method import class_blocks
 
 pytestmark = pytest.mark.usefixtures("no_rank_promotion")
 fused: Any = ss.linear_cross_entropy_with_label_table

@@ -11,9 +11,8 @@ import safetensors.numpy
 from program import simsmooth
 
 import simsmooth_jax as ss
-from simsmooth_jax import actions, forms, memory
-from simsmooth_jax.commands import LabelsConfig, TrainConfig
-from simsmooth_jax.config import (
+from simsmooth_jax.config.commands import LabelsConfig, TrainConfig
+from simsmooth_jax.config.training import (
     DataConfig,
     ModelConfig,
     OptimizerConfig,
@@ -21,8 +20,11 @@ from simsmooth_jax.config import (
     RunConfig,
     TrainingConfig,
 )
-from simsmooth_jax.label_files import TableFile, load_labels, load_table, table_sha256
-from simsmooth_jax.labelling import make_label_file
+from simsmooth_jax.formats.label_files import TableFile, load_labels, load_table, table_sha256
+from simsmooth_jax.machine import memory
+from simsmooth_jax.program import run_command, train_command
+from simsmooth_jax.program.labels_command import make_label_file
+from simsmooth_jax.study import arms
 
 NAMES = ("cat", "dög", "鳥")
 INDICES = np.array([[0, 1], [1, 0], [2, 1]], np.int32)
@@ -102,9 +104,9 @@ def save(path: Path, **arrays: np.ndarray) -> None:
 
 
 def test_baselines_of_many_classes_are_the_dense_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    dense = forms.onehot_table(7), forms.uniform_table(7, 0.3)
-    monkeypatch.setattr(forms, "MANY_CLASSES", 5)
-    compact: Any = forms.onehot_table(7), forms.uniform_table(7, 0.3)
+    dense = arms.onehot_table(7), arms.uniform_table(7, 0.3)
+    monkeypatch.setattr(arms, "MANY_CLASSES", 5)
+    compact: Any = arms.onehot_table(7), arms.uniform_table(7, 0.3)
     assert isinstance(compact[0], ss.TopKLabels)
     assert isinstance(compact[1], ss.FactoredLabels)
     logits = np.random.default_rng(0).normal(size=(9, 7)).astype(np.float32)
@@ -122,7 +124,7 @@ def test_the_method_with_many_classes_builds_no_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """K images of as many classes: one-hot training, top-k labels, training on them."""
-    monkeypatch.setattr(forms, "MANY_CLASSES", K)
+    monkeypatch.setattr(arms, "MANY_CLASSES", K)
     monkeypatch.setattr(memory, "available_memory", lambda: 4 * K**2 - 1)  # a table is refused
     monkeypatch.chdir(tmp_path)
     random = np.random.RandomState(0)
@@ -135,9 +137,9 @@ def test_the_method_with_many_classes_builds_no_table(
     model = ModelConfig("mlp", width=4, depth=1)
     training = TrainingConfig(DataConfig("npz:many.npz", input="memory"), 0, model, optimizer)
     for arm in ("onehot", "uniform"):
-        actions.train(TrainConfig(arm, training, out=Path(arm)))
+        train_command.train(TrainConfig(arm, training, out=Path(arm)))
     make_label_file(LabelsConfig(Path("onehot"), relation=RelationConfig(top_k=8)))
-    actions.train(TrainConfig("labels.npz", training, out=Path("second")))
+    train_command.train(TrainConfig("labels.npz", training, out=Path("second")))
     shown = capsys.readouterr().out
     assert f"kernel             4 features x {K} classes" in shown
     assert f"the first 20 of {K} classes" in shown
@@ -173,5 +175,5 @@ def test_a_run_of_too_many_classes_is_refused_before_it_trains(
     monkeypatch.setattr(memory, "available_memory", lambda: 399)  # bytes; 10 classes take 400
     message = "for K = 10 classes. It keeps the whole similarity. These do without it: simsmooth"
     with pytest.raises(ss.InputError, match=re.escape(message)):
-        actions.run(RunConfig(out=tmp_path / "run"))
+        run_command.run(RunConfig(out=tmp_path / "run"))
     assert not (tmp_path / "run").exists()

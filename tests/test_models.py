@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import ModelConfig
-from simsmooth_jax.models import build_model, normalise_images
+from simsmooth_jax.config.training import ModelConfig
+from simsmooth_jax.training.models import build_model, normalise_images
 
 pytestmark = pytest.mark.slow
 

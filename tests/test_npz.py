@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import DataConfig, SourceConfig
-from simsmooth_jax.data import load_dataset, open_source
+from simsmooth_jax.config.training import DataConfig, SourceConfig
+from simsmooth_jax.data.load import load_dataset, open_source
 
 RANDOM = np.random.RandomState(0)
 ARRAYS: dict[str, Any] = {
@@ -211,7 +211,7 @@ def test_header_that_claims_more_than_there_is(tmp_path: Path) -> None:
 
 def test_archive_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "x.npz")
-    monkeypatch.setattr("simsmooth_jax.data.npz.available_memory", lambda: 1000)
+    monkeypatch.setattr("simsmooth_jax.data.sources.npz.available_memory", lambda: 1000)
     message = (
         r"must fit twice into the memory of 0.0 GiB, got 0.0 GiB of arrays. Write the images as f"
     )

@@ -16,8 +16,8 @@ from shared_images import ARCHIVES, needs_images, prepared_fashion_mnist
 from tensorflow_datasets.image_classification import cifar, mnist
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import SourceConfig
-from simsmooth_jax.data import open_source
+from simsmooth_jax.config.training import SourceConfig
+from simsmooth_jax.data.load import open_source
 
 pytestmark = pytest.mark.slow
 
@@ -110,7 +110,9 @@ def test_cifar_is_prepared_from_its_binary_archive(
 ) -> None:
     builder = official(data_dir=tmp_path)
     expected = cifar_archive(builder, tmp_path / "downloads" / "manual")
-    monkeypatch.setattr("simsmooth_jax.data.archives._refuse_other_content", lambda *_: None)
+    monkeypatch.setattr(
+        "simsmooth_jax.data.sources.official._refuse_other_content", lambda *_: None
+    )
     for _ in range(2):  # prepared, then read as prepared
         source = open_source(name, SourceConfig(data_dir=tmp_path))
         assert source.class_names[-1] == f"label_{len(source.class_names) - 1}"
@@ -126,7 +128,7 @@ PREPARE = """
 import sys
 from pathlib import Path
 from simsmooth_jax.data.conversion import Conversion
-from simsmooth_jax.data.official import open_official
+from simsmooth_jax.data.sources.official import open_official
 source = open_official("fashion_mnist", Path(sys.argv[1]), Conversion())
 print(sum(map(len, source.splits.values())))
 """

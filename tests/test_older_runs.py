@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import TrainingConfig
-from simsmooth_jax.run_directory import open_directory
+from simsmooth_jax.config.training import TrainingConfig
+from simsmooth_jax.program.run_directory import open_directory
 
 
 def test_older_checkpoints_are_read() -> None:

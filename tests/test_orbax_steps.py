@@ -8,8 +8,8 @@ import pytest
 import write_checkpoints as stored
 
 import simsmooth_jax as ss
-from simsmooth_jax import checkpoints
-from simsmooth_jax.stored import open_stored
+from simsmooth_jax.formats.opening import open_stored
+from simsmooth_jax.training import checkpoints
 
 pytestmark = pytest.mark.slow
 

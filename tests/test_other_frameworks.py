@@ -12,7 +12,7 @@ import pytest
 from test_readme import code_under
 
 import simsmooth_jax as ss
-from simsmooth_jax.label_files import TableFile
+from simsmooth_jax.formats.label_files import TableFile
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import pytest
 from matplotlib import image
 from PIL import Image
 
-from simsmooth_jax import pictures
+from simsmooth_jax.program import pictures
 
 TITLES = {"onehot": "first", "uniform": "uniform", "relation": "second"}
 

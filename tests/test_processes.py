@@ -19,9 +19,8 @@ from processes import (
     write_images,
 )
 
-from simsmooth_jax import actions, checkpoints
-from simsmooth_jax.commands import TrainConfig
-from simsmooth_jax.config import (
+from simsmooth_jax.config.commands import TrainConfig
+from simsmooth_jax.config.training import (
     DataConfig,
     InputMode,
     ModelConfig,
@@ -32,6 +31,8 @@ from simsmooth_jax.config import (
     TrainingConfig,
 )
 from simsmooth_jax.data.streaming import epoch_order
+from simsmooth_jax.program import run_command, train_command
+from simsmooth_jax.training import checkpoints
 
 pytestmark = pytest.mark.slow
 
@@ -58,8 +59,10 @@ def alone(folder: Path, devices: list[Any]) -> Path:
         saving = SavingConfig(checkpoint_every=1)
         relation = RelationConfig(similarity="features")
         out = Path("alone-run")
-        actions.run(RunConfig(config("memory"), relation, saving=saving, out=out))
-        actions.train(TrainConfig("uniform", config("stream"), saving=saving, out=Path("alone")))
+        run_command.run(RunConfig(config("memory"), relation, saving=saving, out=out))
+        train_command.train(
+            TrainConfig("uniform", config("stream"), saving=saving, out=Path("alone"))
+        )
     return folder
 
 

@@ -7,14 +7,13 @@ import jax
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
-from simsmooth_jax.data import load_dataset
-from simsmooth_jax.evaluation import Evaluator
-from simsmooth_jax.loop import train
-from simsmooth_jax.metrics_log import MetricsLog
-from simsmooth_jax.progress import ProgressBars
-from simsmooth_jax.recording import Recorder
-from simsmooth_jax.training import Trainer, TrainState
+from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.machine.terminal import ProgressBars
+from simsmooth_jax.training.evaluation import Evaluator
+from simsmooth_jax.training.loop import train
+from simsmooth_jax.training.recording import MetricsLog, Recorder
+from simsmooth_jax.training.step import Trainer, TrainState
 
 pytestmark = pytest.mark.slow
 

@@ -13,13 +13,13 @@ from program import simsmooth
 from sklearn.metrics.pairwise import cosine_similarity
 
 import simsmooth_jax as ss
-from simsmooth_jax import labelling
-from simsmooth_jax.classifier import Classifier
-from simsmooth_jax.commands import LabelsConfig
-from simsmooth_jax.config import RelationConfig, RunConfig
-from simsmooth_jax.label_files import load_table
-from simsmooth_jax.models import build_model, normalise_images
-from simsmooth_jax.relations import file_identity
+from simsmooth_jax.config.commands import LabelsConfig
+from simsmooth_jax.config.training import RelationConfig, RunConfig
+from simsmooth_jax.formats.label_files import load_table
+from simsmooth_jax.program import labels_command
+from simsmooth_jax.study.relations import file_identity
+from simsmooth_jax.training.classifier import Classifier
+from simsmooth_jax.training.models import build_model, normalise_images
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def outputs(classifier: Classifier) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 def make(folder: Path, out: str, **options: Any) -> Any:
     relation = RelationConfig(similarity=options.pop("similarity"))
     config = LabelsConfig(out=folder / out, relation=relation, **options)
-    labelling.make_label_file(config)
+    labels_command.make_label_file(config)
     return load_table(config.out)
 
 

@@ -12,8 +12,8 @@ from compilations import count_compilations
 from orbax.checkpoint import v1 as ocp
 from program import simsmooth
 
-from simsmooth_jax import actions
-from simsmooth_jax.config import ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
+from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
+from simsmooth_jax.program import run_command
 
 # Read here by plain Orbax, which says how it places the arrays.
 ORBAX = pytest.mark.filterwarnings("ignore:Sharding info not provided")
@@ -173,7 +173,7 @@ def test_all_arms_of_a_run_share_one_compilation(tmp_path: Path) -> None:
     optimizer = OptimizerConfig(epochs=3)
     training = TrainingConfig(model=ModelConfig("mlp", width=12, depth=1), optimizer=optimizer)
     with count_compilations("_train_step") as steps, count_compilations("_predict") as predictions:
-        actions.run(RunConfig(training=training, out=tmp_path / "run"))
+        run_command.run(RunConfig(training=training, out=tmp_path / "run"))
     assert len(steps) == 1
     assert len(predictions) == 1
 

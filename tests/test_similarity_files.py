@@ -10,12 +10,12 @@ import safetensors.numpy
 from program import simsmooth
 
 import simsmooth_jax as ss
-from simsmooth_jax.commands import LabelsConfig
-from simsmooth_jax.config import RelationConfig
-from simsmooth_jax.label_files import load_table
-from simsmooth_jax.labelling import make_label_file
-from simsmooth_jax.relations import file_identity
-from simsmooth_jax.similarity_files import read_similarity
+from simsmooth_jax.config.commands import LabelsConfig
+from simsmooth_jax.config.training import RelationConfig
+from simsmooth_jax.formats.label_files import load_table
+from simsmooth_jax.formats.similarity_files import read_similarity
+from simsmooth_jax.program.labels_command import make_label_file
+from simsmooth_jax.study.relations import file_identity
 
 pytestmark = pytest.mark.slow
 

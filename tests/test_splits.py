@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import SourceConfig
-from simsmooth_jax.data import Source, Split, cut_splits
+from simsmooth_jax.config.training import SourceConfig
+from simsmooth_jax.data.dataset import Source, Split
+from simsmooth_jax.data.splits import cut_splits
 
 
 def source(**sizes: int) -> Source:

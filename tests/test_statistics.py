@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from simsmooth_jax.statistics import estimate
+from simsmooth_jax.study.paired import estimate
 
 RANDOM = np.random.RandomState(0)
 ONE, OTHER = RANDOM.randn(10) + 0.8, RANDOM.randn(10)

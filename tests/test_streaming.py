@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
-from simsmooth_jax.data import Split, load_dataset
+from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.data.dataset import Split
+from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.data.streaming import (
     EvaluationBatches,
     TrainingBatches,
@@ -20,9 +21,9 @@ from simsmooth_jax.data.streaming import (
     evaluation_batches,
     read_ahead,
 )
-from simsmooth_jax.evaluation import Evaluator
-from simsmooth_jax.loop import train
-from simsmooth_jax.training import Trainer
+from simsmooth_jax.training.evaluation import Evaluator
+from simsmooth_jax.training.loop import train
+from simsmooth_jax.training.step import Trainer
 
 pytestmark = pytest.mark.slow
 
@@ -84,10 +85,10 @@ def test_option_decides_and_size_where_it_does_not(monkeypatch: pytest.MonkeyPat
     assert load_dataset(DataConfig(input="stream")).streamed
     size = 1797 * 64
     for memory, streamed in ((4 * size, False), (4 * size - 1, True)):
-        monkeypatch.setattr("simsmooth_jax.data.memory.available_memory", lambda m=memory: m)
+        monkeypatch.setattr("simsmooth_jax.data.load.available_memory", lambda m=memory: m)
         assert load_dataset(DataConfig()).streamed is streamed
         assert not load_dataset(DataConfig(input="memory")).streamed
-    monkeypatch.setattr("simsmooth_jax.data.memory.available_memory", lambda: size - 1)
+    monkeypatch.setattr("simsmooth_jax.data.load.available_memory", lambda: size - 1)
     message = "--input memory must fit into the memory of 0.0 GiB, got 0.0 GiB of images in digits"
     with pytest.raises(ss.InputError, match=message):
         load_dataset(DataConfig(input="memory"))
@@ -169,7 +170,7 @@ def test_error_of_a_reader_reaches_the_training(workers: int) -> None:
 
 @pytest.mark.parametrize("sample", [10_000, 150])
 def test_statistics_are_those_of_one_sample(sample: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simsmooth_jax.data.dataset.STATISTICS_IMAGES", sample)
+    monkeypatch.setattr("simsmooth_jax.data.load.dataset.STATISTICS_IMAGES", sample)
     dataset = dataclasses.replace(DIGITS, train=OnDisk(DIGITS.train))
     assert dataset.channel_statistics() == DIGITS.channel_statistics()
     assert isinstance(DIGITS.train, Split)

@@ -12,10 +12,10 @@ import scipy.special
 from test_compact_labels import cosines, kernel_of, relation, top
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import DataConfig, ModelConfig, TrainingConfig
-from simsmooth_jax.data import load_dataset
-from simsmooth_jax.losses import LONG_ROW
-from simsmooth_jax.training import Trainer
+from simsmooth_jax.config.training import DataConfig, ModelConfig, TrainingConfig
+from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.method.losses import LONG_ROW
+from simsmooth_jax.training.step import Trainer
 
 pytestmark = pytest.mark.usefixtures("no_rank_promotion")
 

@@ -14,8 +14,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import DataConfig, SourceConfig
-from simsmooth_jax.data import load_dataset, open_source
+from simsmooth_jax.config.training import DataConfig, SourceConfig
+from simsmooth_jax.data.load import load_dataset, open_source
 
 pytestmark = pytest.mark.slow
 
@@ -170,7 +170,7 @@ def test_refused_sets(sets: Path) -> None:
 
 def test_labels_are_read_in_small_pieces(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record comes with its encoded image: those of a large set would not fit into memory."""
-    monkeypatch.setattr("simsmooth_jax.data.tfds_sets.LABELS_AT_ONCE", 7)
+    monkeypatch.setattr("simsmooth_jax.data.sources.tfds_sets.LABELS_AT_ONCE", 7)
     train: Any = open_source("tfds:plain", SourceConfig(data_dir=sets)).splits["train"]
     _, labels = train.take(np.arange(30))
     asked: list[int] = []

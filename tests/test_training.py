@@ -11,12 +11,12 @@ import pytest
 from compilations import count_compilations
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
-from simsmooth_jax.data import load_dataset
+from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.data.streaming import epoch_order
-from simsmooth_jax.evaluation import Evaluator
-from simsmooth_jax.loop import train
-from simsmooth_jax.training import Trainer, TrainState
+from simsmooth_jax.training.evaluation import Evaluator
+from simsmooth_jax.training.loop import train
+from simsmooth_jax.training.step import Trainer, TrainState
 
 pytestmark = pytest.mark.slow
 

@@ -31,9 +31,9 @@ import torch  # pyright: ignore[reportMissingImports]
 from in_pytorch import training_rounds, wait
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Dataset, Split
-from simsmooth_jax.training import Trainer
+from simsmooth_jax.training.step import Trainer
 
 PYTORCH = "PyTorch"
 CALLS = 10  # of the labels in a round

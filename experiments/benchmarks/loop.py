@@ -26,15 +26,14 @@ from flax.training import train_state
 from measure import interleave, ratio, report
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import DataConfig, TrainingConfig
-from simsmooth_jax.data import load_dataset
-from simsmooth_jax.evaluation import Evaluator
-from simsmooth_jax.loop import train
-from simsmooth_jax.metrics_log import MetricsLog
-from simsmooth_jax.models import normalise_images
-from simsmooth_jax.progress import ProgressBars
-from simsmooth_jax.recording import Recorder
-from simsmooth_jax.training import Trainer
+from simsmooth_jax.config.training import DataConfig, TrainingConfig
+from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.machine.terminal import ProgressBars
+from simsmooth_jax.training.evaluation import Evaluator
+from simsmooth_jax.training.loop import train
+from simsmooth_jax.training.models import normalise_images
+from simsmooth_jax.training.recording import MetricsLog, Recorder
+from simsmooth_jax.training.step import Trainer
 
 DIGITS = TrainingConfig()
 RESNET = dataclasses.replace(

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from simsmooth_jax.config import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
-from simsmooth_jax.data import load_dataset
-from simsmooth_jax.loop import train
-from simsmooth_jax.training import Trainer, TrainState
+from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.training.loop import train
+from simsmooth_jax.training.step import Trainer, TrainState
 
 
 class Watch:

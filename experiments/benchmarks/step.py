@@ -19,9 +19,9 @@ import optax
 from measure import interleave, ratio, report, shown
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Dataset, Split
-from simsmooth_jax.training import Trainer
+from simsmooth_jax.training.step import Trainer
 
 BATCH, CLASSES = 128, 100
 CONFIG = TrainingConfig(
@@ -71,7 +71,7 @@ def main() -> None:
     }
     base = "optax, integer labels"
     with mock.patch(
-        "simsmooth_jax.training.softmax_cross_entropy_with_label_table", optax_loss
+        "simsmooth_jax.training.step.softmax_cross_entropy_with_label_table", optax_loss
     ):  # while it is compiled
         theirs = one_step(Trainer(CONFIG, dataset, devices), ss.onehot_labels(CLASSES))
         jax.block_until_ready(theirs())

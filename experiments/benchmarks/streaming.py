@@ -14,9 +14,9 @@ import time
 import jax
 import numpy as np
 
-from simsmooth_jax.config import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
-from simsmooth_jax.data import load_dataset
-from simsmooth_jax.training import Trainer
+from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.training.step import Trainer
 
 
 def main() -> None:

@@ -1,15 +1,12 @@
 """Options out of range, refused by name before anything is trained or written."""
 
-import dataclasses
 import math
 import re
 
-from simsmooth_jax import checks, rules
-from simsmooth_jax.config import (
+from simsmooth_jax.config.training import (
     AugmentationConfig,
     DistributedConfig,
     OptimizerConfig,
-    RelationConfig,
 )
 from simsmooth_jax.errors import InputError
 
@@ -102,18 +99,6 @@ def refuse_workers(workers: int) -> None:
         )
 
 
-def refuse_relation(config: RelationConfig, num_classes: int) -> None:
-    """Refuses options of the relation labels out of range."""
-    values = dataclasses.asdict(config)
-    values = {key: values[key] for key in values if key not in ("similarity", "center")}
-    rules.refuse_options("relation labels", num_classes, **values)
-    if config.rule == "literal" and config.center:
-        raise InputError(
-            "--center must not be given with --rule literal, got both. Centred columns sum to 0, "
-            "so that some cosine is negative: use --rule clip."
-        )
-
-
 def refuse_processes(config: DistributedConfig) -> None:
     """Refuses names of processes that are incomplete, or that no process can have."""
     values = {
@@ -148,8 +133,3 @@ def refuse_processes(config: DistributedConfig) -> None:
             f"--process-id must be from 0 to {config.num_processes - 1}, less than "
             f"--num-processes, got {config.process_id}. They count from 0."
         )
-
-
-def refuse_uniform_epsilon(epsilon: float) -> None:
-    """Refuses a weight of uniform smoothing out of range."""
-    checks.fraction("uniform smoothing", "--uniform-epsilon", epsilon)

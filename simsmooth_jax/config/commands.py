@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 import tyro.conf
 
-from simsmooth_jax.config import (
+from simsmooth_jax.config.training import (
     DistributedConfig,
     RelationConfig,
     SavingConfig,
     SourceConfig,
     TrainingConfig,
 )
-from simsmooth_jax.types import Layout
+from simsmooth_jax.literals import Layout
 
 
 @dataclasses.dataclass(frozen=True)

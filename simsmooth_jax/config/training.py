@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from simsmooth_jax.types import Rule
+from simsmooth_jax.literals import Rule
 
 ImageMode = Literal["rgb", "grey"]
 InputMode = Literal["auto", "memory", "stream"]

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from simsmooth_jax.config import ImageMode
+from simsmooth_jax.config.training import ImageMode
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.memory import available_memory
+from simsmooth_jax.machine.memory import available_memory
 
 CHANNELS = {"L": 1, "RGB": 3}  # what a network is fed; anything else has to be converted to it
 MODES = {"grey": "L", "rgb": "RGB"}

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from simsmooth_jax.data.conversion import MODES, Conversion, refusing_broken
 from simsmooth_jax.data.dataset import Source
-from simsmooth_jax.data.folder import FileExamples
+from simsmooth_jax.data.sources.folder import FileExamples
 
 NAMES = {mode: name for name, mode in MODES.items()}  # Pillow's -> ours
 SHOWN_AFTER = 2  # seconds until the progress bar appears

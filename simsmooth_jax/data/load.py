@@ -2,16 +2,20 @@
 
 import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from simsmooth_jax.config import DataConfig, SourceConfig
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from simsmooth_jax.config.training import DataConfig, InputMode, SourceConfig
 from simsmooth_jax.data.conversion import Conversion
 from simsmooth_jax.data.dataset import Dataset, Examples, Source, Split
-from simsmooth_jax.data.memory import choose_input, read_into_memory
 from simsmooth_jax.data.splits import cut_splits
 from simsmooth_jax.errors import InputError
-
-__all__ = ["Dataset", "Examples", "Source", "Split", "load_dataset", "open_source"]
+from simsmooth_jax.machine.memory import available_memory
+from simsmooth_jax.machine.processes import is_writer
 
 
 def load_dataset(config: DataConfig) -> Dataset:
@@ -60,26 +64,66 @@ def _open(data: str, config: SourceConfig) -> Source:
     conversion = Conversion.parse(config.image_size, config.image_mode)
     # Each is imported late: they bring Pillow, TFDS or scikit-learn.
     if data == "digits":
-        from simsmooth_jax.data.digits import load_digits
+        from simsmooth_jax.data.sources.digits import load_digits
 
         return load_digits(conversion)
     if data in ("fashion_mnist", "cifar10", "cifar100"):
-        from simsmooth_jax.data.official import open_official
+        from simsmooth_jax.data.sources.official import open_official
 
         return open_official(data, data_dir, conversion)
     if kind == "tfds" and where:
-        from simsmooth_jax.data.tfds_sets import open_tfds
+        from simsmooth_jax.data.sources.tfds_sets import open_tfds
 
         return open_tfds(where, data_dir, conversion)
     if kind == "folder" and where:
-        from simsmooth_jax.data.folder import open_folder
+        from simsmooth_jax.data.sources.folder import open_folder
 
         return open_folder(Path(where).expanduser(), conversion)
     if kind == "npz" and where:
-        from simsmooth_jax.data.npz import open_npz
+        from simsmooth_jax.data.sources.npz import open_npz
 
         return open_npz(Path(where).expanduser(), conversion)
     raise InputError(
         "--data must be digits, fashion_mnist, cifar10, cifar100, tfds:NAME[/CONFIG][:VERSION], "
         f"folder:PATH or npz:PATH, got {data!r}. See: simsmooth data --help"
     )
+
+
+SHARE = 0.25  # of the memory that images may take; the rest is the training's
+_CHUNK = 256  # images that a thread reads at a time
+
+
+def choose_input(mode: InputMode, name: str, parts: dict[str, Examples]) -> bool:
+    """Whether the images are streamed; `auto` holds what takes a quarter of the memory or less."""
+    size = sum(len(part) * int(np.prod(part.image_shape)) for part in parts.values())
+    memory = available_memory()
+    if mode == "memory" and size > memory:
+        raise InputError(
+            f"--input memory must fit into the memory of {memory / 2**30:.1f} GiB, got "
+            f"{size / 2**30:.1f} GiB of images in {name}. Use --input stream."
+        )
+    return mode == "stream" or (mode == "auto" and size > SHARE * memory)
+
+
+def read_into_memory(parts: dict[str, Examples]) -> dict[str, Split]:
+    """Reads every image of every part once, with a progress bar where that takes time."""
+    read: dict[str, Split] = {}
+    console = Console(stderr=True)
+    hidden = not console.is_terminal or not is_writer()  # elsewhere it would leave an empty line
+    with (
+        Progress(console=console, transient=True, disable=hidden) as bar,
+        ThreadPoolExecutor() as threads,
+    ):
+        for name, part in parts.items():
+            if isinstance(part, Split):
+                read[name] = part
+                continue
+            images = np.empty((len(part), *part.image_shape), np.uint8)
+            labels = np.empty(len(part), np.int32)
+            chunks = np.split(np.arange(len(part)), range(_CHUNK, len(part), _CHUNK))
+            task = bar.add_task(f"reading {name}", total=len(part))
+            for chunk, (some, their) in zip(chunks, threads.map(part.take, chunks), strict=True):
+                images[chunk], labels[chunk] = some, their
+                bar.update(task, advance=len(chunk))
+            read[name] = Split(images, labels)
+    return read

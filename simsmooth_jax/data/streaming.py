@@ -16,7 +16,7 @@ from grain.experimental import ThreadPrefetchIterDataset
 from jaxtyping import Int
 
 from simsmooth_jax.data.dataset import Examples, Split
-from simsmooth_jax.interrupts import interrupts_held
+from simsmooth_jax.machine.signals import interrupts_held
 
 AHEAD = 2  # batches that wait on the devices
 MAX_THREADS = 16

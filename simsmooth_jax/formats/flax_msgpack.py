@@ -12,7 +12,7 @@ import ml_dtypes
 import msgpack
 import numpy as np
 
-from simsmooth_jax.stored.arrays import ArrayInfo, Name, StoredArrays, refusing_damage
+from simsmooth_jax.formats.arrays import ArrayInfo, Name, StoredArrays, refusing_damage
 
 # The first byte of a msgpack value says its kind; an extension type has its length after that,
 # in as many bytes, or in the kind.

@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.stored.flax_msgpack import starts_as_tree
+from simsmooth_jax.formats.flax_msgpack import starts_as_tree
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 KERAS = (".h5", ".hdf5", ".keras")

@@ -7,15 +7,17 @@ from typing import NamedTuple, get_args
 import numpy as np
 from jaxtyping import Float
 
-from simsmooth_jax import checks
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.heads import find_kernel
-from simsmooth_jax.stored import Name, StoredArrays, candidates, kernels, open_stored
-from simsmooth_jax.stored.foreign_files import pickled
-from simsmooth_jax.stored.kernels import StoredKernel
-from simsmooth_jax.types import Layout
+from simsmooth_jax.formats import kernels
+from simsmooth_jax.formats.arrays import Name, StoredArrays
+from simsmooth_jax.formats.foreign_files import pickled
+from simsmooth_jax.formats.kernels import StoredKernel
+from simsmooth_jax.formats.opening import open_stored
+from simsmooth_jax.literals import Layout
+from simsmooth_jax.method import checks
+from simsmooth_jax.method.heads import find_kernel
 
-HEAD_MODULES = "a module named {} (or PyTorch's {} or {})".format(*candidates.HEADS)
+HEAD_MODULES = "a module named {} (or PyTorch's {} or {})".format(*kernels.HEADS)
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -131,7 +133,7 @@ def find_head(
             f"Labels are trained on: simsmooth train --labels {stored.path}; of a similarity they "
             f"are made: simsmooth labels --similarity table:{stored.path}"
         )
-    found = candidates.find(stored)
+    found = kernels.find(stored)
     if not found:
         raise InputError(
             f"{where}: it must hold an array named kernel or weight with two dimensions, got none "

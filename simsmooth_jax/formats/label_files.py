@@ -12,9 +12,9 @@ import numpy as np
 import safetensors.numpy
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.files import write_atomically
-from simsmooth_jax.tables import FactoredLabels, TopKLabels
-from simsmooth_jax.trainable import refuse_labels
+from simsmooth_jax.machine.files import write_atomically
+from simsmooth_jax.method.tables import FactoredLabels, TopKLabels
+from simsmooth_jax.method.trainable import refuse_labels
 
 ARRAYS = ("table", "indices", "weights")
 TEXTS = ("rule", "parameters", "source", "source_sha256")

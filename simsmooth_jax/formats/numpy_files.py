@@ -8,7 +8,7 @@ from typing import IO
 
 import numpy as np
 
-from simsmooth_jax.stored.arrays import ArrayInfo, Name, StoredArrays, refusing_damage
+from simsmooth_jax.formats.arrays import ArrayInfo, Name, StoredArrays, refusing_damage
 
 MAGIC = b"\x93NUMPY"
 ONLY: Name = ("array",)  # an .npy file does not name its array

@@ -4,17 +4,14 @@ import os
 from pathlib import Path
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.stored import (
+from simsmooth_jax.formats import (
     flax_msgpack,
     foreign_files,
     numpy_files,
-    orbax_steps,
-    orbax_trees,
+    orbax,
     safetensors_files,
 )
-from simsmooth_jax.stored.arrays import ArrayInfo, Name, StoredArrays, damaged
-
-__all__ = ["ArrayInfo", "Name", "StoredArrays", "open_stored"]
+from simsmooth_jax.formats.arrays import StoredArrays, damaged
 
 READABLE = "Give an Orbax checkpoint, a Flax msgpack file, a .safetensors, an .npz or an .npy file."
 
@@ -40,15 +37,15 @@ def open_stored(path: Path) -> StoredArrays:
     if path.is_file():
         return _open_file(path)
     msgpack = flax_msgpack.last_of_directory(path)
-    step = orbax_steps.find_step(path.resolve())  # TensorStore refuses any `..`
+    step = orbax.find_step(path.resolve())  # TensorStore refuses any `..`
     if step is not None:
-        orbax_steps.refuse_later(path, step, msgpack)
-        return orbax_trees.open_step(path, step)
+        orbax.refuse_later(path, step, msgpack)
+        return orbax.open_step(path, step)
     inside = msgpack or safetensors_files.only_of_directory(path)
     if inside is not None and not (stored := _open_file(inside)).is_label_table:  # as a run's
         return stored
     foreign_files.refuse_directory(path)
-    raise orbax_steps.no_checkpoint(path)
+    raise orbax.no_checkpoint(path)
 
 
 def _open_file(path: Path) -> StoredArrays:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from simsmooth_jax.stored.arrays import ArrayInfo, Name, StoredArrays, refusing_damage
+from simsmooth_jax.formats.arrays import ArrayInfo, Name, StoredArrays, refusing_damage
 
 NUMBERS = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint"}
 

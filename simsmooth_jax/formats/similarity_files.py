@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.stored import StoredArrays, open_stored
-from simsmooth_jax.stored.numpy_files import NAMES
+from simsmooth_jax.formats.numpy_files import NAMES
+from simsmooth_jax.formats.opening import StoredArrays, open_stored
 
 KINDS = ("vectors", "table")
 TOLERANCE = 1e-5

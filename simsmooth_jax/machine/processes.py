@@ -20,9 +20,10 @@ from typing import Any, NoReturn
 
 import jax
 
-from simsmooth_jax import options
-from simsmooth_jax.config import DistributedConfig
-from simsmooth_jax.errors import InputError, say
+from simsmooth_jax.config import checks as options
+from simsmooth_jax.config.training import DistributedConfig
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.machine.terminal import say
 
 START_SECONDS = 300.0  # for the last process to start
 SILENCE_SECONDS = 60.0  # after which a process counts as gone; JAX itself waits for 100

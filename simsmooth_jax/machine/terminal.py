@@ -1,5 +1,6 @@
 """A live bar for each training: steps, loss, accuracy, wait for input, time gone < time left."""
 
+import sys
 import time
 from types import TracebackType
 from typing import Protocol, Self
@@ -15,7 +16,12 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
-from simsmooth_jax.distributed import is_writer
+from simsmooth_jax.machine.processes import is_writer
+
+
+def say(message: str) -> None:
+    """One line on standard error."""
+    print(f"simsmooth: {' '.join(message.split())}", file=sys.stderr)
 
 
 class Progress(Protocol):

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
-from simsmooth_jax.tables import FactoredLabels, TopKLabels
+from simsmooth_jax.method.tables import FactoredLabels, TopKLabels
 
 BLOCK = 8192  # classes
 LOWEST = float(np.finfo(np.float32).min)

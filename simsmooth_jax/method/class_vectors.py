@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
-from simsmooth_jax import checks
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.method import checks
 
 ROUNDING = 1e-3  # of a row of probabilities, also in bfloat16
 

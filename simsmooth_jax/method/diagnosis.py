@@ -10,17 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-from simsmooth_jax import checks, sharding
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.rules import ROUNDING, relation_rows
-from simsmooth_jax.similarity import (
+from simsmooth_jax.literals import Rule
+from simsmooth_jax.method import checks, strips
+from simsmooth_jax.method.rules import ROUNDING, relation_rows
+from simsmooth_jax.method.similarity import (
     class_vectors,
     cosine_rows,
     refuse_class_vectors,
     unit_columns_and_flaws,
 )
-from simsmooth_jax.strips import STRIP_ENTRIES, assemble
-from simsmooth_jax.types import Rule
+from simsmooth_jax.method.strips import STRIP_ENTRIES, assemble
 
 TEMPERATURES = (0.05, 0.1, 0.2, 0.5)  # shown where none is given, to choose one from
 OWN_MASS_RANGE = (0.1, 0.99)  # outside it hardly anything is left of the label, or of the relation
@@ -169,9 +169,7 @@ def _rows(temperatures: tuple[Any, ...]) -> list[tuple[Rule, Any]]:
 def _diagnosis_program(
     kernel: Array, temperatures: tuple[Any, ...], *, center: bool
 ) -> tuple[dict[str, Any], dict[str, Array]]:
-    return sharding.by_class(
-        partial(_numbers, center=center), kernel, temperatures, class_axis=None
-    )
+    return strips.by_class(partial(_numbers, center=center), kernel, temperatures, class_axis=None)
 
 
 def _numbers(

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-from simsmooth_jax import checks, rules, sharding
-from simsmooth_jax.memory import refuse_dense_table
-from simsmooth_jax.similarity import refuse_class_vectors, similarity_and_flaws
-from simsmooth_jax.types import Rule
+from simsmooth_jax.literals import Rule
+from simsmooth_jax.machine.memory import refuse_dense_table
+from simsmooth_jax.method import checks, rules, strips
+from simsmooth_jax.method.similarity import refuse_class_vectors, similarity_and_flaws
 
 
 def relation_labels(
@@ -196,7 +196,7 @@ def _relation_program(
     similarity: Array, epsilon: Any, temperature: Any, **static: Any
 ) -> tuple[Array, dict[str, Array]]:
     program = partial(rules.labels_and_flaws, **static)
-    return sharding.by_class(program, similarity, epsilon, temperature, class_axis=0)
+    return strips.by_class(program, similarity, epsilon, temperature, class_axis=0)
 
 
 @partial(jax.jit, static_argnames=("rule", "top_k", "include_self", "center"))
@@ -208,4 +208,4 @@ def _kernel_program(
         labels, row_flaws = rules.labels_and_flaws(similarity, epsilon, temperature, **static)
         return labels, vector_flaws | row_flaws
 
-    return sharding.by_class(program, kernel, epsilon, temperature, class_axis=1)
+    return strips.by_class(program, kernel, epsilon, temperature, class_axis=1)

@@ -8,10 +8,10 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int, Shaped
 
-from simsmooth_jax import checks
-from simsmooth_jax.class_blocks import backward, forward
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.tables import LabelTable, refuse_table
+from simsmooth_jax.method import checks
+from simsmooth_jax.method.class_blocks import backward, forward
+from simsmooth_jax.method.tables import LabelTable, refuse_table
 
 
 def linear_cross_entropy_with_label_table(

@@ -9,9 +9,9 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from simsmooth_jax import checks, sharding
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.tables import (
+from simsmooth_jax.method import checks, strips
+from simsmooth_jax.method.tables import (
     FactoredLabels,
     LabelTable,
     TopKLabels,
@@ -111,7 +111,7 @@ def _dense(
         return jax.lax.map(lambda row: at_once(operands[0], *row), operands[1:])
 
     operands = (table, labels, peak, log_sum, logits)
-    if logits.ndim != 2 or logits.shape[1] < LONG_ROW or sharding.on_several_devices(logits):
+    if logits.ndim != 2 or logits.shape[1] < LONG_ROW or strips.on_several_devices(logits):
         return at_once(*operands)
     # XLA sums a row of its own in a CPU's cache, and a matrix of rows at a third of that speed.
     return jax.lax.platform_dependent(*operands, cpu=row_by_row, default=at_once)

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from simsmooth_jax import checks
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.strips import in_strips
-from simsmooth_jax.types import Rule
+from simsmooth_jax.literals import Rule
+from simsmooth_jax.method import checks
+from simsmooth_jax.method.strips import in_strips
 
 RULES: tuple[Rule, ...] = get_args(Rule)
 ROW_FLAWS = {"nonfinite_row", "outside_row", "negative_row", "empty_row", "off_top_row"}

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
-from simsmooth_jax import checks, sharding
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.memory import refuse_dense_table
+from simsmooth_jax.machine.memory import refuse_dense_table
+from simsmooth_jax.method import checks, strips
 
 BLOCK = 512  # classes: a block of similarities that stays in a CPU's cache, and fills a GPU
 
@@ -64,7 +64,7 @@ def cosine_similarity(
 
 @partial(jax.jit, static_argnames="center")
 def _cosine_program(kernel: Array, *, center: bool) -> tuple[Array, dict[str, Array]]:
-    return sharding.by_class(partial(similarity_and_flaws, center=center), kernel, class_axis=1)
+    return strips.by_class(partial(similarity_and_flaws, center=center), kernel, class_axis=1)
 
 
 def similarity_and_flaws(
@@ -116,7 +116,7 @@ def unit_columns(
 def _gram(unit: Float[Array, "features classes"]) -> Float[Array, "classes classes"]:
     """Products of every two columns: blocks above the diagonal, mirrored; half of the work."""
     num_classes = unit.shape[1]
-    if num_classes <= BLOCK or sharding.on_several_devices(unit):  # XLA splits one product best
+    if num_classes <= BLOCK or strips.on_several_devices(unit):  # XLA splits one product best
         return _own_is_one(products(unit.T, unit.T))
     starts = np.minimum(np.arange(0, num_classes, BLOCK), num_classes - BLOCK)
     pairs = jnp.asarray(list(itertools.combinations(starts, 2)), jnp.int32)

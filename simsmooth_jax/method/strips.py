@@ -5,9 +5,37 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from simsmooth_jax import sharding
+
+def on_several_devices(array: Any) -> bool:
+    """Whether an array lies on a mesh of two devices or more, as far as its type tells."""
+    return jax.typeof(array).sharding.mesh.size > 1
+
+
+def by_class(
+    function: Callable[..., tuple[Any, dict[str, Array]]],
+    matrix: Array,
+    *operands: Any,
+    class_axis: int | None,
+) -> tuple[Any, dict[str, Array]]:
+    """`function(matrix, *operands) -> (rows, flaws)`, row i on the devices that hold class i.
+
+    On Auto axes XLA carries the sharding on. Explicit axes would ask for one in every operation, so
+    they are Auto inside, and the rows of the result take the sharding of the matrix's `class_axis`;
+    None is for numbers, which every device gets.
+    """
+    sharding = jax.typeof(matrix).sharding
+    if AxisType.Explicit not in sharding.mesh.axis_types:
+        return function(matrix, *operands)
+    everywhere = NamedSharding(sharding.mesh, PartitionSpec())
+    rows = everywhere
+    if class_axis is not None:
+        rows = NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[class_axis]))
+    program: Any = jax.sharding.auto_axes(function, out_sharding=(rows, everywhere))
+    return program(matrix, *operands)
+
 
 STRIP_ENTRIES = 2**22  # of a table at a time: 16 MiB
 
@@ -19,7 +47,7 @@ def in_strips(
     """`function(rows, index) -> (rows, values)`, a strip of rows at a time and in their place."""
     num_rows = matrix.shape[0]
     size = max(1, STRIP_ENTRIES // num_rows)
-    if num_rows <= size or sharding.on_several_devices(matrix):  # XLA splits one program best
+    if num_rows <= size or on_several_devices(matrix):  # XLA splits one program best
         return function(matrix, jnp.arange(num_rows))
 
     def place(t: Array) -> tuple[Array, Array]:

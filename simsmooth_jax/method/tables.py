@@ -9,8 +9,8 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
-from simsmooth_jax import checks
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.method import checks
 
 
 @jax.tree_util.register_dataclass

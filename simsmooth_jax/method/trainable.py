@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from simsmooth_jax import checks
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.tables import FactoredLabels, TopKLabels
+from simsmooth_jax.method import checks
+from simsmooth_jax.method.tables import FactoredLabels, TopKLabels
 
 
 def refuse_labels(function: str, table: Any, num_classes: int) -> None:

@@ -13,15 +13,16 @@ from typing import Annotated, Any
 
 import tyro
 
-from simsmooth_jax.commands import (
+from simsmooth_jax.config.commands import (
     DataCommandConfig,
     EvaluateConfig,
     InspectConfig,
     LabelsConfig,
     TrainConfig,
 )
-from simsmooth_jax.config import RunConfig
-from simsmooth_jax.errors import DivergenceError, InputError, say
+from simsmooth_jax.config.training import RunConfig
+from simsmooth_jax.errors import DivergenceError, InputError
+from simsmooth_jax.machine.terminal import say
 
 Command = (
     Annotated[RunConfig, tyro.conf.subcommand("run")]
@@ -67,23 +68,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _carry_out(command: Command) -> None:
     if isinstance(command, RunConfig | TrainConfig):
-        from simsmooth_jax import distributed
+        from simsmooth_jax.machine import processes
 
-        with distributed.joined(command.distributed, _ending):
-            from simsmooth_jax import actions
+        with processes.joined(command.distributed, _ending):
+            from simsmooth_jax.program import run_command, train_command
 
-            actions.run(command) if isinstance(command, RunConfig) else actions.train(command)
+            if isinstance(command, RunConfig):
+                run_command.run(command)
+            else:
+                train_command.train(command)
         return
-    from simsmooth_jax import actions, data_summary, inspection, labelling
+    from simsmooth_jax.program import (
+        data_command,
+        evaluate_command,
+        inspect_command,
+        labels_command,
+    )
 
     if isinstance(command, LabelsConfig):
-        labelling.make_label_file(command)
+        labels_command.make_label_file(command)
     elif isinstance(command, InspectConfig):
-        inspection.inspect(command)
+        inspect_command.inspect(command)
     elif isinstance(command, DataCommandConfig):
-        data_summary.show_data(command)
+        data_command.show_data(command)
     else:
-        actions.evaluate(command)
+        evaluate_command.evaluate(command)
 
 
 def _ending(error: BaseException) -> tuple[str, int] | None:

@@ -9,13 +9,15 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from simsmooth_jax import pictures, report
-from simsmooth_jax.commands import DataCommandConfig
-from simsmooth_jax.config import DataConfig, SourceConfig
-from simsmooth_jax.data import Examples, Source, cut_splits, open_source
+from simsmooth_jax.config.commands import DataCommandConfig
+from simsmooth_jax.config.training import DataConfig, SourceConfig
+from simsmooth_jax.data.dataset import Examples, Source
 from simsmooth_jax.data.headers import Kind, kinds_of_files
+from simsmooth_jax.data.load import open_source
+from simsmooth_jax.data.splits import cut_splits
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.files import refuse_output
+from simsmooth_jax.machine.files import refuse_output
+from simsmooth_jax.program import pictures, report
 
 MAX_ROWS = 100  # classes in the table
 MAX_KINDS = 5  # sizes and modes of files that are listed

@@ -5,13 +5,13 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from simsmooth_jax import report
-from simsmooth_jax.commands import InspectConfig
+from simsmooth_jax.config.commands import InspectConfig
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.restore import find_head
-from simsmooth_jax.stored import Name, StoredArrays, open_stored
-from simsmooth_jax.stored.candidates import of_optimizer
-from simsmooth_jax.stored.kernels import StoredKernel
+from simsmooth_jax.formats.arrays import Name, StoredArrays
+from simsmooth_jax.formats.head import find_head
+from simsmooth_jax.formats.kernels import StoredKernel, of_optimizer
+from simsmooth_jax.formats.opening import open_stored
+from simsmooth_jax.program import report
 
 AT_EACH_END = 20  # arrays of a long list that are shown, and the kernel wherever it is
 

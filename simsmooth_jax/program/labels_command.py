@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from simsmooth_jax import class_names, pipeline, relations, report
-from simsmooth_jax.classifier import Classifier
-from simsmooth_jax.commands import LabelsConfig
+from simsmooth_jax.config.commands import LabelsConfig
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.files import refuse_output
-from simsmooth_jax.relations import Relations
-from simsmooth_jax.restore import read_head
-from simsmooth_jax.stored import open_stored
+from simsmooth_jax.formats import class_names
+from simsmooth_jax.formats.head import read_head
+from simsmooth_jax.formats.opening import open_stored
+from simsmooth_jax.machine.files import refuse_output
+from simsmooth_jax.program import report
+from simsmooth_jax.study import pipeline, relations
+from simsmooth_jax.study.relations import Relations
+from simsmooth_jax.training.classifier import Classifier
 
 SUFFIXES = (".npz", ".safetensors")
 USED_BY = dict.fromkeys(("head", "num_classes", "layout"), ("kernel",))

@@ -12,11 +12,12 @@ from typing import Any
 
 import filelock
 
-from simsmooth_jax.distributed import from_writer, is_writer
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.files import read_json, write_atomically, write_json
+from simsmooth_jax.machine.files import read_json, write_atomically, write_json
+from simsmooth_jax.machine.processes import from_writer, is_writer
+from simsmooth_jax.training.recording import METRICS
 
-CONFIG, REPORT, METRICS = "config.json", "report.json", "metrics.jsonl"
+CONFIG, REPORT = "config.json", "report.json"
 FORMAT = "simsmooth_jax run 1"  # says whose config.json it is
 # Options that came later, with what runs from before them had.
 _ADDED = {"training.model.dtype": "float32"}

@@ -2,8 +2,9 @@
 
 import jax.numpy as jnp
 
-from simsmooth_jax.labels import onehot_labels, uniform_labels
-from simsmooth_jax.tables import FactoredLabels, LabelTable, TopKLabels
+from simsmooth_jax.method import checks
+from simsmooth_jax.method.labels import onehot_labels, uniform_labels
+from simsmooth_jax.method.tables import FactoredLabels, LabelTable, TopKLabels
 
 MANY_CLASSES = 2**14  # from here on a dense table takes 1 GiB or more
 
@@ -21,3 +22,8 @@ def uniform_table(num_classes: int, epsilon: float) -> LabelTable:
         return uniform_labels(num_classes, epsilon)
     zeros = jnp.zeros((1, num_classes))
     return FactoredLabels(zeros, zeros[0], jnp.float32(epsilon), "shift")
+
+
+def refuse_uniform_epsilon(epsilon: float) -> None:
+    """Refuses a weight of uniform smoothing out of range."""
+    checks.fraction("uniform smoothing", "--uniform-epsilon", epsilon)

@@ -7,17 +7,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from simsmooth_jax.arms import ArmRunner
-from simsmooth_jax.config import RunConfig
-from simsmooth_jax.diagnosis import Diagnosis
-from simsmooth_jax.distributed import is_writer
+from simsmooth_jax.config.training import RunConfig
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.forms import onehot_table, uniform_table
-from simsmooth_jax.label_files import TableFile
-from simsmooth_jax.metrics_log import MetricsLog
-from simsmooth_jax.progress import ProgressBars
-from simsmooth_jax.relations import Relations, find_relations
-from simsmooth_jax.run_directory import METRICS
+from simsmooth_jax.formats.label_files import TableFile
+from simsmooth_jax.machine.processes import is_writer
+from simsmooth_jax.machine.terminal import ProgressBars
+from simsmooth_jax.method.diagnosis import Diagnosis
+from simsmooth_jax.study.arms import onehot_table, uniform_table
+from simsmooth_jax.study.relations import Relations, find_relations
+from simsmooth_jax.training.recording import METRICS, MetricsLog
+from simsmooth_jax.training.runner import ArmRunner
 
 TITLES = {
     "onehot": "first model (one-hot)",

@@ -8,19 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from simsmooth_jax import forms, options
-from simsmooth_jax.classifier import Classifier
-from simsmooth_jax.config import RelationConfig
-from simsmooth_jax.diagnosis import Diagnosis, diagnose
+from simsmooth_jax.config.training import RelationConfig
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.heads import head_kernel
-from simsmooth_jax.label_files import array_sha256
-from simsmooth_jax.labels import relation_labels
-from simsmooth_jax.memory import refuse_dense_table
-from simsmooth_jax.similarity import cosine_rows, cosine_similarity, unit_columns_and_flaws
-from simsmooth_jax.similarity_files import read_class_vectors, read_similarity
-from simsmooth_jax.tables import LabelTable
-from simsmooth_jax.top_k import top_k_labels
+from simsmooth_jax.formats.label_files import array_sha256
+from simsmooth_jax.formats.similarity_files import read_class_vectors, read_similarity
+from simsmooth_jax.machine.memory import refuse_dense_table
+from simsmooth_jax.method import rules
+from simsmooth_jax.method.compact import top_k_labels
+from simsmooth_jax.method.diagnosis import Diagnosis, diagnose
+from simsmooth_jax.method.heads import head_kernel
+from simsmooth_jax.method.labels import relation_labels
+from simsmooth_jax.method.similarity import cosine_rows, cosine_similarity, unit_columns_and_flaws
+from simsmooth_jax.method.tables import LabelTable
+from simsmooth_jax.study import arms
+from simsmooth_jax.training.classifier import Classifier
 
 OF_CLASSIFIER = ("kernel", "features", "predictions")
 
@@ -63,7 +64,7 @@ class Relations:
         options = dataclasses.asdict(self.config)
         rule, center, _ = (options.pop(key) for key in ("rule", "center", "similarity"))
         top_k = options["top_k"]
-        if self.vectors is None or top_k is None or self.num_classes < forms.MANY_CLASSES:
+        if self.vectors is None or top_k is None or self.num_classes < arms.MANY_CLASSES:
             return relation_labels(self.similarity, rule, **options)
         return top_k_labels(self.vectors, options.pop("top_k"), rule, center=center, **options)
 
@@ -72,7 +73,7 @@ def of_vectors(
     vectors: Any, config: RelationConfig, class_names: tuple[str, ...] | None = None
 ) -> Relations:
     """The cosines of class vectors `[D, K]`, as of a kernel."""
-    options.refuse_relation(config, vectors.shape[1])
+    refuse_relation(config, vectors.shape[1])
     if config.top_k is None:
         refuse_dense_table("relation labels", vectors.shape[1])
     diagnosis = diagnose(vectors, center=config.center, temperature=config.temperature)
@@ -110,7 +111,7 @@ def of_file(config: RelationConfig) -> Relations:
             "which is finished. Leave it out."
         )
     similarity, names = read_similarity(config.similarity)
-    options.refuse_relation(config, len(similarity))
+    refuse_relation(config, len(similarity))
     return Relations(config, array_sha256(similarity), table=similarity, class_names=names)
 
 
@@ -128,3 +129,15 @@ def file_identity(config: RelationConfig, class_names: tuple[str, ...]) -> dict[
             "data NAME"
         )
     return {"similarity_sha256": relations.sha256}
+
+
+def refuse_relation(config: RelationConfig, num_classes: int) -> None:
+    """Refuses options of the relation labels out of range."""
+    values = dataclasses.asdict(config)
+    values = {key: values[key] for key in values if key not in ("similarity", "center")}
+    rules.refuse_options("relation labels", num_classes, **values)
+    if config.rule == "literal" and config.center:
+        raise InputError(
+            "--center must not be given with --rule literal, got both. Centred columns sum to 0, "
+            "so that some cosine is negative: use --rule clip."
+        )

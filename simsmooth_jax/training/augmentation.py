@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from simsmooth_jax.config import AugmentationConfig
+from simsmooth_jax.config.training import AugmentationConfig
 
 Images = Float[Array, "batch height width channels"]
 

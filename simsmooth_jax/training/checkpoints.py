@@ -9,7 +9,7 @@ from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import v1 as ocp
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.stored.orbax_steps import STEP, find_step, no_checkpoint
+from simsmooth_jax.formats.orbax import STEP, find_step, no_checkpoint
 
 
 def save(directory: Path, step: int, state: Any, metadata: dict[str, Any]) -> None:

@@ -10,15 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from simsmooth_jax import checkpoints
-from simsmooth_jax.class_vectors import class_sums
-from simsmooth_jax.config import TrainingConfig
-from simsmooth_jax.data import Dataset, load_dataset
+from simsmooth_jax.config.training import TrainingConfig
+from simsmooth_jax.data.dataset import Dataset
+from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.data.streaming import evaluation_batches
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.evaluation import Evaluator
-from simsmooth_jax.heads import HEAD
-from simsmooth_jax.models import build_model, normalise_images
+from simsmooth_jax.method.class_vectors import class_sums
+from simsmooth_jax.method.heads import HEAD
+from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training.evaluation import Evaluator
+from simsmooth_jax.training.models import build_model, normalise_images
 
 BATCH_SIZE = 256
 

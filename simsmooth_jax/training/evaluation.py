@@ -12,10 +12,10 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Num, UInt8
 
-from simsmooth_jax.data import Examples
+from simsmooth_jax.data.dataset import Examples
 from simsmooth_jax.data.streaming import evaluation_batches
-from simsmooth_jax.models import normalise_images
-from simsmooth_jax.placement import BATCH_AXIS, data_mesh
+from simsmooth_jax.machine.devices import BATCH_AXIS, data_mesh
+from simsmooth_jax.training.models import normalise_images
 
 NUM_BINS = 15
 MAX_IN_FLIGHT = 8  # batches that were dispatched and not computed

@@ -10,11 +10,10 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, UInt8
 
-from simsmooth_jax.config import DataConfig
-from simsmooth_jax.data import Dataset
-from simsmooth_jax.data.dataset import Split
+from simsmooth_jax.config.training import DataConfig
+from simsmooth_jax.data.dataset import Dataset, Split
 from simsmooth_jax.data.streaming import TrainingBatches, epoch_order, read_ahead
-from simsmooth_jax.placement import place
+from simsmooth_jax.machine.devices import place
 
 
 class ResidentImages(flax.struct.PyTreeNode):

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from jaxtyping import Array, Float
 
-from simsmooth_jax.interrupts import heard_between_steps
-from simsmooth_jax.training import Trainer, TrainState
+from simsmooth_jax.machine.signals import heard_between_steps
+from simsmooth_jax.training.step import Trainer, TrainState
 
 # Programs that were dispatched and not computed: bounds the memory of their inputs. On several CPU
 # devices XLA hangs at its own limit of 32: a step waits for a place that only itself would free.

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from simsmooth_jax.config import ModelConfig
+from simsmooth_jax.config.training import ModelConfig
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.heads import HEAD
+from simsmooth_jax.method.heads import HEAD
 
 MAX_WIDTH = 4096
 MAX_DEPTH = {"mlp": 100, "cnn": 6, "resnet": 1202, "resnet18": 18}  # a cnn's channels double

@@ -1,7 +1,9 @@
 """What is kept of a training while it goes on: metrics, checkpoints, progress."""
 
 import dataclasses
+import json
 import math
+import os
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -11,13 +13,61 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float
 
-from simsmooth_jax import checkpoints
-from simsmooth_jax.data import Examples
-from simsmooth_jax.errors import DivergenceError
-from simsmooth_jax.evaluation import Evaluator, summarise
-from simsmooth_jax.metrics_log import MetricsLog
-from simsmooth_jax.progress import Progress
-from simsmooth_jax.training import Trainer, TrainState
+from simsmooth_jax.data.dataset import Examples
+from simsmooth_jax.errors import DivergenceError, InputError
+from simsmooth_jax.machine.files import write_atomically
+from simsmooth_jax.machine.processes import is_writer
+from simsmooth_jax.machine.terminal import Progress
+from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training.evaluation import Evaluator, summarise
+from simsmooth_jax.training.step import Trainer, TrainState
+
+METRICS = "metrics.jsonl"
+
+
+class MetricsLog:
+    """Rows are durable before a checkpoint of the same step is, and cut back to it on resume.
+
+    Every process has the same rows; one of them writes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Opens nothing yet."""
+        self.path = path
+        self._pending: list[str] = []
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Adds a row, in memory until `flush`."""
+        self._pending.append(json.dumps(row))
+
+    def flush(self) -> None:
+        """Writes what was added and waits until the disk has it."""
+        lines, self._pending = self._pending, []
+        if not is_writer():
+            return
+        with self.path.open("a", encoding="utf-8") as file:
+            file.writelines(line + "\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def rewind(self, arm: str, step: int) -> None:
+        """Drops the rows of an arm after a step, and a line that a kill has torn."""
+        if not is_writer():
+            return
+        kept = [row for row in self.rows() if row["arm"] != arm or row["step"] <= step]
+        write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All complete rows on disk."""
+        if not self.path.exists():
+            return []
+        lines = self.path.read_text(encoding="utf-8").split("\n")
+        try:
+            return [json.loads(line) for line in lines[:-1]]  # the rest, if any, is torn
+        except ValueError as error:
+            raise InputError(
+                f"{self.path}: every line must be JSON, got {error}. Start anew with --overwrite."
+            ) from error
 
 
 @dataclasses.dataclass

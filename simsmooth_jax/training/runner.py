@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from simsmooth_jax import options, profiling
-from simsmooth_jax.classifier import Classifier
-from simsmooth_jax.config import SavingConfig, TrainingConfig
-from simsmooth_jax.data import load_dataset
-from simsmooth_jax.distributed import is_writer
-from simsmooth_jax.evaluation import Evaluator
-from simsmooth_jax.label_files import table_sha256
-from simsmooth_jax.loop import train
-from simsmooth_jax.metrics_log import MetricsLog
-from simsmooth_jax.placement import local
-from simsmooth_jax.progress import Progress
-from simsmooth_jax.recording import Recorder
-from simsmooth_jax.trainable import refuse_labels
-from simsmooth_jax.training import Trainer, TrainState
+from simsmooth_jax.config import checks as options
+from simsmooth_jax.config.training import SavingConfig, TrainingConfig
+from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.formats.label_files import table_sha256
+from simsmooth_jax.machine.devices import local
+from simsmooth_jax.machine.processes import is_writer
+from simsmooth_jax.machine.terminal import Progress
+from simsmooth_jax.method.trainable import refuse_labels
+from simsmooth_jax.training import tracing
+from simsmooth_jax.training.classifier import Classifier
+from simsmooth_jax.training.evaluation import Evaluator
+from simsmooth_jax.training.loop import train
+from simsmooth_jax.training.recording import MetricsLog, Recorder
+from simsmooth_jax.training.step import Trainer, TrainState
 
 
 class ArmRunner:
@@ -30,7 +30,7 @@ class ArmRunner:
         options.refuse_checkpoints(
             saving.checkpoint_every, saving.checkpoint_steps, config.steps_per_dispatch
         )
-        profiling.refuse_directory(saving.profile)
+        tracing.refuse_directory(saving.profile)
         options.refuse_seed(config.seed)
         options.refuse_workers(config.data.workers)
         self.config = config
@@ -63,10 +63,10 @@ class ArmRunner:
         dispatches = (self.trainer.total_steps - int(state.step)) // self.trainer.steps_per_dispatch
         if self.profile is None or dispatches < 2:
             return train(self.trainer, table, seed, state, recorder, every)
-        with profiling.TracedSteps(recorder, self.profile, dispatches) as traced:
+        with tracing.TracedSteps(recorder, self.profile, dispatches) as traced:
             state = train(self.trainer, table, seed, state, traced, every)
         if traced.written and is_writer():
-            print(profiling.how_to_look(self.profile))
+            print(tracing.how_to_look(self.profile))
         self.profile = None
         return state
 

@@ -11,15 +11,15 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from simsmooth_jax import options
-from simsmooth_jax.augmentation import augment
-from simsmooth_jax.config import OptimizerConfig, TrainingConfig
-from simsmooth_jax.data import Dataset
-from simsmooth_jax.inputs import Inputs, ResidentImages, StreamedBatch
-from simsmooth_jax.losses import softmax_cross_entropy_with_label_table
-from simsmooth_jax.models import build_model, normalise_images
-from simsmooth_jax.placement import BATCH_AXIS, data_mesh, place
-from simsmooth_jax.tables import FactoredLabels, LabelTable, TopKLabels
+from simsmooth_jax.config import checks as options
+from simsmooth_jax.config.training import OptimizerConfig, TrainingConfig
+from simsmooth_jax.data.dataset import Dataset
+from simsmooth_jax.machine.devices import BATCH_AXIS, data_mesh, place
+from simsmooth_jax.method.losses import softmax_cross_entropy_with_label_table
+from simsmooth_jax.method.tables import FactoredLabels, LabelTable, TopKLabels
+from simsmooth_jax.training.augmentation import augment
+from simsmooth_jax.training.inputs import Inputs, ResidentImages, StreamedBatch
+from simsmooth_jax.training.models import build_model, normalise_images
 
 
 class TrainState(flax.struct.PyTreeNode):

@@ -8,8 +8,8 @@ import jax
 from jaxtyping import Array, Float
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.loop import Observer
-from simsmooth_jax.training import TrainState
+from simsmooth_jax.training.loop import Observer
+from simsmooth_jax.training.step import TrainState
 
 WARM = 10  # dispatches before the trace: compilations and the first touch of memory
 TRACED = 5  # dispatches in it, so that its size does not grow with the training

@@ -11,8 +11,8 @@ from simsmooth_jax.data.conversion import CHANNELS, Conversion
 from simsmooth_jax.data.dataset import Source, Split, refuse_arrays, refuse_labels
 from simsmooth_jax.data.splits import ALL_NAMES
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.memory import available_memory
-from simsmooth_jax.stored.numpy_files import read_header
+from simsmooth_jax.formats.numpy_files import read_header
+from simsmooth_jax.machine.memory import available_memory
 
 KEYS = "train_images, train_labels, test_images, test_labels and, if you have them, class_names"
 BROKEN = (

@@ -1,0 +1,27 @@
+from .errors import InputError as InputError
+from .formats.head import Head as Head
+from .formats.head import restore_head as restore_head
+from .formats.head import restore_head_kernel as restore_head_kernel
+from .method.class_vectors import class_means as class_means
+from .method.class_vectors import mean_predictions as mean_predictions
+from .method.compact import factored_labels as factored_labels
+from .method.compact import top_k_labels as top_k_labels
+from .method.diagnosis import Diagnosis as Diagnosis
+from .method.diagnosis import diagnose as diagnose
+from .method.heads import head_kernel as head_kernel
+from .method.labels import onehot_labels as onehot_labels
+from .method.labels import relation_labels as relation_labels
+from .method.labels import relation_labels_from_kernel as relation_labels_from_kernel
+from .method.labels import uniform_labels as uniform_labels
+from .method.linear_loss import (
+    linear_cross_entropy_with_label_table as linear_cross_entropy_with_label_table,
+)
+from .method.losses import (
+    softmax_cross_entropy_with_label_table as softmax_cross_entropy_with_label_table,
+)
+from .method.similarity import cosine_similarity as cosine_similarity
+from .method.tables import FactoredLabels as FactoredLabels
+from .method.tables import TopKLabels as TopKLabels
+
+__version__: str
+__all__: list[str]

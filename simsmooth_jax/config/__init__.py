@@ -1,0 +1,1 @@
+"""What a user chooses: options with their ranges, and the commands that take them."""

@@ -1,0 +1,1 @@
+"""Images from any source, cut into training, validation and test."""

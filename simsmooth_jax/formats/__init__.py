@@ -1,0 +1,1 @@
+"""Arrays in files, ours or anyone's, without any training."""

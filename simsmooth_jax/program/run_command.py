@@ -1,0 +1,102 @@
+"""`simsmooth run`: the whole method, three trainings."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from simsmooth_jax.config.training import RunConfig
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.formats.label_files import load_table
+from simsmooth_jax.machine import devices
+from simsmooth_jax.machine.files import read_json, write_json
+from simsmooth_jax.machine.memory import refuse_dense_table
+from simsmooth_jax.machine.processes import from_writer, is_writer
+from simsmooth_jax.method.diagnosis import own_mass_warning
+from simsmooth_jax.program import pictures, report
+from simsmooth_jax.program.run_directory import REPORT, default_directory, open_directory
+from simsmooth_jax.program.train_command import describe, identity, say_where, show_arms
+from simsmooth_jax.study import arms, pipeline, relations
+from simsmooth_jax.training.recording import METRICS, MetricsLog
+from simsmooth_jax.training.runner import ArmRunner
+
+STEPS_WITHOUT = (
+    "It keeps the whole similarity. These do without it: simsmooth train, labels --top-k 32, "
+    "train --labels labels.npz."
+)
+PROMISED = (METRICS, REPORT, "first", "uniform", "second")
+PROMISED += ("similarity.npz", "labels.npz", "labels.safetensors")
+PROMISED += tuple(f"pictures/{name}.png" for name in ("similarity", "reliability", "curves"))
+
+
+def run(config: RunConfig) -> None:
+    """`simsmooth run`: the whole method, three trainings."""
+    devices.self_test()
+    training = config.training
+    runner = ArmRunner(training, config.saving)
+    num_classes = runner.dataset.num_classes
+    relations.refuse_relation(config.relation, num_classes)
+    refuse_dense_table("run", num_classes, advice=STEPS_WITHOUT)
+    arms.refuse_uniform_epsilon(config.uniform_epsilon)
+    file = relations.file_identity(config.relation, runner.dataset.class_names)
+    fixed = identity(config, runner) | file
+    name = f"{training.data.short_name}-{training.model.model}-{config.relation.rule}"
+    directory = config.out or default_directory(name, fixed)
+    with open_directory(directory, fixed, config.overwrite):
+        found = all((directory / name).exists() for name in PROMISED)
+        finished = from_writer("finished", found)
+        if not finished:
+            describe(runner)
+            with _diagnosis_shown(directory / "first"):
+                result = pipeline.run_method(config, runner, directory)
+        if not is_writer():
+            return
+        if not finished:
+            _draw(directory, result)
+            result["class_names"] = runner.dataset.class_names
+            result["note"] = runner.dataset.note
+            write_json(directory / REPORT, result)
+        _show_run(directory, finished)
+
+
+@contextlib.contextmanager
+def _diagnosis_shown(checkpoint: Path) -> Iterator[None]:
+    """Prints the diagnosis of an ill-posed rule, and says how to go on without training again."""
+    try:
+        yield
+    except pipeline.IllPosedError as error:
+        print(error.diagnosis or "")
+        command = f"simsmooth labels {checkpoint} --rule clip --out labels.npz"
+        raise InputError(f"{error} The first classifier is kept: {command}") from error
+
+
+def _draw(directory: Path, result: dict[str, Any]) -> None:
+    similarity = load_table(directory / "similarity.npz")
+    folder = directory / "pictures"
+    pictures.draw_similarity(
+        similarity.table, similarity.class_names, folder / "similarity.png", similarity.source
+    )
+    tests = {arm: parts["test"] for arm, parts in result["arms"].items()}
+    pictures.draw_reliability(tests, pipeline.TITLES, folder / "reliability.png")
+    rows = MetricsLog(directory / METRICS).rows()
+    pictures.draw_curves(rows, pipeline.TITLES, folder / "curves.png")
+
+
+def _show_run(directory: Path, finished: bool) -> None:
+    result = read_json(directory / REPORT)
+    similarity, labels = (
+        load_table(directory / f"{name}.npz") for name in ("similarity", "labels")
+    )
+    console = report.console()
+    console.print(report.nearest_table(similarity.table, similarity.class_names))
+    show_arms(result["arms"])
+    own = labels.own_mass()
+    console.print(
+        f"Relation labels: rule {labels.rule}, epsilon {labels.parameters['epsilon']:g}. The own "
+        f"class keeps {own:.2f} of its label on average; related classes share the rest."
+    )
+    if warning := own_mass_warning(own):
+        console.print(f"Warning: {warning}.")
+    if result["note"]:
+        console.print(result["note"])
+    say_where(directory, finished)

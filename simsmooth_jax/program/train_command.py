@@ -1,0 +1,86 @@
+"""`simsmooth train`: one training against one table; and what it has in common with a run."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from simsmooth_jax.config.commands import TrainConfig
+from simsmooth_jax.formats.label_files import load_labels, table_sha256
+from simsmooth_jax.machine import devices
+from simsmooth_jax.machine.files import read_json, write_json
+from simsmooth_jax.machine.processes import from_writer, is_writer
+from simsmooth_jax.machine.terminal import ProgressBars
+from simsmooth_jax.program import report
+from simsmooth_jax.program.run_directory import REPORT, default_directory, open_directory
+from simsmooth_jax.study import arms, pipeline
+from simsmooth_jax.study.arms import onehot_table, uniform_table
+from simsmooth_jax.training.recording import METRICS, MetricsLog
+from simsmooth_jax.training.runner import ArmRunner
+
+FREE = (
+    "out",
+    "overwrite",
+    "saving",
+    "distributed",
+)  # may change between the parts of a stopped run
+
+
+def train(config: TrainConfig) -> None:
+    """`simsmooth train`: one training against one table."""
+    devices.self_test()
+    runner = ArmRunner(config.training, config.saving)
+    num_classes = runner.dataset.num_classes
+    if config.labels == "onehot":
+        table, arm = onehot_table(num_classes), "onehot"
+    elif config.labels == "uniform":
+        arms.refuse_uniform_epsilon(config.uniform_epsilon)
+        table, arm = uniform_table(num_classes, config.uniform_epsilon), "uniform"
+    else:
+        table = load_labels(Path(config.labels), runner.dataset.class_names).table
+        arm = "relation"
+    fixed = identity(config, runner) | {"table_sha256": table_sha256(table)}
+    name = f"{config.training.data.short_name}-{config.training.model.model}-{arm}"
+    directory = config.out or default_directory(name, fixed)
+    with open_directory(directory, fixed, config.overwrite):
+        finished = from_writer("finished", (directory / REPORT).exists())
+        if not finished:
+            describe(runner)
+            with ProgressBars() as bars:
+                log = MetricsLog(directory / METRICS)
+                state = runner.train(arm, table, directory, log, bars)
+            result = {"arms": {arm: runner.evaluate(state)}}
+            if is_writer():
+                write_json(directory / REPORT, result)
+        if not is_writer():
+            return
+        result = read_json(directory / REPORT)
+        show_arms(result["arms"])
+        say_where(directory, finished)
+
+
+def identity(config: Any, runner: ArmRunner) -> dict[str, Any]:
+    """What must not change between the parts of a stopped run."""
+    values = dataclasses.asdict(config) | {"training": config.training.to_json()}
+    del values["training"]["data"]["source"]["data_dir"], values["training"]["data"]["workers"]
+    del values["training"]["steps_per_dispatch"]
+    kept = {key: values[key] for key in values if key not in FREE}
+    return kept | {"data_sha256": runner.data_sha256()}
+
+
+def describe(runner: ArmRunner) -> None:
+    """Says what is trained on."""
+    data = runner.dataset
+    parts = f"{len(data.train):,} training, {len(data.validation):,} validation"
+    print(f"{data.name}: {parts}, {len(data.test):,} test images of {data.num_classes} classes")
+
+
+def show_arms(arms: dict[str, Any]) -> None:
+    """The metrics of every arm on the test split."""
+    rows = {pipeline.TITLES[arm]: parts["test"] for arm, parts in arms.items()}
+    report.console().print(report.results_table(rows, "test"))
+
+
+def say_where(directory: Path, finished: bool) -> None:
+    """Says where the results lie."""
+    state = "was finished before; --overwrite starts anew" if finished else "finished"
+    print(f"{directory}: {state}")

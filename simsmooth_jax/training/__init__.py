@@ -1,0 +1,1 @@
+"""One training: model, inputs, step, loop, and what is kept of it."""
