@@ -48,7 +48,7 @@ def test_the_host_waits_for_no_metric(tmp_path: Path) -> None:
     trainer = Trainer(CONFIG, dataset, jax.devices()[:1])
     evaluator = Evaluator(trainer.model, trainer.image_statistics)
     log = MetricsLog(tmp_path / "metrics.jsonl")
-    with ProgressBars() as bars:
+    with ProgressBars(shown=True) as bars:
         last = (trainer, evaluator, dataset.validation, log, bars, 99, None)
         recorder = Watched("onehot", tmp_path, {}, *last)
         state = trainer.init(0)

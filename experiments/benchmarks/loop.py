@@ -57,7 +57,7 @@ def ours(trainer: Trainer, table: Any, evaluator: Evaluator, dataset: Any) -> An
     """Our loop, with its log and progress bar."""
 
     def run() -> Any:
-        with tempfile.TemporaryDirectory() as directory, ProgressBars() as bars:
+        with tempfile.TemporaryDirectory() as directory, ProgressBars(shown=True) as bars:
             log = MetricsLog(Path(directory) / "metrics.jsonl")
             recorder = Unvalidated(
                 "arm",

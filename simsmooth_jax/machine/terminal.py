@@ -16,8 +16,6 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
-from simsmooth_jax.machine.processes import is_writer
-
 
 def say(message: str) -> None:
     """One line on standard error."""
@@ -40,8 +38,8 @@ class Progress(Protocol):
 class ProgressBars:
     """One line a training on standard error, live on a terminal and once at the end elsewhere."""
 
-    def __init__(self) -> None:
-        """Shows nothing yet."""
+    def __init__(self, shown: bool) -> None:
+        """Shows nothing yet; of several processes one shows them."""
         self._bars = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=10),
@@ -51,7 +49,7 @@ class ProgressBars:
             TextColumn("<"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
-            disable=not is_writer(),
+            disable=not shown,
         )
         self._task = TaskID(0)
         self._started = self._waited = 0.0

@@ -45,7 +45,7 @@ def train(config: TrainConfig) -> None:
         finished = from_writer("finished", (directory / REPORT).exists())
         if not finished:
             describe(runner)
-            with ProgressBars() as bars:
+            with ProgressBars(is_writer()) as bars:
                 log = MetricsLog(directory / METRICS)
                 state = runner.train(arm, table, directory, log, bars)
             result = {"arms": {arm: runner.evaluate(state)}}

@@ -29,7 +29,7 @@ def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[st
     """The whole method in a run directory; steps that are done there already are not repeated."""
     num_classes, names = runner.dataset.num_classes, runner.dataset.class_names
     log = MetricsLog(directory / METRICS)
-    with ProgressBars() as bars:
+    with ProgressBars(is_writer()) as bars:
         first = runner.train("onehot", onehot_table(num_classes), directory / "first", log, bars)
         relations = find_relations(runner.classifier(first), config.relation)
         labels, similarity = make_labels(relations, names), similarity_file(relations, names)
