@@ -210,7 +210,7 @@ def test_help_can_be_copied(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_is_quick_and_teaches(tmp_path: Path) -> None:
     """Nothing heavy may be imported for it: that is what keeps it under half a second."""
     program = (
-        "import sys; from simsmooth_jax.cli import main\n"
+        "import sys; from simsmooth_jax.program.cli import main\n"
         "try: main(['run', '--help'])\n"
         "except SystemExit: print([m for m in ('jax', 'numpy', 'flax') if m in sys.modules])"
     )
