@@ -176,7 +176,8 @@ def test_refused_splits(sizes: dict[str, int], expressions: dict[str, str], mess
 
 def test_plain_names_import_no_tfds() -> None:
     code = (
-        "from simsmooth_jax.config.training import DataConfig; from simsmooth_jax.data.load import load_dataset; "
+        "from simsmooth_jax.config.training import DataConfig\n"
+        "from simsmooth_jax.data.load import load_dataset\n"
         "load_dataset(DataConfig()); import sys; print('tensorflow_datasets' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
