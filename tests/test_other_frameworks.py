@@ -1,4 +1,4 @@
-"""The README's snippets for PyTorch, Keras and optax, and our loss against PyTorch's."""
+"""The snippets of label_files.md for PyTorch, Keras and optax, and our loss against PyTorch's."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from test_readme import code_under
+from pages import DOCS, blocks
 
 import simsmooth_jax as ss
 from simsmooth_jax.formats.label_files import TableFile
@@ -17,7 +17,7 @@ from simsmooth_jax.formats.label_files import TableFile
 pytestmark = pytest.mark.slow
 
 SNIPPETS = dict(
-    zip(("torch", "keras", "optax"), code_under("Labels in other programs"), strict=True)
+    zip(("torch", "keras", "optax"), blocks(DOCS / "label_files.md", "python"), strict=True)
 )
 NAMES = ["cat", "dög", "鳥"]
 K, D = 3, 5

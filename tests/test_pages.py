@@ -1,0 +1,151 @@
+"""What every page says exists: links, commands, options, functions, files; and its figures."""
+
+import contextlib
+import functools
+import io
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import optax
+import pytest
+import tyro
+from pages import DOCS, EXPERIMENTS, PAGES, README, anchors, blocks, names, prose, spans
+from program import REPOSITORY
+
+import simsmooth_jax as ss
+from simsmooth_jax.program.cli import OPTIONS, Command
+
+every_page = pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY))
+)
+NEEDED = {"inspect": ["CHECKPOINT"], "evaluate": ["CHECKPOINT"]}
+FOLDERS = [REPOSITORY / name for name in ("simsmooth_jax", "tests", "experiments")]
+COMMANDS = ("run", "train", "labels", "inspect", "evaluate", "data")
+
+
+def accepts(arguments: list[str]) -> bool:
+    """Whether the program would begin to work, or show help; nothing is run."""
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            tyro.cli(Command, prog="simsmooth", args=arguments, config=OPTIONS)
+        except SystemExit as stop:
+            return not stop.code
+    return True
+
+
+@functools.cache
+def known_options() -> set[str]:
+    shown = io.StringIO()
+    for command in COMMANDS:
+        with contextlib.redirect_stdout(shown), pytest.raises(SystemExit):
+            tyro.cli(Command, prog="simsmooth", args=[command, "--help"], config=OPTIONS)
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", shown.getvalue()))
+
+
+@every_page
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", prose(page)) + re.findall(r'src="([^"]+)"', prose(page))
+    for link in links:
+        if re.match(r"\w+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert target.is_relative_to(REPOSITORY), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_found_from_the_readme() -> None:
+    reached, waiting = set(), [README]
+    while waiting:
+        page = waiting.pop()
+        reached.add(page)
+        targets = {
+            (page.parent / link).resolve()
+            for link in re.findall(r"\]\(([^)#\s]+\.md)", prose(page))
+        }
+        waiting += targets - reached
+    assert reached == set(PAGES)
+
+
+@every_page
+def test_commands_and_their_options_are_the_programs(page: Path) -> None:
+    written = [line for code in blocks(page, "bash") for line in re.split(r"\n|&&", code)]
+    written += [line for code in blocks(page, "text") for line in code.splitlines()]
+    written = [line.split("  ")[0].strip() for line in written] + spans(page)
+    for line in written:
+        if line.startswith("simsmooth "):
+            arguments = shlex.split(line)[1:]
+            if len(arguments) == 1:
+                arguments += NEEDED.get(arguments[0], [])
+            assert accepts(arguments), line
+        elif re.match(r"--[a-z-]+ ", line):  # of any command
+            assert any(
+                accepts([name, *NEEDED.get(name, []), *shlex.split(line)]) for name in COMMANDS
+            ), line
+        elif re.fullmatch(r"--[a-z-]+", line):
+            assert line in known_options(), line
+        elif script := re.match(r"python (\S+\.py)(.*)", line):
+            path = next(p for p in (page.parent, REPOSITORY) if (p / script[1]).exists())
+            for option in re.findall(r"--[a-z0-9-]+", script[2]):
+                assert f'"{option}"' in (path / script[1]).read_text(), line
+
+
+@every_page
+def test_names_and_files_exist(page: Path) -> None:
+    for name in names(page):
+        functools.reduce(getattr, name.split("."), ss)
+    for name in re.findall(r"`([\w./-]+\.(?:py|pyi|md|sh|sbatch|jsonl))`", prose(page)):
+        if name != "metrics.jsonl":  # of a run
+            found = (found for folder in FOLDERS for found in folder.rglob(name))
+            assert (REPOSITORY / name).exists() or any(found), name
+    extras = re.findall(r"'\.\[(\w+)\]'", page.read_text())
+    project = (REPOSITORY / "pyproject.toml").read_text()
+    assert all(f"\n{extra} = [" in project for extra in extras), extras
+
+
+@every_page
+def test_lines_are_short_enough_to_be_read(page: Path) -> None:
+    """Of a link its text alone."""
+    shown = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", page.read_text())
+    assert [line for line in shown.splitlines() if len(line) > 120] == []
+
+
+def test_no_python_is_left_untested() -> None:
+    """These are tested here, in test_readme.py and in test_other_frameworks.py."""
+    tested = {README, DOCS / "many_classes.md", DOCS / "label_files.md"}
+    assert {page for page in PAGES if blocks(page, "python")} == tested
+
+
+def test_code_for_many_classes_gives_the_loss_of_the_dense_table() -> None:
+    (recipe,) = blocks(DOCS / "many_classes.md", "python")
+    random = np.random.RandomState(0)
+    kernel, features = random.randn(5, 40).astype("f"), random.randn(6, 5).astype("f")
+    labels, bias = np.arange(6), random.randn(40).astype("f")
+    given = {"ss": ss, "kernel": kernel, "features": features, "labels": labels, "bias": bias}
+    exec(recipe, given)
+    table = np.asarray(ss.relation_labels_from_kernel(kernel, "shift"))
+    expected = optax.softmax_cross_entropy(features @ kernel + bias, table[labels])
+    np.testing.assert_allclose(given["loss"], expected, rtol=1e-5)
+
+
+def test_ten_seeds_are_those_of_the_committed_rows() -> None:
+    script = EXPERIMENTS / "digits.py"
+    shown = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() in (EXPERIMENTS / "README.md").read_text()
+    figures = re.findall(r"-?\d\.\d\d ± \d\.\d\d", README.read_text())
+    assert len(figures) == 3
+    tops = [line.split(" | ")[1] for line in shown.stdout.splitlines()[2:]]
+    assert set(figures) <= set(tops)
+
+
+@pytest.mark.parametrize("path", sorted((EXPERIMENTS / "benchmarks/results").iterdir()))
+def test_benchmarks_are_those_of_the_results(path: Path) -> None:
+    page = (EXPERIMENTS / "benchmarks" / "README.md").read_text()
+    rows = ["| " + " | ".join(row) + " |" for row in json.loads(path.read_text())["rows"]]
+    assert "\n".join(rows) in page
