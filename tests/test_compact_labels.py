@@ -153,11 +153,11 @@ SOME = kernel_of(7, 33)
         ),
         (
             lambda: ss.top_k_labels(SOME, 3, "literal"),
-            "top_k_labels: rule 'literal' needs every cosine >= 0, got -",
+            "top_k_labels: rule 'literal' must have every cosine >= 0, got -",
         ),
         (
             lambda: ss.factored_labels(SOME, "literal"),
-            "factored_labels: rule 'literal' needs every cosine >= 0, got -",
+            "factored_labels: rule 'literal' must have every cosine >= 0, got -",
         ),
         (
             lambda: ss.factored_labels(SOME, "clip"),  # pyright: ignore[reportArgumentType]

@@ -116,7 +116,7 @@ def test_collapsed_kernel_has_sound_labels_under_every_rule_but_literal(
         np.testing.assert_array_equal(np.diag(labels), labels.max(axis=1))
         assert np.diag(labels).min() > 1.5 / num_classes
     message = (
-        r"'literal' needs every cosine >= 0, got -0\.\d+ in row 0 \(class 0\). Use rule 'clip'"
+        r"'literal' must have every cosine >= 0, got -0\.\d+ in row 0 \(class 0\). Use rule 'clip'"
     )
     with pytest.raises(ValueError, match=message):
         ss.relation_labels_from_kernel(kernel, "literal")

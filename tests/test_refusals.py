@@ -155,13 +155,13 @@ REFUSED = {
         (lambda: labels(S - 3 * np.eye(K)), "in [-1, 1], got -2 in row 0 (class 0)."),
         (
             lambda: labels(S, "literal"),
-            "rule 'literal' needs every cosine >= 0, got -0.2 in row 0 (class 0). Use rule 'clip', "
-            "'shift' or 'softmax'.",
+            "rule 'literal' must have every cosine >= 0, got -0.2 in row 0 (class 0). Use rule "
+            "'clip', 'shift' or 'softmax'.",
         ),
         (
             lambda: labels(S, include_self=False, epsilon=0.3),
-            "rule 'clip' needs a class of positive relation in every row, got none in row 2 (class "
-            "2). Set include_self=True, or use rule 'shift' or 'softmax'.",
+            "rule 'clip' must have a class of positive relation in every row, got none in row 2 "
+            "(class 2). Set include_self=True, or use rule 'shift' or 'softmax'.",
         ),
         (
             lambda: labels(S, "shift", include_self=False, epsilon=0.8),

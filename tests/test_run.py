@@ -139,7 +139,7 @@ def test_literal_is_refused_with_the_diagnosis(run: Path) -> None:
         "labels", "run/first", "--rule", "literal", "--out", "l.npz", cwd=run.parent, status=2
     )
     assert refused.stderr.startswith(
-        "simsmooth: relation_labels: rule 'literal' needs every cosine"
+        "simsmooth: relation_labels: rule 'literal' must have every cosine"
     )
     assert refused.stderr.count("\n") == 1
     assert "negative cosines" in refused.stdout
@@ -149,7 +149,7 @@ def test_literal_is_refused_with_the_diagnosis(run: Path) -> None:
 
 def test_a_run_stops_before_it_trains_on_ill_posed_labels(run: Path) -> None:
     refused = simsmooth("run", "--rule", "literal", "--out", "lit", cwd=run.parent, status=2)
-    assert "rule 'literal' needs every cosine >= 0" in refused.stderr
+    assert "rule 'literal' must have every cosine >= 0" in refused.stderr
     assert "ill-posed: a cosine is negative" in refused.stdout
     assert "kept: simsmooth labels lit/first --rule clip --out labels.npz" in refused.stderr
     names = {path.name for path in (run.parent / "lit").iterdir() if path.name[0] != "."}

@@ -132,5 +132,7 @@ def test_refusals_of_a_sharded_kernel_name_the_same_class(mesh):
         ss.cosine_similarity(sharded(kernel))
     kernel = np.eye(N, K, dtype=np.float32)
     kernel[4, 7] = -1
-    with pytest.raises(ValueError, match=r"'literal' needs .* got -0\.7071 in row 4 \(class 4\)"):
+    with pytest.raises(
+        ValueError, match=r"'literal' must have .* got -0\.7071 in row 4 \(class 4\)"
+    ):
         ss.relation_labels_from_kernel(sharded(kernel), "literal")

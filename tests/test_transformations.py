@@ -136,7 +136,7 @@ def test_constants_inside_a_transformation_are_still_checked(transform):
     message = re.escape("got zeros in kernel[:, 2] (class 2)")
     with pytest.raises(ValueError, match=message):
         transform(lambda x: x + ss.cosine_similarity(ZERO).sum())
-    with pytest.raises(ValueError, match="'literal' needs every cosine >= 0"):
+    with pytest.raises(ValueError, match="'literal' must have every cosine >= 0"):
         transform(lambda x: x + ss.relation_labels(NEGATIVE, "literal").sum())
     with pytest.raises(ValueError, match=re.escape("epsilon must be in [0, 1], got 2.")):
         transform(lambda x: x + ss.relation_labels(NEGATIVE, epsilon=2).sum())

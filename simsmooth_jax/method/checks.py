@@ -1,7 +1,8 @@
 """What every array function asks of its arguments, and how it refuses."""
 
-from collections.abc import Callable
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import jax
 import jax.core
@@ -19,16 +20,48 @@ def is_traced(*values: Any) -> bool:
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Flaw:
+    """The first class or row that breaks a condition, and how a function refuses it.
+
+    Its numbers are scalars, found where the condition is known: inside the compiled program. The
+    words may have `{i}`, the class or row, and a place for each value, as `{:.4g}`.
+    """
+
+    index: Int[Array, ""]  # -1 where none does
+    values: tuple[Array, ...]
+    words: tuple[str, str, str, str] = dataclasses.field(metadata={"static": True})
+
+    @classmethod
+    def of(
+        cls, mask: Bool[Array, " rows"], *vectors: Array, who: str, must: str, got: str, then: str
+    ) -> Self:
+        """The flaw of the first true entry of the mask; its values are the vectors' there."""
+        index = jnp.where(mask.any(), jnp.argmax(mask), -1).astype(jnp.int32)
+        is_first = jnp.arange(len(mask)) == index  # a sum works however a vector is sharded
+        values = tuple(jnp.sum(jnp.where(is_first, vector, 0)) for vector in vectors)
+        return cls(index, values, (who, must, got, then))
+
+    def refuse(self, function: str) -> None:
+        """Raises where a class or row has the flaw."""
+        if (i := int(self.index)) >= 0:
+            values = map(float, self.values)
+            who, must, got, then = self.words
+            got, then = got.format(*values, i=i), then.format(i=i)
+            raise InputError(f"{function}: {who}", must, got, then)
+
+
 def run_checked(
-    program: Callable[..., tuple[Any, dict[str, Array]]],
-    refuse: Callable[[dict[str, Any]], None],
+    function: str,
+    program: Callable[..., tuple[Any, Sequence[Flaw]]],
     *operands: Any,
     **options: Any,
 ) -> Any:
     """Runs `program(*operands, **options) -> (result, flaws)` and refuses its flaws where it can.
 
-    The flaws are scalars out of the same compiled program, so that sharded global arrays work and
-    nothing but scalars is fetched. Under a transformation they are dropped, and XLA with them.
+    The flaws come out of the same compiled program, so that sharded global arrays work and nothing
+    but scalars is fetched. Under a transformation they are dropped, and XLA with them.
     """
     result, flaws = program(*operands, **options)
     if is_traced(*operands):
@@ -36,18 +69,9 @@ def run_checked(
     if is_traced(flaws):
         with jax.ensure_compile_time_eval():  # constants inside a user's jit are looked at as well
             result, flaws = program(*operands, **options)
-    refuse(jax.device_get(flaws))
+    for flaw in jax.device_get(flaws):
+        flaw.refuse(function)
     return result
-
-
-def first_true(mask: Bool[Array, " classes"]) -> Int[Array, ""]:
-    """The index of the first true entry, or -1 where there is none."""
-    return jnp.where(mask.any(), jnp.argmax(mask), -1).astype(jnp.int32)
-
-
-def entry(vector: Array, index: Int[Array, ""]) -> Array:
-    """`vector[index]` as a reduction, which works however the vector is sharded."""
-    return jnp.sum(jnp.where(jnp.arange(vector.shape[0]) == index, vector, 0))
 
 
 def array(function: str, argument: str, value: Any) -> None:

@@ -111,22 +111,43 @@ def class_sums(
     return sums.T, jax.ops.segment_sum(valid.astype(jnp.float32), segments, num_classes)
 
 
-@partial(jax.jit, static_argnames="num_classes")
+@partial(jax.jit, static_argnames=("argument", "num_classes", "sum_to_one"))
 def _means_program(
-    features: Array, labels: Array, *, num_classes: int
-) -> tuple[Array, dict[str, Array]]:
+    features: Array, labels: Array, *, argument: str, num_classes: int, sum_to_one: bool
+) -> tuple[Array, list[checks.Flaw]]:
     features = jnp.asarray(features, jnp.float32)
     common = features.mean(axis=0)  # without it, sums of many examples would lose digits
     sums, counts = class_sums(features - common, labels, num_classes)
     means = common[:, None] + sums / jnp.maximum(counts, 1)
-    flaws = {
-        "nonfinite_row": checks.first_true(~jnp.isfinite(features).all(axis=1)),
-        "odd_row": checks.first_true(
-            (features < 0).any(axis=1) | (jnp.abs(features.sum(axis=1) - 1) > ROUNDING)
-        ),
-        "odd_label": checks.first_true((labels < 0) | (labels >= num_classes)),
-        "empty_class": checks.first_true(counts == 0),
-    }
+    nonfinite = checks.Flaw.of(
+        ~jnp.isfinite(features).all(axis=1),
+        who=f"every row of {argument}",
+        must="be finite",
+        got="NaN or infinity in row {i}",
+        then="Leave that example out.",
+    )
+    odd_row = checks.Flaw.of(
+        (features < 0).any(axis=1) | (jnp.abs(features.sum(axis=1) - 1) > ROUNDING),
+        who=f"every row of {argument}",
+        must="be a distribution",
+        got="another in row {i}",
+        then="Take softmax of the logits.",
+    )
+    odd_label = checks.Flaw.of(
+        (labels < 0) | (labels >= num_classes),
+        who="labels",
+        must=f"be from 0 to {num_classes - 1}",
+        got="another in row {i}",
+        then="Labels count from 0.",
+    )
+    empty = checks.Flaw.of(
+        counts == 0,
+        who="every class",
+        must="have an example",
+        got="none of class {i}",
+        then="Give more examples, or leave the class out.",
+    )
+    flaws = [nonfinite, *([odd_row] if sum_to_one else []), odd_label, empty]
     return jnp.where(counts > 0, means, 0), flaws
 
 
@@ -152,29 +173,5 @@ def _checked_means(
             f"{function}: labels must be integer class indices of shape ({features.shape[0]},), "
             f"got {labels.dtype}{list(labels.shape)}. Give one for each row of {argument}."
         )
-
-    def refuse(flaws: dict[str, Any]) -> None:
-        names = ("nonfinite_row", "odd_row", "odd_label", "empty_class")
-        row, odd, label, empty = (int(flaws[name]) for name in names)
-        if row >= 0:
-            raise InputError(
-                f"{function}: every row of {argument} must be finite, got NaN or infinity in row "
-                f"{row}. Leave that example out."
-            )
-        if sum_to_one and odd >= 0:
-            raise InputError(
-                f"{function}: every row of {argument} must be a distribution, got another in row "
-                f"{odd}. Take softmax of the logits."
-            )
-        if label >= 0:
-            raise InputError(
-                f"{function}: labels must be from 0 to {num_classes - 1}, got another in row "
-                f"{label}. Labels count from 0."
-            )
-        if empty >= 0:
-            raise InputError(
-                f"{function}: every class must have an example, got none of class {empty}. "
-                "Give more examples, or leave the class out."
-            )
-
-    return checks.run_checked(_means_program, refuse, features, labels, num_classes=num_classes)
+    static = {"argument": argument, "num_classes": num_classes, "sum_to_one": sum_to_one}
+    return checks.run_checked(function, _means_program, features, labels, **static)

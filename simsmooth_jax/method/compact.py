@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Shaped
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.literals import Rule
 from simsmooth_jax.method import checks, rules
-from simsmooth_jax.method.similarity import products, refuse_class_vectors, unit_columns_and_flaws
+from simsmooth_jax.method.similarity import products, unit_columns_and_flaws
 from simsmooth_jax.method.strips import STRIP_ENTRIES, assemble
 from simsmooth_jax.method.tables import FactoredLabels, TopKLabels
 
@@ -75,12 +75,8 @@ def top_k_labels(
     rules.refuse_options(name, num_classes, epsilon, temperature, top_k=None, **options)
     rules.refuse_top_k(name, "k", k, num_classes, include_self, "Try 32.")
 
-    def refuse(flaws: dict[str, Any]) -> None:
-        refuse_class_vectors(name, center, flaws)
-        rules.refuse_rows(name, rule, flaws)
-
     operands = (kernel, epsilon, temperature)
-    return checks.run_checked(_top_k_program, refuse, *operands, k=int(k), center=center, **options)
+    return checks.run_checked(name, _top_k_program, *operands, k=int(k), center=center, **options)
 
 
 @partial(jax.jit, static_argnames=("k", "rule", "include_self", "center"))
@@ -93,7 +89,7 @@ def _top_k_program(
     rule: Rule,
     include_self: bool,
     center: bool,
-) -> tuple[TopKLabels, dict[str, Array]]:
+) -> tuple[TopKLabels, list[checks.Flaw]]:
     unit, flaws = unit_columns_and_flaws(kernel, center)
     num_classes = unit.shape[1]
     size = min(num_classes, max(1, TOP_K_STRIP_ENTRIES // num_classes))
@@ -125,7 +121,7 @@ def _top_k_program(
 
     rows = assemble(strip, num_classes, size)
     table = TopKLabels(rows.pop("indices"), rows.pop("weights"))
-    return table, flaws | rules.flaws_of(rows)
+    return table, flaws + rules.flaws_of(rows, rule)
 
 
 def largest(
@@ -201,18 +197,14 @@ def factored_labels(
         )
     checks.fraction(name, "epsilon", epsilon)
 
-    def refuse(flaws: dict[str, Any]) -> None:
-        refuse_class_vectors(name, center, flaws)
-        rules.refuse_rows(name, rule, flaws)
-
     operands = (kernel, epsilon)
-    return checks.run_checked(_factored_program, refuse, *operands, rule=rule, center=center)
+    return checks.run_checked(name, _factored_program, *operands, rule=rule, center=center)
 
 
 @partial(jax.jit, static_argnames=("rule", "center"))
 def _factored_program(
     kernel: Array, epsilon: Any, *, rule: Literal["literal", "shift"], center: bool
-) -> tuple[FactoredLabels, dict[str, Array]]:
+) -> tuple[FactoredLabels, list[checks.Flaw]]:
     unit, flaws = unit_columns_and_flaws(kernel, center)
     vectors = unit.T
     num_classes = len(vectors)
@@ -224,5 +216,5 @@ def _factored_program(
             some = jax.lax.dynamic_slice_in_dim(vectors, start, size)
             return {"least": products(some, vectors).min(axis=1)}
 
-        flaws |= rules.negative_flaws(assemble(strip, num_classes, size)["least"])
+        flaws += [rules.negative_flaw(assemble(strip, num_classes, size)["least"])]
     return FactoredLabels(unit, row_sums, jnp.asarray(epsilon, jnp.float32), rule), flaws

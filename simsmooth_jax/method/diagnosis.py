@@ -15,9 +15,8 @@ from simsmooth_jax.literals import Rule
 from simsmooth_jax.method import checks, strips
 from simsmooth_jax.method.rules import ROUNDING, relation_rows
 from simsmooth_jax.method.similarity import (
-    class_vectors,
+    class_columns,
     cosine_rows,
-    refuse_class_vectors,
     unit_columns_and_flaws,
 )
 from simsmooth_jax.method.strips import STRIP_ENTRIES, assemble
@@ -124,10 +123,9 @@ def diagnose(
         )
     if temperature is not None:
         checks.positive("diagnose", "temperature", temperature)
-    refuse = partial(refuse_class_vectors, "diagnose", center)
     temperatures = TEMPERATURES if temperature is None else (temperature,)
     numbers = jax.device_get(
-        checks.run_checked(_diagnosis_program, refuse, kernel, temperatures, center=center)
+        checks.run_checked("diagnose", _diagnosis_program, kernel, temperatures, center=center)
     )
     rules = tuple(
         _rule_diagnosis(rule, tau, row, numbers["negative_cosine_share"] == 0)
@@ -168,15 +166,15 @@ def _rows(temperatures: tuple[Any, ...]) -> list[tuple[Rule, Any]]:
 @partial(jax.jit, static_argnames="center")
 def _diagnosis_program(
     kernel: Array, temperatures: tuple[Any, ...], *, center: bool
-) -> tuple[dict[str, Any], dict[str, Array]]:
+) -> tuple[dict[str, Any], list[checks.Flaw]]:
     return strips.by_class(partial(_numbers, center=center), kernel, temperatures, class_axis=None)
 
 
 def _numbers(
     kernel: Array, temperatures: tuple[Any, ...], *, center: bool
-) -> tuple[dict[str, Any], dict[str, Array]]:
+) -> tuple[dict[str, Any], list[checks.Flaw]]:
     unit, flaws = unit_columns_and_flaws(kernel, center)
-    columns = class_vectors(kernel, center)
+    columns = class_columns(kernel, center)
     columns /= jnp.abs(columns).max()  # so that no square overflows or vanishes
     mean_length = jnp.linalg.norm(columns, axis=0).mean()
     vectors, num_classes = unit.T, unit.shape[1]

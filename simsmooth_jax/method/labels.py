@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Shaped
 from simsmooth_jax.literals import Rule
 from simsmooth_jax.machine.memory import refuse_dense_table
 from simsmooth_jax.method import checks, rules, strips
-from simsmooth_jax.method.similarity import refuse_class_vectors, similarity_and_flaws
+from simsmooth_jax.method.similarity import similarity_and_flaws
 
 
 def relation_labels(
@@ -71,8 +71,8 @@ def relation_labels(
     checks.square_matrix("relation_labels", "similarity", similarity)
     static = {"rule": rule, "top_k": top_k, "include_self": include_self}
     rules.refuse_options("relation_labels", np.shape(similarity)[0], epsilon, temperature, **static)
-    refuse = partial(rules.refuse_rows, "relation_labels", rule)
-    return checks.run_checked(_relation_program, refuse, similarity, epsilon, temperature, **static)
+    operands = (similarity, epsilon, temperature)
+    return checks.run_checked("relation_labels", _relation_program, *operands, **static)
 
 
 def relation_labels_from_kernel(
@@ -123,13 +123,8 @@ def relation_labels_from_kernel(
     static = {"rule": rule, "top_k": top_k, "include_self": include_self}
     rules.refuse_options(name, np.shape(kernel)[1], epsilon, temperature, **static)
     refuse_dense_table(name, np.shape(kernel)[1], kernel)
-
-    def refuse(flaws: dict[str, Any]) -> None:
-        refuse_class_vectors(name, center, flaws)
-        rules.refuse_rows(name, rule, flaws)
-
     operands = (kernel, epsilon, temperature)
-    return checks.run_checked(_kernel_program, refuse, *operands, center=center, **static)
+    return checks.run_checked(name, _kernel_program, *operands, center=center, **static)
 
 
 def onehot_labels(num_classes: int) -> Float[Array, "classes classes"]:
@@ -194,7 +189,7 @@ def uniform_labels(
 @partial(jax.jit, static_argnames=("rule", "top_k", "include_self"))
 def _relation_program(
     similarity: Array, epsilon: Any, temperature: Any, **static: Any
-) -> tuple[Array, dict[str, Array]]:
+) -> tuple[Array, list[checks.Flaw]]:
     program = partial(rules.labels_and_flaws, **static)
     return strips.by_class(program, similarity, epsilon, temperature, class_axis=0)
 
@@ -202,10 +197,10 @@ def _relation_program(
 @partial(jax.jit, static_argnames=("rule", "top_k", "include_self", "center"))
 def _kernel_program(
     kernel: Array, epsilon: Any, temperature: Any, *, center: bool, **static: Any
-) -> tuple[Array, dict[str, Array]]:
-    def program(kernel: Array, epsilon: Any, temperature: Any) -> tuple[Array, dict[str, Array]]:
+) -> tuple[Array, list[checks.Flaw]]:
+    def program(kernel: Array, epsilon: Any, temperature: Any) -> tuple[Array, list[checks.Flaw]]:
         similarity, vector_flaws = similarity_and_flaws(kernel, center)
         labels, row_flaws = rules.labels_and_flaws(similarity, epsilon, temperature, **static)
-        return labels, vector_flaws | row_flaws
+        return labels, vector_flaws + row_flaws
 
     return strips.by_class(program, kernel, epsilon, temperature, class_axis=1)

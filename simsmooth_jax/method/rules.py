@@ -13,7 +13,6 @@ from simsmooth_jax.method import checks
 from simsmooth_jax.method.strips import in_strips
 
 RULES: tuple[Rule, ...] = get_args(Rule)
-ROW_FLAWS = {"nonfinite_row", "outside_row", "negative_row", "empty_row", "off_top_row"}
 ROUNDING = 1e-6  # of a cosine or a label in float32: orthogonal columns are not negative ones
 
 
@@ -25,7 +24,7 @@ def labels_and_flaws(
     rule: Rule,
     top_k: int | None,
     include_self: bool,
-) -> tuple[Float[Array, "classes classes"], dict[str, Array]]:
+) -> tuple[Float[Array, "classes classes"], list[checks.Flaw]]:
     """Rule, then top-k, then epsilon; with the scalars that decide whether the labels are sound."""
     similarity = jnp.asarray(similarity, jnp.float32)
 
@@ -39,7 +38,7 @@ def labels_and_flaws(
         return labels, _extremes(rows, labels, own)
 
     labels, extremes = in_strips(label, similarity)
-    return labels, flaws_of(extremes)
+    return labels, flaws_of(extremes, rule)
 
 
 def relation_rows(
@@ -87,69 +86,55 @@ def _extremes(
     }
 
 
-def negative_flaws(least: Float[Array, " classes"]) -> dict[str, Array]:
+def negative_flaw(least: Float[Array, " classes"]) -> checks.Flaw:
     """The first row with a negative cosine, which the literal rule refuses."""
-    row = checks.first_true(least < -ROUNDING)
-    return {"negative_row": row, "negative": checks.entry(least, row)}
-
-
-def flaws_of(extremes: dict[str, Array]) -> dict[str, Array]:
-    """The first row that breaks each condition, and by how much."""
-    least, largest = extremes["least"], extremes["largest"]
-    own_label, other_label = extremes["own_label"], extremes["other_label"]
-    rows = {
-        "nonfinite_row": ~(jnp.isfinite(least) & jnp.isfinite(largest)),
-        "outside_row": jnp.maximum(-least, largest) > 1 + 10 * ROUNDING,
-        "empty_row": ~extremes["is_label"],
-        "off_top_row": own_label < other_label - ROUNDING,
-    }
-    first = {name: checks.first_true(mask) for name, mask in rows.items()}
-    return (
-        first
-        | negative_flaws(least)
-        | {
-            "outside": checks.entry(
-                jnp.where(-least > largest, least, largest), first["outside_row"]
-            ),
-            "own_label": checks.entry(own_label, first["off_top_row"]),
-            "other_label": checks.entry(other_label, first["off_top_row"]),
-        }
+    return checks.Flaw.of(
+        least < -ROUNDING,
+        least,
+        who="rule 'literal'",
+        must="have every cosine >= 0",
+        got="{:.4g} in row {i} (class {i})",
+        then="Use rule 'clip', 'shift' or 'softmax'.",
     )
 
 
-def refuse_rows(function: str, rule: Rule, flaws: dict[str, Any]) -> None:
-    """Raises for the first class whose similarities or label break the rule."""
-    row = dict.fromkeys(ROW_FLAWS, -1) | {
-        name: int(flaws[name]) for name in ROW_FLAWS & flaws.keys()
-    }
-    if (i := row["nonfinite_row"]) >= 0:
-        raise InputError(
-            f"{function}: every similarity must be finite, got NaN or infinity in row {i} "
-            f"(class {i}). Look at the kernel's column {i}."
-        )
-    if (i := row["outside_row"]) >= 0:
-        raise InputError(
-            f"{function}: every similarity must be in [-1, 1], got {flaws['outside']:.4g} in row "
-            f"{i} (class {i}). Pass cosine_similarity(kernel); a kernel itself goes to "
-            "relation_labels_from_kernel."
-        )
-    if rule == "literal" and (i := row["negative_row"]) >= 0:
-        raise InputError(
-            f"{function}: rule 'literal' needs every cosine >= 0, got {flaws['negative']:.4g} in "
-            f"row {i} (class {i}). Use rule 'clip', 'shift' or 'softmax'."
-        )
-    if (i := row["empty_row"]) >= 0:
-        raise InputError(
-            f"{function}: rule {rule!r} needs a class of positive relation in every row, got none "
-            f"in row {i} (class {i}). Set include_self=True, or use rule 'shift' or 'softmax'."
-        )
-    if (i := row["off_top_row"]) >= 0:
-        raise InputError(
-            f"{function}: every label must be largest at its own class, got "
-            f"{flaws['own_label']:.4g} there and {flaws['other_label']:.4g} at another in row {i} "
-            f"(class {i}). Set include_self=True (rule 'clip', 'shift' or 'softmax') or a smaller "
-            "epsilon."
-        )
+def flaws_of(extremes: dict[str, Array], rule: Rule) -> list[checks.Flaw]:
+    """The first row that breaks each condition, and by how much."""
+    least, largest = extremes["least"], extremes["largest"]
+    own_label, other_label = extremes["own_label"], extremes["other_label"]
+    nonfinite = checks.Flaw.of(
+        ~(jnp.isfinite(least) & jnp.isfinite(largest)),
+        who="every similarity",
+        must="be finite",
+        got="NaN or infinity in row {i} (class {i})",
+        then="Look at the kernel's column {i}.",
+    )
+    outside = checks.Flaw.of(
+        jnp.maximum(-least, largest) > 1 + 10 * ROUNDING,
+        jnp.where(-least > largest, least, largest),
+        who="every similarity",
+        must="be in [-1, 1]",
+        got="{:.4g} in row {i} (class {i})",
+        then="Pass cosine_similarity(kernel); a kernel itself goes to relation_labels_from_kernel.",
+    )
+    empty = checks.Flaw.of(
+        ~extremes["is_label"],
+        who=f"rule {rule!r}",
+        must="have a class of positive relation in every row",
+        got="none in row {i} (class {i})",
+        then="Set include_self=True, or use rule 'shift' or 'softmax'.",
+    )
+    off_top = checks.Flaw.of(
+        own_label < other_label - ROUNDING,
+        own_label,
+        other_label,
+        who="every label",
+        must="be largest at its own class",
+        got="{:.4g} there and {:.4g} at another in row {i} (class {i})",
+        then="Set include_self=True (rule 'clip', 'shift' or 'softmax') or a smaller epsilon.",
+    )
+    negative = [negative_flaw(least)] if rule == "literal" else []
+    return [nonfinite, outside, *negative, empty, off_top]
 
 
 def refuse_options(

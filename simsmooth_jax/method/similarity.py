@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
-from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.memory import refuse_dense_table
 from simsmooth_jax.method import checks, strips
 
-BLOCK = 512  # classes: a block of similarities that stays in a CPU's cache, and fills a GPU
+GRAM_BLOCK = 512  # classes: a block of similarities that stays in a CPU's cache, and fills a GPU
 
 
 def cosine_similarity(
@@ -58,18 +57,17 @@ def cosine_similarity(
     """
     checks.real_matrix("cosine_similarity", "kernel", kernel, "[N, K]")
     refuse_dense_table("cosine_similarity", np.shape(kernel)[1], kernel)
-    refuse = partial(refuse_class_vectors, "cosine_similarity", center)
-    return checks.run_checked(_cosine_program, refuse, kernel, center=center)
+    return checks.run_checked("cosine_similarity", _cosine_program, kernel, center=center)
 
 
 @partial(jax.jit, static_argnames="center")
-def _cosine_program(kernel: Array, *, center: bool) -> tuple[Array, dict[str, Array]]:
+def _cosine_program(kernel: Array, *, center: bool) -> tuple[Array, list[checks.Flaw]]:
     return strips.by_class(partial(similarity_and_flaws, center=center), kernel, class_axis=1)
 
 
 def similarity_and_flaws(
     kernel: Shaped[Array, "features classes"], center: bool
-) -> tuple[Float[Array, "classes classes"], dict[str, Array]]:
+) -> tuple[Float[Array, "classes classes"], list[checks.Flaw]]:
     """The formula itself, with the first zero and the first non-finite class vector."""
     unit, flaws = unit_columns_and_flaws(kernel, center)
     return _gram(unit), flaws
@@ -77,17 +75,31 @@ def similarity_and_flaws(
 
 def unit_columns_and_flaws(
     kernel: Shaped[Array, "features classes"], center: bool
-) -> tuple[Float[Array, "features classes"], dict[str, Array]]:
+) -> tuple[Float[Array, "features classes"], list[checks.Flaw]]:
     """Columns of length 1, with the first zero and the first non-finite class vector."""
-    columns = class_vectors(kernel, center)
+    columns = class_columns(kernel, center)
     unit, is_zero = unit_columns(columns)
-    return unit, {
-        "nonfinite_class": checks.first_true(~jnp.isfinite(columns).all(axis=0)),
-        "zero_class": checks.first_true(is_zero),
-    }
+    where = f"{'centred kernel' if center else 'kernel'}[:, {{i}}] (class {{i}})"
+    return unit, [
+        checks.Flaw.of(
+            ~jnp.isfinite(columns).all(axis=0),
+            who="every class vector",
+            must="be finite",
+            got=f"NaN or infinity in {where}",
+            then="Look for the step where training diverged.",
+        ),
+        checks.Flaw.of(
+            is_zero,
+            who="every class vector",
+            must="have a length above 0",
+            got=f"zeros in {where}",
+            then="An untrained head, or a class without examples, has no direction: train it or "
+            "leave the class out.",
+        ),
+    ]
 
 
-def class_vectors(
+def class_columns(
     kernel: Shaped[Array, "features classes"], center: bool
 ) -> Float[Array, "features classes"]:
     """The columns, or what they differ by from their mean: exactly zero where all are equal."""
@@ -116,14 +128,14 @@ def unit_columns(
 def _gram(unit: Float[Array, "features classes"]) -> Float[Array, "classes classes"]:
     """Products of every two columns: blocks above the diagonal, mirrored; half of the work."""
     num_classes = unit.shape[1]
-    if num_classes <= BLOCK or strips.on_several_devices(unit):  # XLA splits one product best
+    if num_classes <= GRAM_BLOCK or strips.on_several_devices(unit):  # XLA splits one product best
         return _own_is_one(products(unit.T, unit.T))
-    starts = np.minimum(np.arange(0, num_classes, BLOCK), num_classes - BLOCK)
+    starts = np.minimum(np.arange(0, num_classes, GRAM_BLOCK), num_classes - GRAM_BLOCK)
     pairs = jnp.asarray(list(itertools.combinations(starts, 2)), jnp.int32)
     vectors = jax.lax.optimization_barrier(unit.T)  # so that a block is one piece of memory
 
     def block(i: Array) -> Array:
-        return jax.lax.dynamic_slice_in_dim(vectors, i, BLOCK)
+        return jax.lax.dynamic_slice_in_dim(vectors, i, GRAM_BLOCK)
 
     def mirrored(t: Array, similarity: Array) -> Array:
         i, j = pairs[t]
@@ -163,22 +175,3 @@ def _own_is_one(product: Float[Array, "classes classes"]) -> Float[Array, "class
     symmetric = jnp.clip((product + product.T) / 2, -1, 1)
     own = jnp.eye(product.shape[0], dtype=bool)
     return jnp.where(own & ~jnp.isnan(symmetric), 1, symmetric)
-
-
-def refuse_class_vectors(function: str, center: bool, flaws: dict[str, Any]) -> None:
-    """Raises for the first class vector without a direction."""
-    name = "centred kernel" if center else "kernel"
-    nonfinite, zero = int(flaws["nonfinite_class"]), int(flaws["zero_class"])
-    if nonfinite >= 0:
-        raise InputError(
-            f"{function}: every class vector must be finite, got NaN or infinity in "
-            f"{name}[:, {nonfinite}] (class {nonfinite}). "
-            "Look for the step where training diverged."
-        )
-    if zero >= 0:
-        raise InputError(
-            f"{function}: every class vector must have a length above 0, got zeros in "
-            f"{name}[:, {zero}] (class {zero}). "
-            "An untrained head, or a class without examples, has no direction: train it or leave "
-            "the class out."
-        )

@@ -15,11 +15,11 @@ def on_several_devices(array: Any) -> bool:
 
 
 def by_class(
-    function: Callable[..., tuple[Any, dict[str, Array]]],
+    function: Callable[..., tuple[Any, Any]],
     matrix: Array,
     *operands: Any,
     class_axis: int | None,
-) -> tuple[Any, dict[str, Array]]:
+) -> tuple[Any, Any]:
     """`function(matrix, *operands) -> (rows, flaws)`, row i on the devices that hold class i.
 
     On Auto axes XLA carries the sharding on. Explicit axes would ask for one in every operation, so
