@@ -1,6 +1,9 @@
 """How much memory there is, and tables that would not fit into it."""
 
+import contextlib
+import functools
 import os
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import jax
@@ -11,10 +14,35 @@ GIB = 2**30
 
 
 def available_memory() -> int:
-    """Bytes of the smaller one of the host's memory and a device's."""
+    """Bytes of the smallest one of the host's memory, this process's share of it and a device's."""
     host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     statistics = jax.local_devices()[0].memory_stats() or {}  # CPU devices have none
-    return min(host, statistics.get("bytes_limit", host))
+    return min(host, *group_limits(), statistics.get("bytes_limit", host))
+
+
+@functools.cache  # asked for before every table
+def group_limits(root: Path = Path("/")) -> tuple[int, ...]:
+    """Limits of the control groups that this process is in, as in a container or under Slurm.
+
+    A group is bound by those above it as well. What cannot be seen from inside is left out, and
+    so is `max` of version 2; version 1 has a number beyond any memory there.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # another system than Linux
+        return ()
+    limits = []
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        top, file = root / "sys/fs/cgroup", "memory.max"
+        if "memory" in controllers.split(","):
+            top, file = top / "memory", "memory.limit_in_bytes"
+        elif controllers:
+            continue
+        for path in (PurePosixPath(group), *PurePosixPath(group).parents):
+            with contextlib.suppress(OSError, ValueError):
+                limits.append(int((top / path.relative_to("/") / file).read_text()))
+    return tuple(limits)
 
 
 def refuse_dense_table(
