@@ -23,6 +23,7 @@ from scipy import stats
 
 import simsmooth_jax as ss
 from simsmooth_jax.config.training import RunConfig
+from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.program.cli import enable_compilation_cache
 from simsmooth_jax.training.loop import train
 from simsmooth_jax.training.runner import ArmRunner
@@ -36,14 +37,16 @@ ROWS = pathlib.Path(__file__).with_suffix(".jsonl")
 def run_seed(runner: ArmRunner, config: RunConfig, seed: int) -> list[dict[str, Any]]:
     """Trains the three arms of a seed, the second model on the labels of its own first model."""
     num_classes = runner.dataset.num_classes
-    first = train(runner.trainer, ss.onehot_labels(num_classes), seed)
+    first = train(runner.trainer, label_table(ss.onehot_labels(num_classes)), seed)
     kernel = ss.head_kernel(first.params)
     tables = {
         "uniform": ss.uniform_labels(num_classes, config.uniform_epsilon),
         "relation": ss.relation_labels_from_kernel(kernel, config.relation.rule),
     }
     states = {"onehot": first}
-    states |= {arm: train(runner.trainer, table, seed) for arm, table in tables.items()}
+    states |= {
+        arm: train(runner.trainer, label_table(table), seed) for arm, table in tables.items()
+    }
     own_mass = float(np.diagonal(tables["relation"]).mean())
     rows = []
     for arm in ARMS:

@@ -19,6 +19,7 @@ from simsmooth_jax.config.training import (
     TrainingConfig,
 )
 from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.augmentation import augment
 from simsmooth_jax.training.step import Trainer
 
@@ -137,7 +138,7 @@ def test_mixed_step_is_trained_on_mixed_rows_of_the_table(devices: list[Any]) ->
         params = jax.tree.map(np.asarray, state.params)
         inputs = next(trainer.inputs.from_step(0, 0, 1))
         order = np.asarray(inputs.order)[:B]  # type: ignore[union-attr]
-        _, metrics = trainer.step(state, inputs, trainer.place_table(table), key)
+        _, metrics = trainer.step(state, inputs, trainer.place(label_table(table)), key)
         losses.append(float(metrics["loss"]))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     raw, labels = digits.train.take(order)

@@ -12,6 +12,7 @@ import simsmooth_jax as ss
 from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Split
 from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.evaluation import Evaluator
 from simsmooth_jax.training.step import Trainer
 
@@ -30,7 +31,14 @@ def make_trainer(devices: list[Any], model: ModelConfig = MLP, **options: Any) -
 
 def arguments(trainer: Trainer, state: Any) -> tuple[Any, ...]:
     inputs = next(trainer.inputs.from_step(0, int(state.step), trainer.total_steps))
-    return state, inputs, trainer.place_table(ss.uniform_labels(10, 0.1)), trainer.key(0)
+    return state, inputs, trainer.place(label_table(ss.uniform_labels(10, 0.1))), trainer.key(0)
+
+
+def lowered(trainer: Trainer, state: Any) -> Any:
+    """The program of a step."""
+    state, inputs, objective, key = arguments(trainer, state)
+    functions = {"loss": objective.loss, "update": objective.update}
+    return trainer._step.lower(state, inputs, objective.data, key, **functions)
 
 
 def collectives(compiled: Any) -> list[tuple[str, list[int]]]:
@@ -63,7 +71,7 @@ def test_a_step_sends_its_gradient_and_two_metrics_once(
     for count in (2, 8):
         trainer = make_trainer(devices[:count], model)
         state = trainer.init(0)
-        program = trainer._step.lower(*arguments(trainer, state)).compile()
+        program = lowered(trainer, state).compile()
         ((kind, sizes),) = collectives(program)
         assert kind == "all-reduce"
         leaves = jax.tree.leaves(state.params)
@@ -73,7 +81,7 @@ def test_a_step_sends_its_gradient_and_two_metrics_once(
 
 def test_one_device_sends_nothing(devices: list[Any]) -> None:
     trainer = make_trainer(devices[:1])
-    program = trainer._step.lower(*arguments(trainer, trainer.init(0))).compile()
+    program = lowered(trainer, trainer.init(0)).compile()
     assert collectives(program) == []
 
 

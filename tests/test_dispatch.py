@@ -22,6 +22,7 @@ from simsmooth_jax.config.training import (
     TrainingConfig,
 )
 from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.program import train_command
 from simsmooth_jax.training import checkpoints
 from simsmooth_jax.training.loop import train
@@ -68,7 +69,7 @@ def trainer_of(count: int, devices: Any = None, config: TrainingConfig = CONFIG)
 @pytest.fixture(scope="module")
 def single() -> Rows:
     rows = Rows(keep=5)
-    train(trainer_of(1), TABLE, 3, observer=rows)
+    train(trainer_of(1), label_table(TABLE), 3, observer=rows)
     return rows
 
 
@@ -93,7 +94,7 @@ def test_losses_are_those_of_single_steps(
     trainer.unroll = unroll
     with count_compilations("_train_step") as compilations:  # of _train_steps as well
         for seed in (3, 4):
-            train(trainer, TABLE, seed, observer=rows if seed == 3 else None)
+            train(trainer, label_table(TABLE), seed, observer=rows if seed == 3 else None)
     assert len(compilations) == (1 if count == 7 else 2)
     assert rows.dispatches == dispatches
     assert_same_rows(rows, single)
@@ -105,14 +106,14 @@ def test_steps_are_a_loop_but_on_a_cpu() -> None:
         trainer = trainer_of(3, config=config)
         trainer.unroll = unroll
         state, inputs = trainer.init(0), next(trainer.inputs.from_step(0, 0, STEPS))
-        table, key = trainer.place_table(TABLE), trainer.key(0)
+        table, key = trainer.place(label_table(TABLE)), trainer.key(0)
         program = trainer._steps.lower(state, inputs, table, key).compile().as_text()
         assert (" while(" in str(program)) != unroll
 
 
 def test_eight_devices_run_several_steps_at_once(devices: list[Any], single: Rows) -> None:
     rows = Rows()
-    train(trainer_of(3, devices), TABLE, 3, observer=rows)
+    train(trainer_of(3, devices), label_table(TABLE), 3, observer=rows)
     for name, values in single.rows.items():
         np.testing.assert_allclose(rows.rows[name], values, rtol=1e-5, err_msg=name)
 
@@ -124,7 +125,7 @@ def test_convolutions_and_statistics_are_those_of_single_steps() -> None:
     for count in (1, 2):
         trainer = trainer_of(count, config=config)
         state, inputs = trainer.init(0), next(trainer.inputs.from_step(0, 0, STEPS))
-        table, key = trainer.place_table(TABLE), trainer.key(0)
+        table, key = trainer.place(label_table(TABLE)), trainer.key(0)
         kernel = state.params["head"]["kernel"]
         if count == 1:
             for _ in range(2):
@@ -142,11 +143,11 @@ def test_goes_on_from_any_step(single: Rows) -> None:
     """From a step within a program; a step between two programs gives the same bits."""
     rows = Rows()
     state = jax.tree.map(jax.numpy.copy, single.state)  # after 5 steps
-    train(trainer_of(3), TABLE, 3, state=state, observer=rows)
+    train(trainer_of(3), label_table(TABLE), 3, state=state, observer=rows)
     np.testing.assert_allclose(rows.rows["loss"], single.rows["loss"][5:], rtol=1e-6)
     trainer, whole = trainer_of(3), Rows(keep=6)
-    end = train(trainer, TABLE, 3, observer=whole)
-    resumed = train(trainer, TABLE, 3, state=whole.state)
+    end = train(trainer, label_table(TABLE), 3, observer=whole)
+    resumed = train(trainer, label_table(TABLE), 3, state=whole.state)
     for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(end), strict=True):
         assert (np.asarray(a) == np.asarray(b)).all()
 

@@ -36,9 +36,9 @@ def imports_of(path: Path) -> set[str]:
 
 def test_a_folder_imports_only_what_stands_before_it() -> None:
     graph = {name_of(path): imports_of(path) for path in FILES}
-    rank = {name: LAYERS.index(name.split(".")[0]) for name in graph}
-    assert [(a, b) for a in graph for b in graph[a] if rank[b] > rank[a]] == []
-    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(graph)  # no circle
+    layer = {name: LAYERS.index(name.split(".")[0]) for name in set().union(graph, *graph.values())}
+    assert [(a, b) for a in graph for b in graph[a] if layer[b] > layer[a]] == []
+    assert {*graphlib.TopologicalSorter(graph).static_order()} >= {*graph}  # no circle
     assert sum(map(len, graph.values())) > 2 * len(graph)  # the imports were seen
 
 

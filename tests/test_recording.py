@@ -10,6 +10,7 @@ import simsmooth_jax as ss
 from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.machine.terminal import ProgressBars
+from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.evaluation import Evaluator
 from simsmooth_jax.training.loop import train
 from simsmooth_jax.training.recording import MetricsLog, Recorder
@@ -54,7 +55,7 @@ def test_the_host_waits_for_no_metric(tmp_path: Path) -> None:
         state = trainer.init(0)
         recorder.resume(like=state)
         recorder.was_ready = []
-        train(trainer, ss.onehot_labels(10), 0, state, recorder)
+        train(trainer, label_table(ss.onehot_labels(10)), 0, state, recorder)
     rows = log.rows()
     steps = [row["step"] for row in rows if "loss" in row]
     assert steps == list(range(1, trainer.total_steps + 1))

@@ -21,6 +21,7 @@ from simsmooth_jax.data.streaming import (
     evaluation_batches,
     read_ahead,
 )
+from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.evaluation import Evaluator
 from simsmooth_jax.training.loop import train
 from simsmooth_jax.training.step import Trainer
@@ -75,7 +76,7 @@ def test_streamed_training_has_the_bits_of_the_one_in_memory(
     for streamed in (False, True):
         dataset = dataclasses.replace(DIGITS, streamed=streamed)
         trainer = Trainer(training(DataConfig(workers=workers)), dataset, devices[:num_devices])
-        states.append(train(trainer, ss.uniform_labels(10, 0.1), seed=5))
+        states.append(train(trainer, label_table(ss.uniform_labels(10, 0.1)), seed=5))
     for a, b in zip(*map(jax.tree.leaves, states), strict=True):
         assert (np.asarray(a) == np.asarray(b)).all()
 
@@ -100,8 +101,9 @@ def test_processes_share_each_batch() -> None:
         epoch, position = divmod(step, 20)
         expected = epoch_order(3, epoch, 1000)[48 * position : 48 * (position + 1)]
         shares = [share[step] for share in batches]
-        assert [len(labels) for _, labels in shares] == [12] * 4
-        images, labels = (np.concatenate(parts) for parts in zip(*shares, strict=True))
+        assert [len(labels) for _, labels, _ in shares] == [12] * 4
+        images, labels, indices = (np.concatenate(parts) for parts in zip(*shares, strict=True))
+        assert (indices == expected).all()
         assert (images == DIGITS.train.take(expected)[0]).all()
         assert (labels == DIGITS.train.take(expected)[1]).all()
 

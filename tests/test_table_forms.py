@@ -15,6 +15,7 @@ import simsmooth_jax as ss
 from simsmooth_jax.config.training import DataConfig, ModelConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.method.losses import LONG_ROW
+from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.step import Trainer
 
 pytestmark = pytest.mark.usefixtures("no_rank_promotion")
@@ -139,8 +140,9 @@ def test_a_table_of_any_form_goes_into_the_training_step():
     trainer = Trainer(config, load_dataset(DataConfig()), jax.devices()[:1])
 
     def one_step(table: Any) -> Any:
+        objective = trainer.place(label_table(table))
         inputs = next(trainer.inputs.from_step(0, 0, trainer.total_steps))
-        return trainer.step(trainer.init(0), inputs, trainer.place_table(table), trainer.key(0))
+        return trainer.step(trainer.init(0), inputs, objective, trainer.key(0))
 
     kernel = kernel_of(5, 10)
     pairs = [

@@ -14,6 +14,7 @@ import simsmooth_jax as ss
 from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.data.streaming import epoch_order
+from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.evaluation import Evaluator
 from simsmooth_jax.training.loop import train
 from simsmooth_jax.training.step import Trainer, TrainState
@@ -32,7 +33,7 @@ GOLDEN = {"loss": 2.394240, "head": 3.126447, "first_convolution": 3.910572}
 def step(trainer: Trainer, state: TrainState, table: Any, seed: int = 0) -> Any:
     """The next step of a state."""
     inputs = next(trainer.inputs.from_step(seed, int(state.step), trainer.total_steps))
-    return trainer.step(state, inputs, trainer.place_table(table), trainer.key(seed))
+    return trainer.step(state, inputs, trainer.place(label_table(table)), trainer.key(seed))
 
 
 class Losses:
@@ -101,7 +102,7 @@ def optax_training(trainer: Trainer, seed: int) -> tuple[np.ndarray, Any]:
 def test_identity_table_follows_optax_integer_loss(trainer: Trainer, accuracy: Any) -> None:
     expected, expected_params = optax_training(trainer, seed=3)
     losses = Losses()
-    state = train(trainer, ss.onehot_labels(10), seed=3, observer=losses)
+    state = train(trainer, label_table(ss.onehot_labels(10)), seed=3, observer=losses)
     np.testing.assert_allclose(losses.numpy()[:20], expected[:20], rtol=2e-5)
     assert expected[19] < expected[0] / 2
     assert accuracy(state.params) > 0.95
@@ -144,7 +145,7 @@ def test_same_seed_gives_the_same_bits_and_another_seed_others(trainer: Trainer)
     runs = []
     for seed in (0, 0, 1):
         losses = Losses()
-        state = train(trainer, ss.uniform_labels(10, 0.1), seed, observer=losses)
+        state = train(trainer, label_table(ss.uniform_labels(10, 0.1)), seed, observer=losses)
         runs.append((losses.numpy(), np.asarray(state.params["head"]["kernel"])))
     assert (runs[0][0] == runs[1][0]).all()
     assert (runs[0][1] == runs[1][1]).all()
@@ -164,7 +165,7 @@ def test_training_in_bfloat16_keeps_float32_and_learns() -> None:
     model = dataclasses.replace(CONFIG.model, dtype="bfloat16")
     trainer = Trainer(dataclasses.replace(CONFIG, model=model), DIGITS, jax.devices()[:1])
     losses = Losses()
-    state = train(trainer, ss.uniform_labels(10, 0.1), 0, observer=losses)
+    state = train(trainer, label_table(ss.uniform_labels(10, 0.1)), 0, observer=losses)
     floating = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     assert {leaf.dtype for leaf in [*floating, *losses.values]} == {jnp.dtype(jnp.float32)}
     found = losses.numpy()
@@ -182,7 +183,12 @@ def test_few_steps_are_in_flight_at_once(devices: list[Any]) -> None:
             self.most = max(self.most, sum(not loss.is_ready() for loss in self.values))
 
     observer = InFlight()
-    train(Trainer(CONFIG, DIGITS, devices), ss.uniform_labels(10, 0.1), 0, observer=observer)
+    train(
+        Trainer(CONFIG, DIGITS, devices),
+        label_table(ss.uniform_labels(10, 0.1)),
+        0,
+        observer=observer,
+    )
     assert 1 < observer.most <= 9  # from 32 on XLA's CPU devices wait for each other for ever
 
 
@@ -208,9 +214,9 @@ def test_training_goes_on_from_any_step(trainer: Trainer, stop: int) -> None:
 
     table, observer = ss.onehot_labels(10), StopAfter()
     with pytest.raises(StopError):
-        train(trainer, table, 0, observer=observer)
-    resumed = train(trainer, table, 0, state=observer.state)
-    whole = train(trainer, table, 0)
+        train(trainer, label_table(table), 0, observer=observer)
+    resumed = train(trainer, label_table(table), 0, state=observer.state)
+    whole = train(trainer, label_table(table), 0)
     for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(whole), strict=True):
         assert (np.asarray(a) == np.asarray(b)).all()
 

@@ -33,6 +33,7 @@ from in_pytorch import training_rounds, wait
 import simsmooth_jax as ss
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Dataset, Split
+from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.step import Trainer
 
 PYTORCH = "PyTorch"
@@ -122,7 +123,7 @@ def _ours(dataset: Dataset, table: Any, size: dict[str, Any], at_once: int) -> C
         steps_per_dispatch=at_once,
     )
     trainer = Trainer(config, dataset, jax.devices()[:1])
-    state, key, placed = trainer.init(0), trainer.key(0), trainer.place_table(table)
+    state, key, placed = trainer.init(0), trainer.key(0), trainer.place(label_table(table))
     inputs = trainer.inputs.from_step(0, 0, trainer.total_steps)
     dispatch = trainer.step if at_once == 1 else trainer.steps
 

@@ -29,6 +29,7 @@ import simsmooth_jax as ss
 from simsmooth_jax.config.training import DataConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.machine.terminal import ProgressBars
+from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.evaluation import Evaluator
 from simsmooth_jax.training.loop import train
 from simsmooth_jax.training.models import normalise_images
@@ -73,7 +74,7 @@ def ours(trainer: Trainer, table: Any, evaluator: Evaluator, dataset: Any) -> An
             )
             state = trainer.init(0)
             recorder.resume(like=state)
-            return train(trainer, table, 0, state, recorder)
+            return train(trainer, label_table(table), 0, state, recorder)
 
     return run
 
@@ -83,7 +84,7 @@ def bare(trainer: Trainer, table: Any) -> Any:
     inputs = list(_inputs(trainer))
 
     def run() -> Any:
-        state, key, placed = trainer.init(0), trainer.key(0), trainer.place_table(table)
+        state, key, placed = trainer.init(0), trainer.key(0), trainer.place(label_table(table))
         for batch in inputs:
             state, _ = trainer.step(state, batch, placed, key)
         return state

@@ -16,6 +16,7 @@ import numpy as np
 
 from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.loop import train
 from simsmooth_jax.training.step import Trainer, TrainState
 
@@ -64,7 +65,7 @@ def main() -> None:
     size = len(dataset.train) * np.prod(dataset.image_shape) / 2**20
     print(f"{dataset.name}: {len(dataset.train):,} training images, {size:.0f} MiB decoded")
     watch = Watch(trainer.steps_per_epoch // 10, 128)
-    train(trainer, np.eye(dataset.num_classes), seed=0, observer=watch)
+    train(trainer, label_table(np.eye(dataset.num_classes)), seed=0, observer=watch)
     print(f"growth: {watch.found[-1] - watch.found[0]:+.1f} MiB")
 
 

@@ -21,6 +21,7 @@ from measure import interleave, ratio, report, shown
 import simsmooth_jax as ss
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Dataset, Split
+from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.step import Trainer
 
 BATCH, CLASSES = 128, 100
@@ -46,7 +47,7 @@ def optax_loss(logits: Any, labels: Any, table: Any) -> Any:
 
 def one_step(trainer: Trainer, table: Any) -> Any:
     """A call that does the next step of a training."""
-    state, key, placed = trainer.init(0), trainer.key(0), trainer.place_table(table)
+    state, key, placed = trainer.init(0), trainer.key(0), trainer.place(label_table(table))
     inputs = trainer.inputs.from_step(0, 0, trainer.total_steps)
 
     def step() -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 
 from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.step import Trainer
 
 
@@ -69,7 +70,7 @@ class _Steps:
     def __init__(self, trainer: Trainer, num_classes: int) -> None:
         self.trainer = trainer
         self.state = trainer.init(0)
-        self.table, self.key = trainer.place_table(np.eye(num_classes)), trainer.key(0)
+        self.table, self.key = trainer.place(label_table(np.eye(num_classes))), trainer.key(0)
         self.inputs = trainer.inputs.from_step(0, 0, trainer.total_steps)
         self.waited = self.elapsed = 0.0
 

@@ -38,8 +38,8 @@ class Batches(Protocol):
         """The number of batches."""
         ...
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Images and labels of a batch."""
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        """Images and labels of a batch, and what else belongs to it."""
         ...
 
 
@@ -58,13 +58,14 @@ class TrainingBatches:
         """The steps of the whole training."""
         return self.num_steps
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """This process's rows of the batch of a step."""
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """This process's rows of the batch of a step, and which examples they are."""
         epoch, position = divmod(index, len(self.examples) // self.batch_size)
         order = epoch_order(self.seed, epoch, len(self.examples))
         share = self.batch_size // self.num_processes
         start = position * self.batch_size + self.process * share
-        return self.examples.take(order[start : start + share])
+        indices = order[start : start + share]
+        return *self.examples.take(indices), indices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,10 +151,9 @@ def read_ahead(
         gc.collect()  # frees the shared memory of the batches that nobody asked for any more
 
 
-def _out_of_shared_memory(batch: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _out_of_shared_memory(batch: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     """A copy: an array that JAX holds to the program's end would be reported as a leak."""
-    images, labels = batch
-    return np.array(images), np.array(labels)
+    return tuple(map(np.array, batch))
 
 
 def _end_with_the_parent(index: int, count: int) -> None:

@@ -46,9 +46,13 @@ def group_limits(root: Path = Path("/")) -> tuple[int, ...]:
 
 
 def refuse_dense_table(
-    function: str, num_classes: int, matrix: Any = None, advice: str | None = None
+    function: str,
+    num_classes: int,
+    matrix: Any = None,
+    advice: str | None = None,
+    count: int = 1,
 ) -> None:
-    """Refuses a table `[K, K]` before anything of it is allocated, and names the form that fits.
+    """Refuses tables `[K, K]` before anything of them is allocated, and names the form that fits.
 
     A table made from a `matrix` on a mesh of accelerators is split over their memories.
     """
@@ -60,9 +64,10 @@ def refuse_dense_table(
     share = 1
     if matrix is not None and jax.default_backend() != "cpu":
         share = max(1, jax.typeof(matrix).sharding.mesh.size)
-    memory, size = available_memory() * share, 4 * num_classes**2
+    memory, size = available_memory() * share, 4 * count * num_classes**2
+    tables = "a table" if count == 1 else f"{count} tables"
     if size > memory:
         raise InputError(
-            f"{function}: a table [K, K] must fit into the memory of {memory / GIB:.1f} GiB, got "
+            f"{function}: {tables} [K, K] must fit into the memory of {memory / GIB:.1f} GiB, got "
             f"{size / GIB:.1f} GiB for K = {num_classes} classes. {advice}"
         )

@@ -148,6 +148,15 @@ def class_count(function: str, num_classes: Any) -> None:
         )
 
 
+def whole(function: str, argument: str, value: Any, least: int, advice: str) -> None:
+    """Refuses what is not an integer of at least `least`."""
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_whole or value < least:
+        raise InputError(
+            f"{function}: {argument}", f"be an integer >= {least}", repr(value), advice
+        )
+
+
 def positive(function: str, argument: str, value: Any) -> None:
     """Refuses a scalar that is not a finite number above 0; a traced one passes."""
     sound = np.shape(value) == () and (

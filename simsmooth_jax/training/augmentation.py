@@ -1,21 +1,29 @@
 """Random changes of a batch of images inside the training step, a pure function of the key."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from simsmooth_jax.config.training import AugmentationConfig
 
 Images = Float[Array, "batch height width channels"]
 
 
-Targets = list[tuple[float | Float[Array, ""], Int[Array, " batch"]]]
+Targets = list[tuple[float | Float[Array, ""], Any]]
 
 
 def augment(
-    config: AugmentationConfig, key: Array, images: Images, labels: Int[Array, " batch"]
+    config: AugmentationConfig, key: Array, images: Images, labels: Any
 ) -> tuple[Images, Targets]:
     """Crops, mirrors and blanks each image on its own, then mixes pairs, as far as it is asked for.
+
+    Args:
+      config: which changes.
+      key: decides all random numbers.
+      images: the batch.
+      labels: `[batch]`, or any tree of such arrays, which belong to the images.
 
     Returns:
       The images, and the labels that they are trained on with the share of each: one, or two where
@@ -32,7 +40,8 @@ def augment(
     if not (config.mixup or config.cutmix):
         return images, [(1.0, labels)]
     images, share = mix(config, mix_key, images)
-    return images, [(share, labels), (1 - share, labels[::-1])]
+    partners = jax.tree.map(lambda leaf: leaf[::-1], labels)
+    return images, [(share, labels), (1 - share, partners)]
 
 
 def mix(config: AugmentationConfig, key: Array, images: Images) -> tuple[Images, Float[Array, ""]]:

@@ -1,5 +1,6 @@
 """Every use of Orbax: save and restore a training's state, read a checkpoint's parts."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,20 @@ from orbax.checkpoint import v1 as ocp
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.orbax import STEP, find_step, no_checkpoint
 
+ALWAYS = {"step", "params", "batch_stats", "opt_state"}  # of every checkpoint, also if empty
+
 
 def save(directory: Path, step: int, state: Any, metadata: dict[str, Any]) -> None:
-    """Writes `directory/step` atomically and then deletes the step before it."""
+    """Writes `directory/step` atomically and then deletes the step before it.
+
+    `state` is a dataclass; a part of it without arrays, as the state of a table, is left out.
+    """
     keep_latest: Any = ocp.training.preservation_policies.LatestN(1)
     with ocp.training.Checkpointer(
         str(directory.absolute()), preservation_policy=keep_latest, cleanup_tmp_directories=True
     ) as checkpointer:
         try:
-            checkpointer.save(step, state, overwrite=True, custom_metadata=metadata)
+            checkpointer.save(step, _parts(state), overwrite=True, custom_metadata=metadata)
         except Exception as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise OSError(
@@ -35,7 +41,8 @@ def restore(directory: Path, like: Any) -> Any | None:
     path = latest_step(directory)
     if path is None:
         return None
-    stored, expected = _shapes(_arrays(path)), _shapes(like)
+    parts = _parts(like)
+    stored, expected = _shapes(_arrays(path)), _shapes(parts)
     for name in sorted(stored.keys() | expected.keys()):
         if stored.get(name) != expected.get(name):
             raise InputError(
@@ -43,9 +50,9 @@ def restore(directory: Path, like: Any) -> Any | None:
                 f"{stored.get(name, 'nothing')}. It is of another model or optimizer."
             )
     abstract = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), like
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), parts
     )
-    return _orbax(ocp.load, path, abstract)
+    return dataclasses.replace(like, **_orbax(ocp.load, path, abstract))
 
 
 def read(checkpoint: Path, parts: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -103,6 +110,14 @@ def resolve(checkpoint: Path) -> Path:
     if path is None or not (path / STEP).is_file():
         raise no_checkpoint(checkpoint)
     return path
+
+
+def _parts(state: Any) -> dict[str, Any]:
+    """The fields of a state by name, but for those that came later where they hold no array."""
+    fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    return {
+        name: value for name, value in fields.items() if name in ALWAYS or jax.tree.leaves(value)
+    }
 
 
 def _arrays(path: Path) -> Any:

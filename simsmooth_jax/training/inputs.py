@@ -25,24 +25,25 @@ class ResidentImages(flax.struct.PyTreeNode):
 
     def batch(
         self, position: Int[Array, ""], size: int, sharding: NamedSharding
-    ) -> tuple[Array, Array]:
-        """The images and labels of one position of the epoch, gathered inside the step."""
+    ) -> tuple[Array, Array, Array]:
+        """Images, labels and indices of one position of the epoch, gathered inside the step."""
         indices = jax.lax.dynamic_slice_in_dim(self.order, position * size, size)
         indices = jax.lax.with_sharding_constraint(indices, sharding)
-        return self.images[indices], self.labels[indices]
+        return self.images[indices], self.labels[indices], indices
 
 
 class StreamedBatch(flax.struct.PyTreeNode):
-    """The images and labels of one step, split over the devices."""
+    """The images, labels and indices of one step, split over the devices."""
 
     images: UInt8[Array, "batch height width channels"]
     labels: Int[Array, " batch"]
+    examples: Int[Array, " batch"]
 
     def batch(
         self, position: Int[Array, ""], size: int, sharding: NamedSharding
-    ) -> tuple[Array, Array]:
+    ) -> tuple[Array, Array, Array]:
         """Itself."""
-        return self.images, self.labels
+        return self.images, self.labels, self.examples
 
 
 class Inputs:
@@ -83,6 +84,6 @@ class Inputs:
         )
         return read_ahead(batches, self._place, step, self.workers)
 
-    def _place(self, batch: tuple[np.ndarray, np.ndarray]) -> StreamedBatch:
+    def _place(self, batch: tuple[np.ndarray, ...]) -> StreamedBatch:
         place = partial(jax.make_array_from_process_local_data, self.batch_sharded)
         return StreamedBatch(*map(place, batch))

@@ -4,11 +4,12 @@ import contextlib
 import itertools
 import time
 from collections import deque
-from typing import Any, Protocol
+from typing import Protocol
 
 from jaxtyping import Array, Float
 
 from simsmooth_jax.machine.signals import heard_between_steps
+from simsmooth_jax.method.objectives.objective import Objective, unchanged
 from simsmooth_jax.training.step import Trainer, TrainState
 
 # Programs that were dispatched and not computed: bounds the memory of their inputs. On several CPU
@@ -33,17 +34,17 @@ class Observer(Protocol):
 
 def train(
     trainer: Trainer,
-    table: Any,
+    objective: Objective,
     seed: int,
     state: TrainState | None = None,
     observer: Observer | None = None,
     checkpoint_steps: int | None = None,
 ) -> TrainState:
-    """Trains a classifier against a table of labels.
+    """Trains a classifier by an objective.
 
     Args:
-      trainer: the compiled programs, shared by all tables and seeds.
-      table: row y is the target of every image of class y, in any form.
+      trainer: the compiled programs, shared by all objectives of a kind and all seeds.
+      objective: what is minimised, as against a table of labels.
       seed: decides the initial weights, the order of the images and their random changes.
       state: where to go on from, at any step; the initial state if not given. Donated.
       observer: told of every step and epoch.
@@ -52,8 +53,10 @@ def train(
     Returns:
       The state after the last step.
     """
-    state = trainer.init(seed) if state is None else state
-    table, key = trainer.place_table(table), trainer.key(seed)
+    objective, key = trainer.place(objective), trainer.key(seed)
+    state = trainer.init(seed, objective.init) if state is None else state
+    refresh_steps = objective.refresh_steps or trainer.steps_per_epoch
+    periods = (trainer.steps_per_epoch, refresh_steps, checkpoint_steps or refresh_steps)
     first = int(state.step)
     in_flight: deque[Array] = deque()
     with (
@@ -63,13 +66,15 @@ def train(
         step = first
         while step < trainer.total_steps:
             raise_if_interrupted()
-            count = _steps_at_once(trainer, step, checkpoint_steps)
+            count = _steps_at_once(trainer.steps_per_dispatch, step, periods)
             start = time.perf_counter()
             batch = next(itertools.islice(inputs, count - 1, None))  # one for all, in an epoch
             waited = time.perf_counter() - start
             dispatch = trainer.step if count == 1 else trainer.steps
-            state, metrics = dispatch(state, batch, table, key)
+            state, metrics = dispatch(state, batch, objective, key)
             step += count
+            if step % refresh_steps == 0 and objective.refresh is not unchanged:
+                state = trainer.refresh(state, objective)  # a checkpoint of this step has it
             in_flight.append(metrics["loss"])
             if len(in_flight) > MAX_IN_FLIGHT:
                 in_flight.popleft().block_until_ready()
@@ -82,11 +87,9 @@ def train(
     return state
 
 
-def _steps_at_once(trainer: Trainer, step: int, checkpoint_steps: int | None) -> int:
-    """As many as one program has, unless an epoch or a checkpoint ends among them: then one.
+def _steps_at_once(count: int, step: int, periods: tuple[int, ...]) -> int:
+    """As many as one program has, unless a period ends among them, as an epoch: then one.
 
     It depends on the step alone, so that a training which goes on runs the same programs.
     """
-    count = trainer.steps_per_dispatch
-    periods = (trainer.steps_per_epoch, checkpoint_steps or trainer.steps_per_epoch)
     return count if all(step % period + count <= period for period in periods) else 1
