@@ -10,8 +10,7 @@ from matplotlib import image
 from PIL import Image
 
 from simsmooth_jax.program import pictures
-
-TITLES = {"onehot": "first", "uniform": "uniform", "relation": "second"}
+from simsmooth_jax.study.arms import ARM
 
 
 def colours(path: Path) -> int:
@@ -52,14 +51,14 @@ def test_similar_classes_stand_side_by_side() -> None:
 def test_reliability_and_curves(tmp_path: Path) -> None:
     bins = {"count": [0] * 14 + [9], "confidence_sum": [0] * 14 + [8.8], "correct_sum": [0] * 14}
     bins["correct_sum"] += [9]
-    arms: dict[str, Any] = {arm: {"bins": bins, "ece": 0.02} for arm in TITLES}
-    pictures.draw_reliability(arms, TITLES, tmp_path / "new" / "b.png")
+    arms: dict[str, Any] = {arm: {"bins": bins, "ece": 0.02} for arm in ARM}
+    pictures.draw_reliability(arms, tmp_path / "new" / "b.png")
     assert colours(tmp_path / "new" / "b.png") > 20
     rows: list[dict[str, Any]] = []
-    for arm in TITLES:
+    for arm in ARM:
         rows += [{"arm": arm, "step": step, "loss": 1 / step} for step in range(1, 6)]
         rows += [{"arm": arm, "step": 5, "validation_accuracy": 1.0}]
-    pictures.draw_curves(rows, TITLES, tmp_path / "c.png")
+    pictures.draw_curves(rows, tmp_path / "c.png")
     assert colours(tmp_path / "c.png") > 20
 
 

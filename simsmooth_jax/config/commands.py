@@ -8,6 +8,7 @@ import tyro.conf
 
 from simsmooth_jax.config.training import (
     DistributedConfig,
+    ObjectiveConfig,
     RelationConfig,
     SavingConfig,
     SourceConfig,
@@ -18,13 +19,15 @@ from simsmooth_jax.literals import Layout
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """One training against one table of labels: onehot, uniform or a labels.npz."""
+    """One training: against a table of labels, or against labels that it makes itself."""
 
     labels: str = "onehot"
-    """What to train against: onehot, uniform, or the path of a labels.npz."""
+    """What to train against: onehot, uniform, or the path of a labels.npz; online (relation labels
+    of the classifier that is being trained), ols or maxsup (rivals); ./ols is a file."""
     training: TrainingConfig = TrainingConfig()
     uniform_epsilon: float = 0.1
     """Weight of uniform smoothing, 0 to 1, where --labels is uniform."""
+    objective: ObjectiveConfig = ObjectiveConfig()
     saving: SavingConfig = SavingConfig()
     out: Path | None = None
     """Directory of the training (default: runs/DATA-MODEL-LABELS-CONFIG)."""

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from simsmooth_jax.config.options import option
 from simsmooth_jax.literals import Rule
 
 ImageMode = Literal["rgb", "grey"]
@@ -168,6 +169,22 @@ class TrainingConfig:
             augmentation=AugmentationConfig(**values["augmentation"]),
             steps_per_dispatch=values.get("steps_per_dispatch", 1),  # older checkpoints have none
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveConfig:
+    """How the labels of online, ols and maxsup are made while the training goes on."""
+
+    strength: float | None = option(None, least=0, most=1, example=0.1, before=None)
+    """Weight of the soft part, 0 to 1 (online 0.1, ols 0.5, maxsup 0.1)."""
+    rule: Rule | None = option(None, example="clip", before=None)
+    """How online turns cosines into labels: clip (the default), shift or softmax."""
+    temperature: float | None = option(None, above=0, example=0.1, before=None)
+    """Temperature of online's softmax rule, above 0: needed there and used nowhere else."""
+    label_warmup: float | None = option(None, least=0, example=5, before=None)
+    """Epochs on hard labels, before online or ols makes its own (online a quarter, ols 0)."""
+    label_period: int | None = option(None, least=1, example=1000, before=None)
+    """Steps after which online or ols makes its labels anew (default: an epoch)."""
 
 
 @dataclasses.dataclass(frozen=True)

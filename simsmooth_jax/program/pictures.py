@@ -15,7 +15,8 @@ from PIL import Image
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
-COLOURS = {"onehot": "#4c6a92", "uniform": "#c98b2b", "relation": "#2f8f6b"}
+from simsmooth_jax.study.arms import ARM, ARMS
+
 TITLES = {
     "kernel": "Cosine similarity of the classes' weight vectors",
     "features": "Cosine similarity of the classes' mean features",
@@ -83,44 +84,46 @@ def dendrogram_order(
     return tree, hierarchy.leaves_list(tree).tolist()
 
 
-def draw_reliability(arms: dict[str, dict[str, Any]], titles: dict[str, str], path: Path) -> None:
-    """Accuracy against confidence in each bin, one panel for each arm."""
+def draw_reliability(arms: dict[str, dict[str, Any]], path: Path) -> None:
+    """Accuracy against confidence in each bin, one panel for each arm, by its name."""
     figure = Figure(figsize=(3.3 * len(arms), 3.8), layout="constrained")
     panels = figure.subplots(1, len(arms), sharey=True, squeeze=False)[0]
-    for axes, (arm, metrics) in zip(panels, arms.items(), strict=True):
+    for axes, (name, metrics) in zip(panels, arms.items(), strict=True):
+        arm = ARM[name]
         bins = {name: np.asarray(values, float) for name, values in metrics["bins"].items()}
         used = bins["count"] > 0
         accuracy = bins["correct_sum"][used] / bins["count"][used]
         confidence = bins["confidence_sum"][used] / bins["count"][used]
         edges = np.arange(len(used)) / len(used)
         axes.bar(
-            edges[used], accuracy, 1 / len(used), align="edge", color=COLOURS[arm], alpha=0.35, lw=0
+            edges[used], accuracy, 1 / len(used), align="edge", color=arm.colour, alpha=0.35, lw=0
         )
         axes.plot([0, 1], [0, 1], color="#999999", lw=1, ls="--", zorder=1)
         area = 12 + 200 * bins["count"][used] / bins["count"].sum()
-        axes.scatter(confidence, accuracy, s=area, color=COLOURS[arm], zorder=3)
+        axes.scatter(confidence, accuracy, s=area, color=arm.colour, zorder=3)
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence", aspect="equal")
-        axes.set_title(f"{titles[arm]}\nECE {metrics['ece']:.1%}", fontsize=10)
+        axes.set_title(f"{arm.title}\nECE {metrics['ece']:.1%}", fontsize=10)
         _plain(axes)
     panels[0].set_ylabel("accuracy (area of a dot: share of the images)")
     _save(figure, path)
 
 
-def draw_curves(rows: list[dict[str, Any]], titles: dict[str, str], path: Path) -> None:
+def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     """Training loss and validation accuracy of every arm against the step."""
     figure = Figure(figsize=(9.6, 3.8), layout="constrained")
     loss_axes, accuracy_axes = figure.subplots(1, 2)
-    for arm, title in titles.items():
-        losses = [(row["step"], row["loss"]) for row in rows if row["arm"] == arm and "loss" in row]
-        validated = [row for row in rows if row["arm"] == arm and "validation_accuracy" in row]
+    for arm in ARMS:
+        own = [row for row in rows if row["arm"] == arm.name]
+        losses = [(row["step"], row["loss"]) for row in own if "loss" in row]
+        validated = [row for row in own if "validation_accuracy" in row]
         if not losses or not validated:
             continue
         steps, values = np.array(losses).T
-        loss_axes.plot(steps, values, color=COLOURS[arm], lw=0.6, alpha=0.3)
-        loss_axes.plot(steps, _smooth(values), color=COLOURS[arm], lw=1.6, label=title)
+        loss_axes.plot(steps, values, color=arm.colour, lw=0.6, alpha=0.3)
+        loss_axes.plot(steps, _smooth(values), color=arm.colour, lw=1.6, label=arm.title)
         steps = [row["step"] for row in validated]
         errors = [100 * (1 - row["validation_accuracy"]) for row in validated]
-        accuracy_axes.plot(steps, np.maximum(errors, 0.1), color=COLOURS[arm], lw=1.6, label=title)
+        accuracy_axes.plot(steps, np.maximum(errors, 0.1), color=arm.colour, lw=1.6)
     loss_axes.set(xlabel="step", ylabel="training loss (each arm against its own labels)")
     accuracy_axes.set(xlabel="step", ylabel="validation error, %", yscale="log")
     ticks = [

@@ -16,7 +16,7 @@ from simsmooth_jax.method.diagnosis import own_mass_warning
 from simsmooth_jax.program import pictures, report
 from simsmooth_jax.program.run_directory import REPORT, default_directory, open_directory
 from simsmooth_jax.program.train_command import describe, identity, say_where, show_arms
-from simsmooth_jax.study import arms, pipeline, relations
+from simsmooth_jax.study import pipeline, relations
 from simsmooth_jax.training.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
 
@@ -37,7 +37,6 @@ def run(config: RunConfig) -> None:
     num_classes = runner.dataset.num_classes
     relations.refuse_relation(config.relation, num_classes)
     refuse_dense_table("run", num_classes, advice=STEPS_WITHOUT)
-    arms.refuse_uniform_epsilon(config.uniform_epsilon)
     file = relations.file_identity(config.relation, runner.dataset.class_names)
     fixed = identity(config, runner) | file
     name = f"{training.data.short_name}-{training.model.model}-{config.relation.rule}"
@@ -77,9 +76,9 @@ def _draw(directory: Path, result: dict[str, Any]) -> None:
         similarity.table, similarity.class_names, folder / "similarity.png", similarity.source
     )
     tests = {arm: parts["test"] for arm, parts in result["arms"].items()}
-    pictures.draw_reliability(tests, pipeline.TITLES, folder / "reliability.png")
+    pictures.draw_reliability(tests, folder / "reliability.png")
     rows = MetricsLog(directory / METRICS).rows()
-    pictures.draw_curves(rows, pipeline.TITLES, folder / "curves.png")
+    pictures.draw_curves(rows, folder / "curves.png")
 
 
 def _show_run(directory: Path, finished: bool) -> None:

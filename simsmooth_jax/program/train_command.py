@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from simsmooth_jax.config.commands import TrainConfig
-from simsmooth_jax.formats.label_files import load_labels, table_sha256
+from simsmooth_jax.formats.label_files import load_labels
 from simsmooth_jax.machine import devices
 from simsmooth_jax.machine.files import read_json, write_json
 from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.machine.terminal import ProgressBars
 from simsmooth_jax.program import report
 from simsmooth_jax.program.run_directory import REPORT, default_directory, open_directory
-from simsmooth_jax.study import arms, pipeline
-from simsmooth_jax.study.arms import onehot_table, uniform_table
+from simsmooth_jax.study.arms import ARM, RELATION, Plan, refuse_options
 from simsmooth_jax.training.recording import METRICS, MetricsLog
-from simsmooth_jax.training.runner import ArmRunner
+from simsmooth_jax.training.runner import ArmRunner, sha256
 
 FREE = (
     "out",
@@ -29,17 +28,16 @@ def train(config: TrainConfig) -> None:
     """`simsmooth train`: one training against one table."""
     devices.self_test()
     runner = ArmRunner(config.training, config.saving)
-    num_classes = runner.dataset.num_classes
-    if config.labels == "onehot":
-        table, arm = onehot_table(num_classes), "onehot"
-    elif config.labels == "uniform":
-        arms.refuse_uniform_epsilon(config.uniform_epsilon)
-        table, arm = uniform_table(num_classes, config.uniform_epsilon), "uniform"
-    else:
+    plan = Plan.of(runner, config.uniform_epsilon)._replace(options=config.objective)
+    arm = ARM.get(config.labels, RELATION)
+    refuse_options(arm, config.objective)
+    if arm is RELATION:
         table = load_labels(Path(config.labels), runner.dataset.class_names).table
-        arm = "relation"
-    fixed = identity(config, runner) | {"table_sha256": table_sha256(table)}
-    name = f"{config.training.data.short_name}-{config.training.model.model}-{arm}"
+        plan = plan._replace(table=table)
+    objective = arm.objective(plan)
+    runner.refuse(objective)
+    fixed = identity(config, runner) | sha256(objective)
+    name = f"{config.training.data.short_name}-{config.training.model.model}-{arm.name}"
     directory = config.out or default_directory(name, fixed)
     with open_directory(directory, fixed, config.overwrite):
         finished = from_writer("finished", (directory / REPORT).exists())
@@ -47,8 +45,8 @@ def train(config: TrainConfig) -> None:
             describe(runner)
             with ProgressBars(is_writer()) as bars:
                 log = MetricsLog(directory / METRICS)
-                state = runner.train(arm, table, directory, log, bars)
-            result = {"arms": {arm: runner.evaluate(state)}}
+                state = runner.train(arm.name, objective, directory, log, bars)
+            result = {"arms": {arm.name: runner.evaluate(state)}}
             if is_writer():
                 write_json(directory / REPORT, result)
         if not is_writer():
@@ -74,9 +72,9 @@ def describe(runner: ArmRunner) -> None:
     print(f"{data.name}: {parts}, {len(data.test):,} test images of {data.num_classes} classes")
 
 
-def show_arms(arms: dict[str, Any]) -> None:
+def show_arms(found: dict[str, Any]) -> None:
     """The metrics of every arm on the test split."""
-    rows = {pipeline.TITLES[arm]: parts["test"] for arm, parts in arms.items()}
+    rows = {ARM[name].title: parts["test"] for name, parts in found.items()}
     report.console().print(report.results_table(rows, "test"))
 
 

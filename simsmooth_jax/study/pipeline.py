@@ -13,36 +13,30 @@ from simsmooth_jax.formats.label_files import TableFile
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.machine.terminal import ProgressBars
 from simsmooth_jax.method.diagnosis import Diagnosis
-from simsmooth_jax.study.arms import onehot_table, uniform_table
+from simsmooth_jax.study.arms import ONEHOT, RELATION, UNIFORM, Plan
 from simsmooth_jax.study.relations import Relations, find_relations
 from simsmooth_jax.training.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
 
-TITLES = {
-    "onehot": "first model (one-hot)",
-    "uniform": "uniform smoothing",
-    "relation": "second model (relation labels)",
-}
-
 
 def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[str, Any]:
     """The whole method in a run directory; steps that are done there already are not repeated."""
-    num_classes, names = runner.dataset.num_classes, runner.dataset.class_names
-    log = MetricsLog(directory / METRICS)
+    names, log = runner.dataset.class_names, MetricsLog(directory / METRICS)
+    plan = Plan.of(runner, config.uniform_epsilon)
     with ProgressBars(is_writer()) as bars:
-        first = runner.train("onehot", onehot_table(num_classes), directory / "first", log, bars)
+        first = ONEHOT.train(runner, plan, directory / "first", log, bars)
         relations = find_relations(runner.classifier(first), config.relation)
         labels, similarity = make_labels(relations, names), similarity_file(relations, names)
         if is_writer():
             for suffix in ("npz", "safetensors"):
                 labels.save(directory / f"labels.{suffix}")
             similarity.save(directory / "similarity.npz")
-        baseline = uniform_table(num_classes, config.uniform_epsilon)
-        uniform = runner.train("uniform", baseline, directory / "uniform", log, bars)
-        second = runner.train("relation", labels.table, directory / "second", log, bars)
-    states = {"onehot": first, "uniform": uniform, "relation": second}
+        plan = plan._replace(table=labels.table)
+        uniform = UNIFORM.train(runner, plan, directory / "uniform", log, bars)
+        second = RELATION.train(runner, plan, directory / "second", log, bars)
+    states = {ONEHOT: first, UNIFORM: uniform, RELATION: second}
     return {
-        "arms": {arm: runner.evaluate(state) for arm, state in states.items()},
+        "arms": {arm.name: runner.evaluate(state) for arm, state in states.items()},
         "diagnosis": None
         if relations.diagnosis is None
         else dataclasses.asdict(relations.diagnosis),

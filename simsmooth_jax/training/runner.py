@@ -13,6 +13,7 @@ from simsmooth_jax.formats.label_files import table_sha256
 from simsmooth_jax.machine.devices import local
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.machine.terminal import Progress
+from simsmooth_jax.method.objectives.objective import Objective, table_loss
 from simsmooth_jax.method.trainable import refuse_labels
 from simsmooth_jax.training import tracing
 from simsmooth_jax.training.classifier import Classifier
@@ -41,14 +42,14 @@ class ArmRunner:
         self.evaluator = Evaluator(self.trainer.model, self.trainer.image_statistics)
 
     def train(
-        self, arm: str, table: Any, directory: Path, log: MetricsLog, progress: Progress
+        self, arm: str, objective: Objective, directory: Path, log: MetricsLog, progress: Progress
     ) -> TrainState:
-        """Trains against a table, from the last checkpoint in the directory if there is one."""
-        refuse_labels("train", table, self.dataset.num_classes)
+        """Trains by an objective, from the last checkpoint in the directory if there is one."""
+        self.refuse(objective)
         recorder = Recorder(
             arm=arm,
             directory=directory,
-            metadata=self._metadata(arm, table),
+            metadata=self._metadata(arm) | sha256(objective),
             trainer=self.trainer,
             evaluator=self.evaluator,
             validation=self.dataset.validation,
@@ -57,18 +58,24 @@ class ArmRunner:
             checkpoint_every=self.saving.checkpoint_every,
             checkpoint_steps=self.saving.checkpoint_steps,
         )
-        state = self.trainer.init(self.config.seed)
+        state = self.trainer.init(self.config.seed, objective.init)
         state = recorder.resume(like=state) or state
         every, seed = self.saving.checkpoint_steps, self.config.seed
         dispatches = (self.trainer.total_steps - int(state.step)) // self.trainer.steps_per_dispatch
         if self.profile is None or dispatches < 2:
-            return train(self.trainer, table, seed, state, recorder, every)
+            return train(self.trainer, objective, seed, state, recorder, every)
         with tracing.TracedSteps(recorder, self.profile, dispatches) as traced:
-            state = train(self.trainer, table, seed, state, traced, every)
+            state = train(self.trainer, objective, seed, state, traced, every)
         if traced.written and is_writer():
             print(tracing.how_to_look(self.profile))
         self.profile = None
         return state
+
+    def refuse(self, objective: Objective) -> None:
+        """Refuses a table that labels cannot be, and labels that mixed images cannot have."""
+        self.trainer.refuse(objective)
+        if objective.loss is table_loss:
+            refuse_labels("train", objective.data, self.dataset.num_classes)
 
     def data_sha256(self) -> str:
         """What says that these are still the same data, without reading every image again.
@@ -100,12 +107,17 @@ class ArmRunner:
             self.trainer.image_statistics,
         )
 
-    def _metadata(self, arm: str, table: Any) -> dict[str, Any]:
+    def _metadata(self, arm: str) -> dict[str, Any]:
         return {
             "arm": arm,
             "training": self.config.to_json(),
             "class_names": list(self.dataset.class_names),
             "image_shape": list(self.dataset.image_shape),
             "image_statistics": self.trainer.image_statistics,
-            "table_sha256": table_sha256(table),
         }
+
+
+def sha256(objective: Objective) -> dict[str, str]:
+    """What says that an objective is still the same: its table, or its other constants."""
+    name = "table_sha256" if objective.loss is table_loss else "objective_sha256"
+    return {name: table_sha256(objective.data)}

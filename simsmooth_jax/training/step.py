@@ -92,7 +92,13 @@ class Trainer:
         return jax.jit(jax.random.key, out_shardings=self.replicated)(seed)
 
     def place(self, objective: Objective) -> Objective:
-        """The objective with its data on the devices; refused where images may not be mixed."""
+        """The objective with its data on the devices."""
+        self.refuse(objective)
+        data = jax.tree.map(lambda x: place(_strong(x), self.replicated), objective.data)
+        return objective._replace(data=data)
+
+    def refuse(self, objective: Objective) -> None:
+        """Refuses to mix images where their predictions are taken for those of single ones."""
         if objective.unmixed and (self.augmentation.mixup or self.augmentation.cutmix):
             name = "mixup" if self.augmentation.mixup else "cutmix"
             raise InputError(
@@ -101,8 +107,6 @@ class Trainer:
                 getattr(self.augmentation, name),
                 "Leave it out, or choose other labels.",
             )
-        data = jax.tree.map(lambda x: place(_strong(x), self.replicated), objective.data)
-        return objective._replace(data=data)
 
     def step(
         self,
