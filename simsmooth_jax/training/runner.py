@@ -4,12 +4,13 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from simsmooth_jax.config import checks as options
 from simsmooth_jax.config.training import SavingConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
-from simsmooth_jax.formats.label_files import table_sha256
+from simsmooth_jax.formats.label_files import array_sha256, table_sha256
 from simsmooth_jax.machine.devices import local
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.machine.terminal import Progress
@@ -119,5 +120,7 @@ class ArmRunner:
 
 def sha256(objective: Objective) -> dict[str, str]:
     """What says that an objective is still the same: its table, or its other constants."""
-    name = "table_sha256" if objective.loss is table_loss else "objective_sha256"
-    return {name: table_sha256(objective.data)}
+    if objective.loss is table_loss:
+        return {"table_sha256": table_sha256(objective.data)}
+    numbers = " ".join(map(array_sha256, jax.tree.leaves(objective.data)))
+    return {"objective_sha256": hashlib.sha256(numbers.encode()).hexdigest()}

@@ -49,7 +49,7 @@ class Objective(NamedTuple):
     init: Callable[[], Any]
     loss: Callable[[Any, Any, Float[Array, "batch classes"], Batch], Float[Array, " batch"]]
     update: Callable[[Any, Any, Float[Array, "batch classes"], Batch], Any] = unchanged
-    refresh: Callable[[Any, Any, Any, Int[Array, ""]], Any] = unchanged
+    refresh: Callable[[Any, Any, Any, Int[Array, ""] | int], Any] = unchanged
     refresh_steps: int | None = None
     unmixed: bool = False
 

@@ -117,7 +117,7 @@ def _loss(
 
 
 def _refresh(
-    data: _Data, table: Float[Array, "classes classes"], params: Any, step: Int[Array, ""]
+    data: _Data, table: Float[Array, "classes classes"], params: Any, step: Int[Array, ""] | int
 ) -> Float[Array, "classes classes"]:
     kernel = jnp.asarray(head_kernel(params, data.head, num_classes=len(table)))
     similarity, _ = similarity_and_flaws(kernel, center=False)

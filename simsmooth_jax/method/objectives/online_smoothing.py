@@ -116,7 +116,7 @@ def _update(
     )
 
 
-def _refresh(data: _Data, state: _State, params: Any, step: Int[Array, ""]) -> _State:
+def _refresh(data: _Data, state: _State, params: Any, step: Int[Array, ""] | int) -> _State:
     num_classes = len(state.counts)
     counts = state.counts[:, None]
     means = jnp.where(counts > 0, state.sums / jnp.maximum(counts, 1), 1 / num_classes)
