@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from simsmooth_jax.data.dataset import Split
-from simsmooth_jax.training.evaluation import (
-    Evaluator,
+from simsmooth_jax.metrics import (
     area_under_risk_coverage,
     calibration_bins,
     expected_calibration_error,
 )
+from simsmooth_jax.training.evaluation import Evaluator
 
 K = 4
 
