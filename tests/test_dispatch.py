@@ -25,7 +25,7 @@ from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.program import train_command
 from simsmooth_jax.training import checkpoints
-from simsmooth_jax.training.loop import train
+from simsmooth_jax.training.loop import Metrics, train
 from simsmooth_jax.training.step import Trainer, TrainState
 
 pytestmark = pytest.mark.slow
@@ -48,17 +48,14 @@ class Rows:
         self.rows: dict[str, list[float]] = {}
         self.epochs: list[tuple[int, int]] = []
 
-    def on_step(
-        self, state: TrainState, metrics: dict[str, jax.Array], input_seconds: float
-    ) -> None:
+    def on_step(self, step: int, state: TrainState, metrics: Metrics, input_seconds: float) -> None:
         self.dispatches += 1
         for name, values in metrics.items():
             self.rows.setdefault(name, []).extend(np.atleast_1d(values).tolist())
-        if state.step == self.keep:
+        if step == self.keep:
             self.state = jax.tree.map(jax.numpy.copy, state)
-
-    def on_epoch(self, epoch: int, state: TrainState) -> None:
-        self.epochs.append((epoch, int(state.step)))
+        if step % 7 == 0:
+            self.epochs.append((step // 7, int(state.step)))
 
 
 def trainer_of(count: int, devices: Any = None, config: TrainingConfig = CONFIG) -> Trainer:
@@ -69,12 +66,12 @@ def trainer_of(count: int, devices: Any = None, config: TrainingConfig = CONFIG)
 @pytest.fixture(scope="module")
 def single() -> Rows:
     rows = Rows(keep=5)
-    train(trainer_of(1), label_table(TABLE), 3, observer=rows)
+    train(trainer_of(1), label_table(TABLE), 3, observers=[rows])
     return rows
 
 
 def assert_same_rows(found: Rows, expected: Rows) -> None:
-    assert found.epochs == expected.epochs == [(0, 7), (1, 14)]
+    assert found.epochs == expected.epochs == [(1, 7), (2, 14)]
     assert {name: len(values) for name, values in found.rows.items()} == dict.fromkeys(
         ("loss", "accuracy", "learning_rate"), STEPS
     )
@@ -94,7 +91,7 @@ def test_losses_are_those_of_single_steps(
     trainer.unroll = unroll
     with count_compilations("_train_step") as compilations:  # of _train_steps as well
         for seed in (3, 4):
-            train(trainer, label_table(TABLE), seed, observer=rows if seed == 3 else None)
+            train(trainer, label_table(TABLE), seed, observers=[rows] if seed == 3 else [])
     assert len(compilations) == (1 if count == 7 else 2)
     assert rows.dispatches == dispatches
     assert_same_rows(rows, single)
@@ -107,13 +104,15 @@ def test_steps_are_a_loop_but_on_a_cpu() -> None:
         trainer.unroll = unroll
         state, inputs = trainer.init(0), next(trainer.inputs.from_step(0, 0, STEPS))
         table, key = trainer.place(label_table(TABLE)), trainer.key(0)
-        program = trainer._steps.lower(state, inputs, table, key).compile().as_text()
+        functions = {"loss": table.loss, "update": table.update}
+        lowered = trainer._steps.lower(state, inputs, table.data, key, **functions)
+        program = lowered.compile().as_text()
         assert (" while(" in str(program)) != unroll
 
 
 def test_eight_devices_run_several_steps_at_once(devices: list[Any], single: Rows) -> None:
     rows = Rows()
-    train(trainer_of(3, devices), label_table(TABLE), 3, observer=rows)
+    train(trainer_of(3, devices), label_table(TABLE), 3, observers=[rows])
     for name, values in single.rows.items():
         np.testing.assert_allclose(rows.rows[name], values, rtol=1e-5, err_msg=name)
 
@@ -143,10 +142,10 @@ def test_goes_on_from_any_step(single: Rows) -> None:
     """From a step within a program; a step between two programs gives the same bits."""
     rows = Rows()
     state = jax.tree.map(jax.numpy.copy, single.state)  # after 5 steps
-    train(trainer_of(3), label_table(TABLE), 3, state=state, observer=rows)
+    train(trainer_of(3), label_table(TABLE), 3, state=state, observers=[rows])
     np.testing.assert_allclose(rows.rows["loss"], single.rows["loss"][5:], rtol=1e-6)
     trainer, whole = trainer_of(3), Rows(keep=6)
-    end = train(trainer, label_table(TABLE), 3, observer=whole)
+    end = train(trainer, label_table(TABLE), 3, observers=[whole])
     resumed = train(trainer, label_table(TABLE), 3, state=whole.state)
     for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(end), strict=True):
         assert (np.asarray(a) == np.asarray(b)).all()

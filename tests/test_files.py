@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import jax.numpy as jnp
 import pytest
 
 import simsmooth_jax as ss
@@ -15,7 +16,7 @@ def test_log_drops_what_follows_the_checkpoint_and_a_torn_line(tmp_path: Path) -
     log = MetricsLog(tmp_path / "metrics.jsonl")
     assert log.rows() == []
     for arm, step in [("a", 1), ("a", 2), ("b", 1), ("b", 2), ("b", 3)]:
-        log.append({"arm": arm, "step": step})
+        log.append(jnp.zeros(()), lambda row={"arm": arm, "step": step}: [row])
     log.flush()
     with log.path.open("a") as file:
         file.write('{"arm": "b", "st')

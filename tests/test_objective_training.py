@@ -56,11 +56,8 @@ class States:
     def __init__(self) -> None:
         self.at: dict[int, TrainState] = {}
 
-    def on_step(self, state: TrainState, metrics: Any, input_seconds: float) -> None:
-        self.at[int(state.step)] = jax.tree.map(jnp.copy, state)
-
-    def on_epoch(self, epoch: int, state: TrainState) -> None:
-        pass
+    def on_step(self, step: int, state: TrainState, metrics: Any, input_seconds: float) -> None:
+        self.at[step] = jax.tree.map(jnp.copy, state)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +73,7 @@ def assert_same_bits(found: Any, expected: Any) -> None:
 @pytest.mark.parametrize("name", STATEFUL)
 def test_goes_on_from_any_step_with_the_same_bits(trainer: Trainer, name: str) -> None:
     objective, states = STATEFUL[name], States()
-    whole = train(trainer, objective, 0, observer=states)
+    whole = train(trainer, objective, 0, observers=[states])
     for step in (6, 7, 10, 14, 23):
         resumed = train(trainer, objective, 0, state=states.at[step])
         assert_same_bits(resumed, whole)
@@ -85,7 +82,7 @@ def test_goes_on_from_any_step_with_the_same_bits(trainer: Trainer, name: str) -
 def test_refreshes_come_before_observers_and_in_time(trainer: Trainer) -> None:
     """After the steps 7, 14, 21, 28, of which the first three change the table."""
     states = States()
-    train(trainer, STATEFUL["online every 7 steps"], 0, observer=states)
+    train(trainer, STATEFUL["online every 7 steps"], 0, observers=[states])
     tables = {step: np.asarray(state.objective) for step, state in states.at.items()}
     for step in range(1, 31):
         changed = (tables[step] != tables.get(step - 1, np.eye(10))).any()

@@ -1,66 +1,144 @@
 """The rows of a training are written while it goes on, without waiting for any of them."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
-from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.config.training import (
+    ModelConfig,
+    OptimizerConfig,
+    SavingConfig,
+    TrainingConfig,
+)
+from simsmooth_jax.errors import DivergenceError
 from simsmooth_jax.machine.terminal import ProgressBars
 from simsmooth_jax.method.objectives import label_table
-from simsmooth_jax.training.evaluation import Evaluator
-from simsmooth_jax.training.loop import train
-from simsmooth_jax.training.recording import MetricsLog, Recorder
-from simsmooth_jax.training.step import Trainer, TrainState
+from simsmooth_jax.training.recording import MetricsLog
+from simsmooth_jax.training.runner import ArmRunner
 
-pytestmark = pytest.mark.slow
+# Read here by plain Orbax, which says how it places the arrays.
+ORBAX = pytest.mark.filterwarnings("ignore:Sharding info not provided")
+pytestmark = [pytest.mark.slow, ORBAX]
 
 EPOCHS = 4
-CONFIG = TrainingConfig(
-    model=ModelConfig("cnn", width=16), optimizer=OptimizerConfig(epochs=EPOCHS)
-)
+ONEHOT = label_table(ss.onehot_labels(10))
 
 
-class Watched(Recorder):
-    """Notes of all that it writes whether it was there already, until a checkpoint is due."""
-
-    was_ready: list[bool]
-    pending = 0
-
-    def _write_steps(self, first: int, metrics: dict[str, Any]) -> None:
-        self.was_ready += [value.is_ready() for value in metrics.values()]
-        super()._write_steps(first, metrics)
-
-    def _write_validation(self, step: int, epoch: int, batches: list[dict[str, Any]]) -> None:
-        self.was_ready += [value.is_ready() for batch in batches for value in batch.values()]
-        super()._write_validation(step, epoch, batches)
-
-    def _save(self, state: TrainState) -> None:
-        self.noted, self.pending = list(self.was_ready), len(self._pending)
-        super()._save(state)
+def runner_of(model: ModelConfig, saving: SavingConfig) -> ArmRunner:
+    config = TrainingConfig(model=model, optimizer=OptimizerConfig(epochs=EPOCHS))
+    return ArmRunner(config, saving)
 
 
+class Watched(MetricsLog):
+    """Notes of all that rows are made of whether it was there already, until a checkpoint."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.was_ready: list[bool] = []
+        self.noted: list[list[bool]] = []
+
+    def append(self, ready: Any, rows: Callable[[], Iterable[Any]]) -> None:
+        def noted() -> Iterable[Any]:
+            arrays: list[Any] = jax.tree.leaves(rows.args)  # type: ignore[attr-defined]
+            self.was_ready += [each.is_ready() for each in arrays if hasattr(each, "is_ready")]
+            return rows()
+
+        super().append(ready, noted)
+
+    def flush(self) -> None:
+        self.noted.append(list(self.was_ready))
+        super().flush()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are written as soon as they can be: these trainings end before it is time."""
+    monkeypatch.setattr("simsmooth_jax.training.recording.WRITE_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("at_once")
 def test_the_host_waits_for_no_metric(tmp_path: Path) -> None:
     """But before a checkpoint, whose rows must be on disk."""
-    dataset = load_dataset(DataConfig())
-    trainer = Trainer(CONFIG, dataset, jax.devices()[:1])
-    evaluator = Evaluator(trainer.model, trainer.image_statistics)
-    log = MetricsLog(tmp_path / "metrics.jsonl")
+    runner = runner_of(ModelConfig("cnn", width=16), SavingConfig(checkpoint_every=99))
+    log, steps = Watched(tmp_path / "metrics.jsonl"), runner.trainer.total_steps
     with ProgressBars(shown=True) as bars:
-        last = (trainer, evaluator, dataset.validation, log, bars, 99, None)
-        recorder = Watched("onehot", tmp_path, {}, *last)
-        state = trainer.init(0)
-        recorder.resume(like=state)
-        recorder.was_ready = []
-        train(trainer, label_table(ss.onehot_labels(10)), 0, state, recorder)
+        runner.train("onehot", ONEHOT, tmp_path / "onehot", log, bars)
     rows = log.rows()
-    steps = [row["step"] for row in rows if "loss" in row]
-    assert steps == list(range(1, trainer.total_steps + 1))
+    assert [row["step"] for row in rows if "loss" in row] == list(range(1, steps + 1))
     assert [row["epoch"] for row in rows if "validation_nll" in row] == list(range(1, EPOCHS + 1))
     assert [row["step"] for row in rows] == sorted(row["step"] for row in rows)
-    assert 0 < recorder.pending < trainer.steps_per_epoch  # most were written before
-    assert len(recorder.noted) > 2 * trainer.total_steps
-    assert all(recorder.noted)
+    (noted,) = log.noted
+    assert all(noted)
+    waited = (len(log.was_ready) - len(noted)) // 3
+    assert len(noted) > 2 * steps  # most were written before
+    assert 0 < waited < runner.trainer.steps_per_epoch
+
+
+class Poisoned:
+    """Spoils one number of the state after a step whose loss is finite."""
+
+    def __init__(self, runner: ArmRunner, step: int, spoil: Callable[[Any], Any]) -> None:
+        self.step, self.at, self.spoil = runner.trainer.step, step, spoil
+
+    def __call__(self, state: Any, *inputs: Any) -> Any:
+        before = int(state.step)
+        state, metrics = self.step(state, *inputs)
+        return (self.spoil(state) if before + 1 == self.at else state), metrics
+
+
+def in_kernel(state: Any) -> Any:
+    params = dict(state.params)
+    params["head"] = params["head"] | {"kernel": params["head"]["kernel"].at[0, 0].set(jnp.nan)}
+    return state.replace(params=params)
+
+
+def in_momentum(state: Any) -> Any:
+    spoilt = jax.tree.map(
+        lambda leaf: jnp.full_like(leaf, jnp.inf) if leaf.ndim > 1 else leaf, state.opt_state
+    )
+    return state.replace(opt_state=spoilt)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [(in_kernel, "params/head/kernel"), (in_momentum, "opt_state/1/0/trace/Dense_0/kernel")],
+)
+def test_no_checkpoint_holds_a_state_that_diverged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Any], Any], named: str
+) -> None:
+    """The loss of a step is that before its update, and says nothing of the state to be saved."""
+    runner = runner_of(ModelConfig("mlp", width=8, depth=1), SavingConfig(checkpoint_steps=10))
+    monkeypatch.setattr(runner.trainer, "step", Poisoned(runner, 20, spoil))
+    log, directory = MetricsLog(tmp_path / "metrics.jsonl"), tmp_path / "onehot"
+    expected = (
+        f"training onehot: the state must stay finite, got NaN or infinity in {named} after step "
+        f"20. Lower --learning-rate. Checkpoints before it are kept in {directory}."
+    )
+    with ProgressBars(shown=False) as bars, pytest.raises(DivergenceError) as raised:
+        runner.train("onehot", ONEHOT, directory, log, bars)
+    assert str(raised.value) == expected
+    assert [path.name for path in directory.iterdir()] == ["10"]
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(ocp.load(str(directory / "10"))))
+    losses = [row["loss"] for row in log.rows() if "loss" in row]
+    assert len(losses) == 20
+    assert np.isfinite(losses).all()
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_after_the_rows_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = runner_of(ModelConfig("mlp", width=8, depth=1), SavingConfig())
+    monkeypatch.setattr(runner.trainer, "step", Poisoned(runner, 5, in_kernel))
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    expected = "training onehot: the loss must stay finite, got nan at step 6. Lower "
+    with ProgressBars(shown=False) as bars, pytest.raises(DivergenceError, match=expected):
+        runner.train("onehot", ONEHOT, tmp_path / "onehot", log, bars)
+    assert [row["step"] for row in log.rows()] == [1, 2, 3, 4, 5]
+    assert not (tmp_path / "onehot").exists()

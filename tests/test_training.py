@@ -16,7 +16,7 @@ from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.data.streaming import epoch_order
 from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.evaluation import Evaluator
-from simsmooth_jax.training.loop import train
+from simsmooth_jax.training.loop import Metrics, train
 from simsmooth_jax.training.step import Trainer, TrainState
 
 pytestmark = pytest.mark.slow
@@ -42,13 +42,8 @@ class Losses:
     def __init__(self) -> None:
         self.values: list[Any] = []
 
-    def on_step(
-        self, state: TrainState, metrics: dict[str, jax.Array], input_seconds: float
-    ) -> None:
+    def on_step(self, step: int, state: TrainState, metrics: Metrics, input_seconds: float) -> None:
         self.values.append(metrics["loss"])
-
-    def on_epoch(self, epoch: int, state: TrainState) -> None:
-        pass
 
     def numpy(self) -> np.ndarray:
         return np.array(jax.device_get(self.values))
@@ -102,7 +97,7 @@ def optax_training(trainer: Trainer, seed: int) -> tuple[np.ndarray, Any]:
 def test_identity_table_follows_optax_integer_loss(trainer: Trainer, accuracy: Any) -> None:
     expected, expected_params = optax_training(trainer, seed=3)
     losses = Losses()
-    state = train(trainer, label_table(ss.onehot_labels(10)), seed=3, observer=losses)
+    state = train(trainer, label_table(ss.onehot_labels(10)), seed=3, observers=[losses])
     np.testing.assert_allclose(losses.numpy()[:20], expected[:20], rtol=2e-5)
     assert expected[19] < expected[0] / 2
     assert accuracy(state.params) > 0.95
@@ -145,7 +140,7 @@ def test_same_seed_gives_the_same_bits_and_another_seed_others(trainer: Trainer)
     runs = []
     for seed in (0, 0, 1):
         losses = Losses()
-        state = train(trainer, label_table(ss.uniform_labels(10, 0.1)), seed, observer=losses)
+        state = train(trainer, label_table(ss.uniform_labels(10, 0.1)), seed, observers=[losses])
         runs.append((losses.numpy(), np.asarray(state.params["head"]["kernel"])))
     assert (runs[0][0] == runs[1][0]).all()
     assert (runs[0][1] == runs[1][1]).all()
@@ -165,7 +160,7 @@ def test_training_in_bfloat16_keeps_float32_and_learns() -> None:
     model = dataclasses.replace(CONFIG.model, dtype="bfloat16")
     trainer = Trainer(dataclasses.replace(CONFIG, model=model), DIGITS, jax.devices()[:1])
     losses = Losses()
-    state = train(trainer, label_table(ss.uniform_labels(10, 0.1)), 0, observer=losses)
+    state = train(trainer, label_table(ss.uniform_labels(10, 0.1)), 0, observers=[losses])
     floating = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     assert {leaf.dtype for leaf in [*floating, *losses.values]} == {jnp.dtype(jnp.float32)}
     found = losses.numpy()
@@ -177,9 +172,9 @@ def test_few_steps_are_in_flight_at_once(devices: list[Any]) -> None:
         most = 0
 
         def on_step(
-            self, state: TrainState, metrics: dict[str, jax.Array], input_seconds: float
+            self, step: int, state: TrainState, metrics: Metrics, input_seconds: float
         ) -> None:
-            super().on_step(state, metrics, input_seconds)
+            super().on_step(step, state, metrics, input_seconds)
             self.most = max(self.most, sum(not loss.is_ready() for loss in self.values))
 
     observer = InFlight()
@@ -187,7 +182,7 @@ def test_few_steps_are_in_flight_at_once(devices: list[Any]) -> None:
         Trainer(CONFIG, DIGITS, devices),
         label_table(ss.uniform_labels(10, 0.1)),
         0,
-        observer=observer,
+        observers=[observer],
     )
     assert 1 < observer.most <= 9  # from 32 on XLA's CPU devices wait for each other for ever
 
@@ -206,15 +201,15 @@ def test_training_goes_on_from_any_step(trainer: Trainer, stop: int) -> None:
 
     class StopAfter(Losses):
         def on_step(
-            self, state: TrainState, metrics: dict[str, jax.Array], input_seconds: float
+            self, step: int, state: TrainState, metrics: Metrics, input_seconds: float
         ) -> None:
-            if state.step == stop:
+            if step == stop:
                 self.state = jax.tree.map(jnp.copy, state)
                 raise StopError
 
     table, observer = ss.onehot_labels(10), StopAfter()
     with pytest.raises(StopError):
-        train(trainer, label_table(table), 0, observer=observer)
+        train(trainer, label_table(table), 0, observers=[observer])
     resumed = train(trainer, label_table(table), 0, state=observer.state)
     whole = train(trainer, label_table(table), 0)
     for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(whole), strict=True):

@@ -17,7 +17,7 @@ import numpy as np
 from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.method.objectives import label_table
-from simsmooth_jax.training.loop import train
+from simsmooth_jax.training.loop import Metrics, train
 from simsmooth_jax.training.step import Trainer, TrainState
 
 
@@ -29,7 +29,7 @@ class Watch:
         self.every, self.batch_size = every, batch_size
         self.steps, self.found, self.start = 0, [], time.perf_counter()
 
-    def on_step(self, state: TrainState, metrics: dict, input_seconds: float) -> None:
+    def on_step(self, step: int, state: TrainState, metrics: Metrics, input_seconds: float) -> None:
         """Looks at the memory once in a while."""
         self.steps += 1
         if self.steps % self.every == 0:
@@ -40,9 +40,6 @@ class Watch:
             print(
                 f"{images:9,} images  {self.found[-1]:7.1f} MiB  {rate:7.0f} images/s", flush=True
             )
-
-    def on_epoch(self, epoch: int, state: TrainState) -> None:
-        """Nothing is validated."""
 
 
 def resident_mib() -> float:
@@ -65,7 +62,7 @@ def main() -> None:
     size = len(dataset.train) * np.prod(dataset.image_shape) / 2**20
     print(f"{dataset.name}: {len(dataset.train):,} training images, {size:.0f} MiB decoded")
     watch = Watch(trainer.steps_per_epoch // 10, 128)
-    train(trainer, label_table(np.eye(dataset.num_classes)), seed=0, observer=watch)
+    train(trainer, label_table(np.eye(dataset.num_classes)), seed=0, observers=[watch])
     print(f"growth: {watch.found[-1] - watch.found[0]:+.1f} MiB")
 
 

@@ -16,6 +16,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
+REFRESH_SECONDS = 0.5  # drawing a bar takes milliseconds of a core that the training may use
+
 
 def say(message: str) -> None:
     """One line on standard error."""
@@ -28,11 +30,8 @@ class Progress(Protocol):
     def start(self, arm: str, step: int, total: int) -> None:
         """A training begins, or goes on from a step."""
 
-    def wait(self, seconds: float) -> None:
-        """The training has waited for the input of a step."""
-
-    def update(self, step: int, loss: float, accuracy: float) -> None:
-        """A step is done."""
+    def update(self, step: int, loss: float, accuracy: float, waited: float) -> None:
+        """A step is done; the training has waited for input for some seconds up to now."""
 
 
 class ProgressBars:
@@ -49,10 +48,11 @@ class ProgressBars:
             TextColumn("<"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
+            refresh_per_second=1 / REFRESH_SECONDS,
             disable=not shown,
         )
         self._task = TaskID(0)
-        self._started = self._waited = 0.0
+        self._started = 0.0
 
     def __enter__(self) -> Self:
         """Shows the bars."""
@@ -70,18 +70,14 @@ class ProgressBars:
 
     def start(self, arm: str, step: int, total: int) -> None:
         """A training begins, or goes on from a step."""
-        self._started, self._waited = time.perf_counter(), 0.0
+        self._started = time.perf_counter()
         self._task = self._bars.add_task(
             f"{arm:<8}", total=total, completed=step, metrics="done before" if step == total else ""
         )
 
-    def wait(self, seconds: float) -> None:
-        """The training has waited for the input of a step."""
-        self._waited += seconds
-
-    def update(self, step: int, loss: float, accuracy: float) -> None:
-        """A step is done."""
-        share = self._waited / (time.perf_counter() - self._started)
+    def update(self, step: int, loss: float, accuracy: float, waited: float) -> None:
+        """A step is done; the training has waited for input for some seconds up to now."""
+        share = waited / (time.perf_counter() - self._started)
         shown = f"{loss:{'.3f' if loss < 1000 else '.1e'}}"
         metrics = f"loss {shown}  accuracy {accuracy:.1%}  input {share:.0%}"
         self._bars.update(self._task, completed=step, metrics=metrics)

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
 
 from jaxtyping import Array, Float
@@ -15,21 +16,20 @@ from simsmooth_jax.training.step import Trainer, TrainState
 # Programs that were dispatched and not computed: bounds the memory of their inputs. On several CPU
 # devices XLA hangs at its own limit of 32: a step waits for a place that only itself would free.
 MAX_IN_FLIGHT = 8
+SOON = 0.02  # seconds: longer steps are waited for one by one, and shown so
+
+Metrics = dict[str, Float[Array, "*steps"]]
 
 
 class Observer(Protocol):
     """What follows a training."""
 
-    def on_step(
-        self, state: TrainState, metrics: dict[str, Float[Array, "*steps"]], input_seconds: float
-    ) -> None:
+    def on_step(self, step: int, state: TrainState, metrics: Metrics, input_seconds: float) -> None:
         """A step was dispatched, after a wait for its input; its metrics may not be there yet.
 
-        Several in one program have metrics `[steps]`, and the state after the last of them.
+        Several in one program have metrics `[steps]`, and the state after the last of them. `step`
+        counts those that the state has seen. The state is donated to the next step.
         """
-
-    def on_epoch(self, epoch: int, state: TrainState) -> None:
-        """The steps of an epoch, which count from 0, were dispatched."""
 
 
 def train(
@@ -37,7 +37,7 @@ def train(
     objective: Objective,
     seed: int,
     state: TrainState | None = None,
-    observer: Observer | None = None,
+    observers: Sequence[Observer] = (),
     checkpoint_steps: int | None = None,
 ) -> TrainState:
     """Trains a classifier by an objective.
@@ -47,8 +47,8 @@ def train(
       objective: what is minimised, as against a table of labels.
       seed: decides the initial weights, the order of the images and their random changes.
       state: where to go on from, at any step; the initial state if not given. Donated.
-      observer: told of every step and epoch.
-      checkpoint_steps: steps after each of which the observer must see the state.
+      observers: told of every step, in this order.
+      checkpoint_steps: steps after each of which the observers must see the state.
 
     Returns:
       The state after the last step.
@@ -77,14 +77,25 @@ def train(
                 state = trainer.refresh(state, objective)  # a checkpoint of this step has it
             in_flight.append(metrics["loss"])
             if len(in_flight) > MAX_IN_FLIGHT:
-                in_flight.popleft().block_until_ready()
-            if observer:
-                observer.on_step(state, metrics, waited)
-            epoch, position = divmod(step, trainer.steps_per_epoch)
-            if observer and position == 0:
-                observer.on_epoch(epoch - 1, state)
+                _wait_for_room(in_flight)
+            for observer in observers:
+                observer.on_step(step, state, metrics, waited)
         raise_if_interrupted()
     return state
+
+
+def _wait_for_room(in_flight: deque[Array]) -> None:
+    """Waits for the oldest program, and for half of them where that is soon there.
+
+    Waking after every short step takes a core of the device's twice the time that dispatching
+    takes; steps that are dispatched in a row share it, and the device still has the other half.
+    """
+    start = time.perf_counter()
+    in_flight.popleft().block_until_ready()
+    if time.perf_counter() - start < SOON:
+        for _ in range(MAX_IN_FLIGHT // 2 - 1):
+            in_flight.popleft()
+        in_flight.popleft().block_until_ready()
 
 
 def _steps_at_once(count: int, step: int, periods: tuple[int, ...]) -> int:

@@ -1,28 +1,32 @@
-"""What is kept of a training while it goes on: metrics, checkpoints, progress."""
+"""The rows of `metrics.jsonl`: of each step and of each validation."""
 
 import dataclasses
 import json
 import math
 import os
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from simsmooth_jax.data.dataset import Examples
 from simsmooth_jax.errors import DivergenceError, InputError
 from simsmooth_jax.machine.files import write_atomically
 from simsmooth_jax.machine.processes import is_writer
-from simsmooth_jax.machine.terminal import Progress
-from simsmooth_jax.training import checkpoints
 from simsmooth_jax.training.evaluation import Evaluator, summarise
-from simsmooth_jax.training.step import Trainer, TrainState
+from simsmooth_jax.training.loop import Metrics
+from simsmooth_jax.training.step import TrainState
 
 METRICS = "metrics.jsonl"
+# Rows are made many at a time: each of its own, between two steps, takes several times as long.
+WRITE_SECONDS = 0.25
+
+Row = dict[str, Any]
 
 
 class MetricsLog:
@@ -34,30 +38,32 @@ class MetricsLog:
     def __init__(self, path: Path) -> None:
         """Opens nothing yet."""
         self.path = path
-        self._pending: list[str] = []
+        self._pending: deque[tuple[Any, Callable[[], Iterable[Row]]]] = deque()
+        self._next_write = 0.0
 
-    def append(self, row: dict[str, Any]) -> None:
-        """Adds a row, in memory until `flush`."""
-        self._pending.append(json.dumps(row))
+    def append(self, ready: Any, rows: Callable[[], Iterable[Row]]) -> None:
+        """Adds rows, which are made once an array of theirs is there; the host does not wait."""
+        self._pending.append((ready, rows))
+        if time.monotonic() >= self._next_write:
+            self._write(wait=False)
+            self._next_write = time.monotonic() + WRITE_SECONDS
 
     def flush(self) -> None:
-        """Writes what was added and waits until the disk has it."""
-        lines, self._pending = self._pending, []
-        if not is_writer():
-            return
-        with self.path.open("a", encoding="utf-8") as file:
-            file.writelines(line + "\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
+        """Writes all that was added and waits until the disk has it."""
+        self._write(wait=True)
+        if is_writer():
+            with self.path.open("a", encoding="utf-8") as file:
+                os.fsync(file.fileno())
 
     def rewind(self, arm: str, step: int) -> None:
-        """Drops the rows of an arm after a step, and a line that a kill has torn."""
+        """Drops the rows of an arm after a step, those in memory, and a line that a kill tore."""
+        self._pending.clear()
         if not is_writer():
             return
         kept = [row for row in self.rows() if row["arm"] != arm or row["step"] <= step]
         write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[Row]:
         """All complete rows on disk."""
         if not self.path.exists():
             return []
@@ -69,90 +75,65 @@ class MetricsLog:
                 f"{self.path}: every line must be JSON, got {error}. Start anew with --overwrite."
             ) from error
 
+    def _write(self, wait: bool) -> None:
+        lines: list[str] = []
+        try:
+            while self._pending and (wait or self._pending[0][0].is_ready()):
+                lines.extend(json.dumps(row) + "\n" for row in self._pending.popleft()[1]())
+        finally:  # also those before a loss that is refused
+            if lines and is_writer():
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.writelines(lines)
+
 
 @dataclasses.dataclass
-class Recorder:
-    """Writes rows as the device finishes them: the loop waits for them at a checkpoint alone."""
+class StepRows:
+    """An observer: a row for each step, and the end of a training whose loss is not finite."""
 
     arm: str
     directory: Path
-    metadata: dict[str, Any]
-    trainer: Trainer
-    evaluator: Evaluator
-    validation: Examples
+    steps_per_epoch: int
     log: MetricsLog
-    progress: Progress
-    checkpoint_every: int
-    checkpoint_steps: int | None
-    step: int = 0
 
-    def __post_init__(self) -> None:
-        """Nothing is pending yet: arrays to be ready, and what is then written of them."""
-        self._pending: deque[tuple[Any, Callable[[], None]]] = deque()
+    def on_step(self, step: int, state: TrainState, metrics: Metrics, input_seconds: float) -> None:
+        """Adds the rows of one step or several."""
+        self.log.append(metrics["loss"], partial(self._rows, step, metrics))
 
-    def resume(self, like: TrainState) -> TrainState | None:
-        """The state of the last checkpoint, with the log cut back to it."""
-        state = checkpoints.restore(self.directory, like)
-        self.step = 0 if state is None else int(state.step)
-        self.log.rewind(self.arm, self.step)
-        self.progress.start(self.arm, self.step, self.trainer.total_steps)
-        return state
+    def _rows(self, last: int, metrics: dict[str, Array]) -> Iterator[Row]:
+        columns = [np.atleast_1d(value).tolist() for value in metrics.values()]
+        for step, values in enumerate(zip(*columns, strict=True), last + 1 - len(columns[0])):
+            row = dict(zip(metrics, values, strict=True))
+            if not math.isfinite(row["loss"]):
+                raise diverged(self.arm, "loss", f"{row['loss']} at step {step}", self.directory)
+            epoch = 1 + (step - 1) // self.steps_per_epoch
+            yield {"arm": self.arm, "step": step, "epoch": epoch, **row}
 
-    def on_step(
-        self, state: TrainState, metrics: dict[str, Float[Array, "*steps"]], input_seconds: float
-    ) -> None:
-        """Takes metrics of one step or several, writes what is ready, and saves where it is due."""
-        first = self.step + 1
-        self.step += metrics["loss"].size
-        self.progress.wait(input_seconds)
-        self._pending.append((metrics["loss"], partial(self._write_steps, first, metrics)))
-        self._write_what_is_ready()
-        if self._is_due() and self.step % self.trainer.steps_per_epoch:  # else on_epoch saves it
-            self._save(state)
 
-    def on_epoch(self, epoch: int, state: TrainState) -> None:
-        """Starts a validation, and saves a checkpoint where one is due."""
-        batches = self.evaluator.dispatch(state.params, state.batch_stats, self.validation)
-        write = partial(self._write_validation, self.step, epoch + 1, batches)
-        self._pending.append((batches[-1]["nll"], write))
-        last = epoch + 1 == self.trainer.epochs
-        if last or (epoch + 1) % self.checkpoint_every == 0 or self._is_due():
-            self._save(state)
-        self._write_what_is_ready()
-        self.log.flush()
+@dataclasses.dataclass
+class ValidationRows:
+    """An observer: a validation at the end of each epoch, and its row."""
 
-    def _is_due(self) -> bool:
-        return self.checkpoint_steps is not None and self.step % self.checkpoint_steps == 0
+    arm: str
+    steps_per_epoch: int
+    evaluator: Evaluator
+    examples: Examples
+    log: MetricsLog
 
-    def _save(self, state: TrainState) -> None:
-        while self._pending:
-            self._pending.popleft()[1]()
-        self.log.flush()  # before the checkpoint, so that no row of it is missing
-        checkpoints.save(self.directory, self.step, state, self.metadata)
+    def on_step(self, step: int, state: TrainState, metrics: Metrics, input_seconds: float) -> None:
+        """Starts a validation where an epoch ends."""
+        if step % self.steps_per_epoch == 0:
+            batches = self.evaluator.dispatch(state.params, state.batch_stats, self.examples)
+            self.log.append(batches[-1]["nll"], partial(self._rows, step, batches))
 
-    def _write_what_is_ready(self) -> None:
-        while self._pending and self._pending[0][0].is_ready():
-            self._pending.popleft()[1]()
+    def _rows(self, step: int, batches: list[dict[str, Array]]) -> Iterator[Row]:
+        metrics = summarise(batches, len(self.examples))
+        row = {"arm": self.arm, "step": step, "epoch": step // self.steps_per_epoch}
+        yield row | {f"validation_{name}": metrics[name] for name in ("accuracy", "nll", "ece")}
 
-    def _write_steps(self, first: int, metrics: dict[str, Array]) -> None:
-        columns = {name: np.atleast_1d(value).tolist() for name, value in metrics.items()}
-        for step, values in enumerate(zip(*columns.values(), strict=True), first):
-            self._write(step, dict(zip(columns, values, strict=True)))
 
-    def _write_validation(self, step: int, epoch: int, batches: list[dict[str, Array]]) -> None:
-        metrics = summarise(batches, len(self.validation))
-        row = {"arm": self.arm, "step": step, "epoch": epoch}
-        for name in ("accuracy", "nll", "ece"):
-            row[f"validation_{name}"] = metrics[name]
-        self.log.append(row)
-
-    def _write(self, step: int, values: dict[str, float]) -> None:
-        if not math.isfinite(values["loss"]):
-            raise DivergenceError(
-                f"training {self.arm}: the loss must stay finite, got {values['loss']} at step "
-                f"{step}. Lower --learning-rate. "
-                f"Checkpoints before it are kept in {self.directory}."
-            )
-        epoch = 1 + (step - 1) // self.trainer.steps_per_epoch
-        self.log.append({"arm": self.arm, "step": step, "epoch": epoch, **values})
-        self.progress.update(step, values["loss"], values["accuracy"])
+def diverged(arm: str, what: str, got: str, directory: Path) -> DivergenceError:
+    """The error of a training that went wrong, with the step in `got`."""
+    return DivergenceError(
+        f"training {arm}: the {what} must stay finite, got {got}. Lower --learning-rate. "
+        f"Checkpoints before it are kept in {directory}."
+    )

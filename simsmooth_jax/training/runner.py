@@ -16,11 +16,13 @@ from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.machine.terminal import Progress
 from simsmooth_jax.method.objectives.objective import Objective, table_loss
 from simsmooth_jax.method.trainable import refuse_labels
-from simsmooth_jax.training import tracing
+from simsmooth_jax.training import checkpoints, tracing
 from simsmooth_jax.training.classifier import Classifier
 from simsmooth_jax.training.evaluation import Evaluator
-from simsmooth_jax.training.loop import train
-from simsmooth_jax.training.recording import MetricsLog, Recorder
+from simsmooth_jax.training.loop import Observer, train
+from simsmooth_jax.training.recording import MetricsLog, StepRows, ValidationRows
+from simsmooth_jax.training.saving import Checkpoints
+from simsmooth_jax.training.showing import Shown
 from simsmooth_jax.training.step import Trainer, TrainState
 
 
@@ -47,26 +49,19 @@ class ArmRunner:
     ) -> TrainState:
         """Trains by an objective, from the last checkpoint in the directory if there is one."""
         self.refuse(objective)
-        recorder = Recorder(
-            arm=arm,
-            directory=directory,
-            metadata=self._metadata(arm) | sha256(objective),
-            trainer=self.trainer,
-            evaluator=self.evaluator,
-            validation=self.dataset.validation,
-            log=log,
-            progress=progress,
-            checkpoint_every=self.saving.checkpoint_every,
-            checkpoint_steps=self.saving.checkpoint_steps,
-        )
-        state = self.trainer.init(self.config.seed, objective.init)
-        state = recorder.resume(like=state) or state
-        every, seed = self.saving.checkpoint_steps, self.config.seed
-        dispatches = (self.trainer.total_steps - int(state.step)) // self.trainer.steps_per_dispatch
+        trainer, saving, seed = self.trainer, self.saving, self.config.seed
+        state = trainer.init(seed, objective.init)
+        state = checkpoints.restore(directory, like=state) or state
+        step = int(state.step)
+        log.rewind(arm, step)
+        progress.start(arm, step, trainer.total_steps)
+        observers = self._observers(arm, objective, directory, log, progress)
+        dispatches = (trainer.total_steps - step) // trainer.steps_per_dispatch
         if self.profile is None or dispatches < 2:
-            return train(self.trainer, objective, seed, state, recorder, every)
-        with tracing.TracedSteps(recorder, self.profile, dispatches) as traced:
-            state = train(self.trainer, objective, seed, state, traced, every)
+            return train(trainer, objective, seed, state, observers, saving.checkpoint_steps)
+        with tracing.TracedSteps(self.profile, dispatches) as traced:
+            observers.append(traced)
+            state = train(trainer, objective, seed, state, observers, saving.checkpoint_steps)
         if traced.written and is_writer():
             print(tracing.how_to_look(self.profile))
         self.profile = None
@@ -77,6 +72,20 @@ class ArmRunner:
         self.trainer.refuse(objective)
         if objective.loss is table_loss:
             refuse_labels("train", objective.data, self.dataset.num_classes)
+
+    def _observers(
+        self, arm: str, objective: Objective, directory: Path, log: MetricsLog, progress: Progress
+    ) -> list[Observer]:
+        """In this order: a checkpoint comes after the rows of its step."""
+        trainer, saving, each = self.trainer, self.saving, self.trainer.steps_per_epoch
+        metadata = self._metadata(arm) | sha256(objective)
+        every = saving.checkpoint_every, saving.checkpoint_steps
+        return [
+            StepRows(arm, directory, each, log),
+            ValidationRows(arm, each, self.evaluator, self.dataset.validation, log),
+            Checkpoints(arm, directory, metadata, trainer, log, *every),
+            Shown(progress, trainer.total_steps),
+        ]
 
     def data_sha256(self) -> str:
         """What says that these are still the same data, without reading every image again.

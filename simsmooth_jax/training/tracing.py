@@ -5,10 +5,9 @@ from types import TracebackType
 from typing import Self
 
 import jax
-from jaxtyping import Array, Float
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.training.loop import Observer
+from simsmooth_jax.training.loop import Metrics
 from simsmooth_jax.training.step import TrainState
 
 WARM = 10  # dispatches before the trace: compilations and the first touch of memory
@@ -16,11 +15,11 @@ TRACED = 5  # dispatches in it, so that its size does not grow with the training
 
 
 class TracedSteps:
-    """An observer that traces steps and tells another one of all of them."""
+    """An observer, and the last one: what the others do in the traced steps is in the trace."""
 
-    def __init__(self, observer: Observer, directory: Path, dispatches: int) -> None:
+    def __init__(self, directory: Path, dispatches: int) -> None:
         """Traces in the middle of a training that is shorter than warm-up and trace."""
-        self.observer, self.directory = observer, directory
+        self.directory = directory
         self.first = WARM if dispatches > WARM + TRACED else dispatches // 2
         self.seen, self.tracing, self.written = 0, False, False
 
@@ -34,11 +33,8 @@ class TracedSteps:
         """Ends a trace that the training ended in."""
         self._stop()
 
-    def on_step(
-        self, state: TrainState, metrics: dict[str, Float[Array, "*steps"]], input_seconds: float
-    ) -> None:
+    def on_step(self, step: int, state: TrainState, metrics: Metrics, input_seconds: float) -> None:
         """Starts and ends the trace where the device has done the steps before."""
-        self.observer.on_step(state, metrics, input_seconds)
         self.seen += 1
         if self.seen == self.first:
             jax.block_until_ready(metrics)
@@ -47,10 +43,6 @@ class TracedSteps:
         elif self.seen == self.first + TRACED:
             jax.block_until_ready(metrics)
             self._stop()
-
-    def on_epoch(self, epoch: int, state: TrainState) -> None:
-        """Is in the trace where an epoch ends in it."""
-        self.observer.on_epoch(epoch, state)
 
     def _stop(self) -> None:
         if self.tracing:
