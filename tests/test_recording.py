@@ -22,6 +22,7 @@ from simsmooth_jax.machine.terminal import ProgressBars
 from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.recording import MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
+from simsmooth_jax.training.showing import Shown
 
 # Read here by plain Orbax, which says how it places the arrays.
 ORBAX = pytest.mark.filterwarnings("ignore:Sharding info not provided")
@@ -142,3 +143,48 @@ def test_a_loss_that_is_not_finite_ends_the_training_after_the_rows_before_it(
         runner.train("onehot", ONEHOT, tmp_path / "onehot", log, bars)
     assert [row["step"] for row in log.rows()] == [1, 2, 3, 4, 5]
     assert not (tmp_path / "onehot").exists()
+
+
+class Late:
+    """A number that is on the host only when it is said to be."""
+
+    def __init__(self, value: float) -> None:
+        self.value, self.there = value, False
+
+    def is_ready(self) -> bool:
+        return self.there
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.asarray(self.value)
+
+
+class Told:
+    """A progress bar that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.of: list[tuple[int, float, float, float]] = []
+
+    def start(self, arm: str, step: int, total: int) -> None:
+        pass
+
+    def update(self, step: int, loss: float, accuracy: float, waited: float) -> None:
+        self.of.append((step, loss, accuracy, waited))
+
+
+def test_the_bar_is_told_now_and_then_of_a_step_that_is_done_and_of_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told, clock = Told(), [0.0]
+    monkeypatch.setattr("simsmooth_jax.training.showing.time.monotonic", lambda: clock[0])
+    shown = Shown(told, total_steps=100)
+    losses = [Late(step) for step in range(101)]
+    for step in range(1, 101):
+        clock[0] += 0.125  # four steps between two redraws
+        if step > 3:
+            losses[step - 3].there = True  # three steps in flight
+        metrics: Any = {"loss": losses[step], "accuracy": np.float32(0.5)}
+        shown.on_step(step, None, metrics, 0.25)  # type: ignore[arg-type]
+    assert told.of == [
+        *((step - 4, step - 4.0, 0.5, step / 4) for step in range(5, 100, 4)),
+        (100, 100.0, 0.5, 25.0),
+    ]
