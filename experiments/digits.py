@@ -22,7 +22,7 @@ from rich.progress import track
 from scipy import stats
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import RunConfig
+from simsmooth_jax.config.commands import RunConfig
 from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.program.cli import enable_compilation_cache
 from simsmooth_jax.training.loop import train

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import DataConfig, SourceConfig
+from simsmooth_jax.config.data import DataConfig, SourceConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.data.load import load_dataset
 

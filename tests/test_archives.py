@@ -16,7 +16,7 @@ from shared_images import ARCHIVES, needs_images
 from tensorflow_datasets.image_classification import mnist
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import SourceConfig
+from simsmooth_jax.config.data import SourceConfig
 from simsmooth_jax.data.load import open_source
 from simsmooth_jax.data.sources.official import find_archives
 

@@ -11,9 +11,9 @@ import pytest
 from scipy import stats
 
 import simsmooth_jax as ss
+from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.config.training import (
     AugmentationConfig,
-    DataConfig,
     ModelConfig,
     OptimizerConfig,
     TrainingConfig,
@@ -156,11 +156,11 @@ def test_mixed_step_is_trained_on_mixed_rows_of_the_table(devices: list[Any]) ->
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"crop": 8}, "--crop must be from 0 to 7 pixels, less than the images' 8, got 8. Try 1."),
-        ({"crop": -1}, "--crop must be from 0 to 7 pixels, .* got -1"),
-        ({"cutout": 9}, "--cutout must be from 0 to 7 pixels, .* got 9. Try 4."),
-        ({"mixup": -0.5}, "--mixup must be from 0 .off. to 100, got -0.5. Try 1."),
-        ({"cutmix": float("nan")}, "--cutmix must be from 0 .off. to 100, got nan"),
+        ({"crop": 8}, "`crop` must be from 0 to 7 pixels, less than the images' 8, got 8. Try 1."),
+        ({"crop": -1}, "`crop` must be at least 0, got -1. Try 4."),
+        ({"cutout": 9}, "`cutout` must be from 0 to 7 pixels, .* got 9. Try 4."),
+        ({"mixup": -0.5}, "`mixup` must be from 0 to 100, got -0.5. Try 1; 0 is off."),
+        ({"cutmix": float("nan")}, "`cutmix` must be from 0 to 100, got nan"),
     ],
 )
 def test_refused_options(options: dict[str, Any], message: str) -> None:

@@ -12,7 +12,8 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import DataConfig, TrainingConfig
+from simsmooth_jax.config.data import DataConfig
+from simsmooth_jax.config.training import TrainingConfig
 from simsmooth_jax.training import checkpoints
 
 

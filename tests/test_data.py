@@ -8,7 +8,7 @@ import pytest
 from sklearn import datasets
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import DataConfig
+from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.data.dataset import Dataset, Split
 from simsmooth_jax.data.load import load_dataset
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.config.data import DataConfig
+from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Split
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.method.objectives import label_table
@@ -165,7 +166,7 @@ def test_each_device_evaluates_its_rows_alone(devices: list[Any]) -> None:
 def test_training_refuses_a_batch_that_devices_cannot_share(
     size: int, fitting: int, devices: list[Any]
 ) -> None:
-    message = f"--batch-size must be a multiple of the 8 devices, got {size}. Try {fitting}."
+    message = f"`batch_size` must be a multiple of the 8 devices, got {size}. Try {fitting}."
     with pytest.raises(ss.InputError, match=message):
         make_trainer(devices, batch_size=size)
     assert make_trainer(devices, batch_size=fitting).batch_size == fitting

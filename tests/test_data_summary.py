@@ -10,7 +10,7 @@ from PIL import Image
 
 import simsmooth_jax as ss
 from simsmooth_jax.config.commands import DataCommandConfig
-from simsmooth_jax.config.training import SourceConfig
+from simsmooth_jax.config.data import SourceConfig
 from simsmooth_jax.program.data_command import show_data
 
 Show = Callable[..., list[str]]

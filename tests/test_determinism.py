@@ -9,8 +9,7 @@ import pytest
 from program import simsmooth
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.commands import TrainConfig
-from simsmooth_jax.config.training import RunConfig
+from simsmooth_jax.config.commands import RunConfig, TrainConfig
 from simsmooth_jax.machine import devices
 from simsmooth_jax.program import run_command, train_command
 

@@ -11,11 +11,10 @@ import pytest
 from compilations import count_compilations
 
 import simsmooth_jax as ss
-from simsmooth_jax.config import checks as options
 from simsmooth_jax.config.commands import TrainConfig
+from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.config.training import (
     AugmentationConfig,
-    DataConfig,
     ModelConfig,
     OptimizerConfig,
     SavingConfig,
@@ -24,7 +23,7 @@ from simsmooth_jax.config.training import (
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.program import train_command
-from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training import checkpoints, fitting
 from simsmooth_jax.training.loop import Metrics, train
 from simsmooth_jax.training.step import Trainer, TrainState
 
@@ -182,13 +181,14 @@ def test_rows_and_checkpoints_of_a_run_are_those_of_single_steps(
 
 
 def test_refused_options() -> None:
-    refuse = options.refuse_steps_per_dispatch
     with pytest.raises(ss.InputError, match="from 1 to the 7 steps of an epoch, got 8. Try 7."):
         trainer_of(8)
-    with pytest.raises(ss.InputError, match="--steps-per-dispatch must be from 1 .*, got 0. Try 7"):
+    with pytest.raises(
+        ss.InputError, match="`steps_per_dispatch` must be at least 1, got 0. Try 10."
+    ):
         trainer_of(0)
     with pytest.raises(ss.InputError, match="must be 1 where images are streamed, got 2. Leave"):
-        refuse(2, 7, streamed=True)
-    refuse(1, 7, streamed=True)
-    with pytest.raises(ss.InputError, match="at most --checkpoint-steps 3, got 4. Try 3."):
-        options.refuse_checkpoints(10, 3, steps_per_dispatch=4)
+        fitting.refuse_steps_per_dispatch(2, 7, streamed=True)
+    fitting.refuse_steps_per_dispatch(1, 7, streamed=True)
+    with pytest.raises(ss.InputError, match="at most `checkpoint_steps=3`, got 4. Try 3."):
+        fitting.refuse_checkpoint_steps(3, steps_per_dispatch=4)

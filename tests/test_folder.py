@@ -13,7 +13,8 @@ from pets import CLASSES, load, pairs, refuses, write, write_pets
 from PIL import Image
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import DataConfig, SourceConfig, TrainingConfig
+from simsmooth_jax.config.data import DataConfig, SourceConfig
+from simsmooth_jax.config.training import TrainingConfig
 from simsmooth_jax.data.load import load_dataset, open_source
 from simsmooth_jax.data.sources.folder import FileExamples
 

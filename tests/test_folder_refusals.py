@@ -9,7 +9,7 @@ import pytest
 from pets import load, pairs, refuses, write, write_pets
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import DataConfig, SourceConfig
+from simsmooth_jax.config.data import DataConfig, SourceConfig
 from simsmooth_jax.data.load import load_dataset, open_source
 
 

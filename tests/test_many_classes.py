@@ -11,15 +11,10 @@ import safetensors.numpy
 from program import simsmooth
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.commands import LabelsConfig, TrainConfig
-from simsmooth_jax.config.training import (
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    RelationConfig,
-    RunConfig,
-    TrainingConfig,
-)
+from simsmooth_jax.config.commands import LabelsConfig, RunConfig, TrainConfig
+from simsmooth_jax.config.data import DataConfig
+from simsmooth_jax.config.labels import RelationConfig
+from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.formats.label_files import TableFile, load_labels, load_table, table_sha256
 from simsmooth_jax.machine import memory
 from simsmooth_jax.program import run_command, train_command

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import DataConfig, SourceConfig
+from simsmooth_jax.config.data import DataConfig, SourceConfig
 from simsmooth_jax.data.load import load_dataset, open_source
 
 RANDOM = np.random.RandomState(0)

@@ -14,12 +14,11 @@ from orbax.checkpoint import v1 as ocp
 from program import simsmooth, start
 
 import simsmooth_jax as ss
+from simsmooth_jax.config.data import DataConfig, SourceConfig
 from simsmooth_jax.config.training import (
     AugmentationConfig,
-    DataConfig,
     ModelConfig,
     OptimizerConfig,
-    SourceConfig,
     TrainingConfig,
 )
 from simsmooth_jax.data.load import load_dataset

@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 from program import REPOSITORY, simsmooth
 
-from simsmooth_jax.config.training import (
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    SourceConfig,
-    TrainingConfig,
-)
+from simsmooth_jax.config.data import DataConfig, SourceConfig
+from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.method.objectives import max_suppression, online_label_smoothing
 from simsmooth_jax.training import checkpoints

@@ -19,17 +19,10 @@ from processes import (
     write_images,
 )
 
-from simsmooth_jax.config.commands import TrainConfig
-from simsmooth_jax.config.training import (
-    DataConfig,
-    InputMode,
-    ModelConfig,
-    OptimizerConfig,
-    RelationConfig,
-    RunConfig,
-    SavingConfig,
-    TrainingConfig,
-)
+from simsmooth_jax.config.commands import RunConfig, TrainConfig
+from simsmooth_jax.config.data import DataConfig, InputMode
+from simsmooth_jax.config.labels import RelationConfig
+from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, SavingConfig, TrainingConfig
 from simsmooth_jax.data.streaming import epoch_order
 from simsmooth_jax.program import run_command, train_command
 from simsmooth_jax.training import checkpoints

@@ -13,8 +13,8 @@ from program import simsmooth
 from sklearn.metrics.pairwise import cosine_similarity
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.commands import LabelsConfig
-from simsmooth_jax.config.training import RelationConfig, RunConfig
+from simsmooth_jax.config.commands import LabelsConfig, RunConfig
+from simsmooth_jax.config.labels import RelationConfig
 from simsmooth_jax.formats.label_files import load_table
 from simsmooth_jax.program import labels_command
 from simsmooth_jax.study.relations import file_identity

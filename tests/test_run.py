@@ -12,7 +12,8 @@ from compilations import count_compilations
 from orbax.checkpoint import v1 as ocp
 from program import simsmooth
 
-from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, RunConfig, TrainingConfig
+from simsmooth_jax.config.commands import RunConfig
+from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.program import run_command
 
 # Read here by plain Orbax, which says how it places the arrays.

@@ -11,7 +11,7 @@ from program import simsmooth
 
 import simsmooth_jax as ss
 from simsmooth_jax.config.commands import LabelsConfig
-from simsmooth_jax.config.training import RelationConfig
+from simsmooth_jax.config.labels import RelationConfig
 from simsmooth_jax.formats.label_files import load_table
 from simsmooth_jax.formats.similarity_files import read_similarity
 from simsmooth_jax.program.labels_command import make_label_file

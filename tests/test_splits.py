@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import SourceConfig
+from simsmooth_jax.config.data import SourceConfig
 from simsmooth_jax.data.dataset import Source, Split
 from simsmooth_jax.data.splits import cut_splits
 
@@ -176,7 +176,7 @@ def test_refused_splits(sizes: dict[str, int], expressions: dict[str, str], mess
 
 def test_plain_names_import_no_tfds() -> None:
     code = (
-        "from simsmooth_jax.config.training import DataConfig\n"
+        "from simsmooth_jax.config.data import DataConfig\n"
         "from simsmooth_jax.data.load import load_dataset\n"
         "load_dataset(DataConfig()); import sys; print('tensorflow_datasets' in sys.modules)"
     )

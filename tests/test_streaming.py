@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.config.data import DataConfig
+from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Split
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.data.streaming import (

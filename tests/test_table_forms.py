@@ -12,7 +12,8 @@ import scipy.special
 from test_compact_labels import cosines, kernel_of, relation, top
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import DataConfig, ModelConfig, TrainingConfig
+from simsmooth_jax.config.data import DataConfig
+from simsmooth_jax.config.training import ModelConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.method.losses import LONG_ROW
 from simsmooth_jax.method.objectives import label_table

@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import DataConfig, SourceConfig
+from simsmooth_jax.config.data import DataConfig, SourceConfig
 from simsmooth_jax.data.load import load_dataset, open_source
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,8 @@ import pytest
 from compilations import count_compilations
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.config.data import DataConfig
+from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.data.streaming import epoch_order
 from simsmooth_jax.method.objectives import label_table
@@ -219,9 +220,9 @@ def test_training_goes_on_from_any_step(trainer: Trainer, stop: int) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "--batch-size must be from 1 to the 1000 training images, got 0"),
-        ({"batch_size": 1001}, "--batch-size must be from 1 to the 1000 training images, got 1001"),
-        ({"epochs": 0}, "--epochs must be from 1 to 1000000, got 0"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1, got 0. Try 64."),
+        ({"batch_size": 1001}, "`batch_size` must be from 1 to the 1000 training images, got 1001"),
+        ({"epochs": 0}, "`epochs` must be from 1 to 1000000, got 0. Try 30."),
     ],
 )
 def test_refused_options(options: dict[str, int], message: str, devices: list[Any]) -> None:

@@ -27,7 +27,8 @@ from flax.training import train_state
 from measure import interleave, ratio, report
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import DataConfig, TrainingConfig
+from simsmooth_jax.config.data import DataConfig
+from simsmooth_jax.config.training import TrainingConfig
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.machine.terminal import ProgressBars
 from simsmooth_jax.method.objectives import label_table

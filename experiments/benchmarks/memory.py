@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from simsmooth_jax.config.training import DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.config.data import DataConfig
+from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.loop import Metrics, train

@@ -1,4 +1,4 @@
-"""The commands of the command line program that are not the whole run, with their options."""
+"""The commands of the command line program, with their options."""
 
 import dataclasses
 from pathlib import Path
@@ -6,15 +6,30 @@ from typing import Annotated, Literal
 
 import tyro.conf
 
-from simsmooth_jax.config.training import (
-    DistributedConfig,
-    ObjectiveConfig,
-    RelationConfig,
-    SavingConfig,
-    SourceConfig,
-    TrainingConfig,
-)
+from simsmooth_jax.config.data import SourceConfig
+from simsmooth_jax.config.labels import HARD_TO_SOFT, ObjectiveConfig, RelationConfig
+from simsmooth_jax.config.options import option
+from simsmooth_jax.config.processes import DistributedConfig
+from simsmooth_jax.config.training import SavingConfig, TrainingConfig
 from simsmooth_jax.literals import Layout
+
+CLASS_COUNT = "It is the number of columns of the classifier's kernel."
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """The whole method: first classifier, its labels, uniform smoothing, second classifier."""
+
+    training: TrainingConfig = TrainingConfig()
+    relation: RelationConfig = RelationConfig()
+    uniform_epsilon: float = option(0.1, least=0, most=1, then=HARD_TO_SOFT)
+    """Weight of uniform smoothing, the baseline, 0 to 1."""
+    saving: SavingConfig = option(SavingConfig(), resume=True)
+    out: Path | None = option(None, resume=True)
+    """Run directory (default: runs/DATA-MODEL-RULE-CONFIG)."""
+    overwrite: bool = option(False, resume=True)
+    """Start anew where the run directory holds a run already."""
+    distributed: DistributedConfig = option(DistributedConfig(), resume=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,15 +40,15 @@ class TrainConfig:
     """What to train against: onehot, uniform, or the path of a labels.npz; online (relation labels
     of the classifier that is being trained), ols or maxsup (rivals); ./ols is a file."""
     training: TrainingConfig = TrainingConfig()
-    uniform_epsilon: float = 0.1
+    uniform_epsilon: float = option(0.1, least=0, most=1, then=HARD_TO_SOFT)
     """Weight of uniform smoothing, 0 to 1, where --labels is uniform."""
     objective: ObjectiveConfig = ObjectiveConfig()
-    saving: SavingConfig = SavingConfig()
-    out: Path | None = None
+    saving: SavingConfig = option(SavingConfig(), resume=True)
+    out: Path | None = option(None, resume=True)
     """Directory of the training (default: runs/DATA-MODEL-LABELS-CONFIG)."""
-    overwrite: bool = False
+    overwrite: bool = option(False, resume=True)
     """Start anew where the directory holds a training already."""
-    distributed: DistributedConfig = DistributedConfig()
+    distributed: DistributedConfig = option(DistributedConfig(), resume=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +63,7 @@ class LabelsConfig:
     """File to write, .npz or .safetensors; it must not exist."""
     head: str | None = None
     """Whole parts of the kernel's path, as classifier or params/classifier/kernel."""
-    num_classes: int | None = None
+    num_classes: int | None = option(None, least=2, example=10, then=CLASS_COUNT)
     """Number of classes, to find a kernel that is not named head, or to check it."""
     layout: Layout | None = None
     """Order of the kernel's axes, where its name does not say it."""
@@ -74,7 +89,7 @@ class InspectConfig:
     """The checkpoint, a file or a directory."""
     head: str | None = None
     """Whole parts of the kernel's path, as classifier or fc.weight."""
-    num_classes: int | None = None
+    num_classes: int | None = option(None, least=2, example=10, then=CLASS_COUNT)
     """Number of classes, to find a kernel that is not named head, or to check it."""
     layout: Layout | None = None
     """Order of the kernel's axes, where its name does not say it."""
@@ -106,3 +121,13 @@ class DataCommandConfig:
     source: SourceConfig = SourceConfig()
     out: Path | None = None
     """Picture of samples, a new .png file (default: NAME-samples.png, which is replaced)."""
+
+
+Command = (
+    Annotated[RunConfig, tyro.conf.subcommand("run")]
+    | Annotated[TrainConfig, tyro.conf.subcommand("train")]
+    | Annotated[LabelsConfig, tyro.conf.subcommand("labels")]
+    | Annotated[InspectConfig, tyro.conf.subcommand("inspect")]
+    | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
+    | Annotated[DataCommandConfig, tyro.conf.subcommand("data")]
+)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from simsmooth_jax.config.training import ImageMode
+from simsmooth_jax.config.data import ImageMode
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.memory import available_memory
 

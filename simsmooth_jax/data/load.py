@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from simsmooth_jax.config.training import DataConfig, InputMode, SourceConfig
+from simsmooth_jax.config.data import DataConfig, InputMode, SourceConfig
 from simsmooth_jax.data.conversion import Conversion
 from simsmooth_jax.data.dataset import Dataset, Examples, Source, Split
 from simsmooth_jax.data.splits import cut_splits

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Int
 
-from simsmooth_jax.config.training import SourceConfig
+from simsmooth_jax.config.data import SourceConfig
 from simsmooth_jax.data.dataset import Examples, Source
 from simsmooth_jax.errors import InputError
 

@@ -20,8 +20,7 @@ from typing import Any, NoReturn
 
 import jax
 
-from simsmooth_jax.config import checks as options
-from simsmooth_jax.config.training import DistributedConfig
+from simsmooth_jax.config.processes import DistributedConfig, refuse_processes
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.terminal import say
 
@@ -87,7 +86,7 @@ def _first_line(error: BaseException | None) -> str:
 
 
 def _start(config: DistributedConfig) -> None:
-    options.refuse_processes(config)
+    refuse_processes(config)
     if not config.distributed and config.coordinator is None:
         return
     if config.coordinator is not None:

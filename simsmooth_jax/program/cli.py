@@ -9,29 +9,23 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import CoroutineType, TracebackType
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 
+from simsmooth_jax.config import options
 from simsmooth_jax.config.commands import (
+    Command,
     DataCommandConfig,
-    EvaluateConfig,
     InspectConfig,
     LabelsConfig,
+    RunConfig,
     TrainConfig,
 )
-from simsmooth_jax.config.training import RunConfig
 from simsmooth_jax.errors import DivergenceError, InputError
 from simsmooth_jax.machine.terminal import say
+from simsmooth_jax.program.wording import as_options
 
-Command = (
-    Annotated[RunConfig, tyro.conf.subcommand("run")]
-    | Annotated[TrainConfig, tyro.conf.subcommand("train")]
-    | Annotated[LabelsConfig, tyro.conf.subcommand("labels")]
-    | Annotated[InspectConfig, tyro.conf.subcommand("inspect")]
-    | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
-    | Annotated[DataCommandConfig, tyro.conf.subcommand("data")]
-)
 DESCRIPTION = """Class-similarity label smoothing: the classifier's own final layer says which \
 classes are alike, and a second classifier is trained on labels that know it.
 
@@ -53,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.showwarning = _show_warning
     command = _parse(sys.argv[1:] if arguments is None else arguments)
     try:
+        options.check(command)
         enable_compilation_cache()
         _silence_orbax()
         _carry_out(command)
@@ -98,9 +93,9 @@ def _carry_out(command: Command) -> None:
 def _ending(error: BaseException) -> tuple[str, int] | None:
     """What is said of an error and the exit status; None for one that nobody has expected."""
     if isinstance(error, InputError):
-        return str(error), 2
+        return as_options(str(error)), 2
     if isinstance(error, DivergenceError | OSError):
-        return str(error), 1
+        return as_options(str(error)), 1
     if isinstance(error, KeyboardInterrupt):
         return "stopped; the same command goes on from the last checkpoint", 130
     return None

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from simsmooth_jax.config.commands import DataCommandConfig
-from simsmooth_jax.config.training import DataConfig, SourceConfig
+from simsmooth_jax.config.data import DataConfig, SourceConfig
 from simsmooth_jax.data.dataset import Examples, Source
 from simsmooth_jax.data.headers import Kind, kinds_of_files
 from simsmooth_jax.data.load import open_source

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from simsmooth_jax.config.training import RunConfig
+from simsmooth_jax.config import stored
+from simsmooth_jax.config.commands import RunConfig
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import load_table
 from simsmooth_jax.machine import devices
@@ -38,10 +39,10 @@ def run(config: RunConfig) -> None:
     relations.refuse_relation(config.relation, num_classes)
     refuse_dense_table("run", num_classes, advice=STEPS_WITHOUT)
     file = relations.file_identity(config.relation, runner.dataset.class_names)
-    fixed = identity(config, runner) | file
+    fixed, absent = identity(config, runner) | file, stored.identity_before(type(config))
     name = f"{training.data.short_name}-{training.model.model}-{config.relation.rule}"
     directory = config.out or default_directory(name, fixed)
-    with open_directory(directory, fixed, config.overwrite):
+    with open_directory(directory, fixed, config.overwrite, absent):
         found = all((directory / name).exists() for name in PROMISED)
         finished = from_writer("finished", found)
         if not finished:

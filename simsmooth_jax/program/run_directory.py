@@ -19,8 +19,6 @@ from simsmooth_jax.training.recording import METRICS
 
 CONFIG, REPORT = "config.json", "report.json"
 FORMAT = "simsmooth_jax run 1"  # says whose config.json it is
-# Options that came later, with what runs from before them had.
-_ADDED = {"training.model.dtype": "float32"}
 _LOCK, _OWNER = ".lock", ".lock-owner"
 _OURS = {"first", "uniform", "second", "pictures", "similarity.npz", "labels.npz"}
 _OURS |= {"labels.safetensors"}
@@ -34,13 +32,16 @@ def default_directory(name: str, config: dict[str, Any]) -> Path:
 
 
 @contextlib.contextmanager
-def open_directory(path: Path, config: dict[str, Any], overwrite: bool) -> Iterator[Path]:
+def open_directory(
+    path: Path, config: dict[str, Any], overwrite: bool, absent: dict[str, Any] | None = None
+) -> Iterator[Path]:
     """Locks the directory and writes its configuration, or compares it with the one there.
 
-    Of several processes the writer does so, for all of them.
+    Of several processes the writer does so, for all of them. `absent` is what counts for options
+    that a configuration does not name, as one from before they existed.
     """
     if not is_writer():
-        _follow(path, config)
+        _follow(path, config, absent or {})
         yield path
         return
     if path == Path():
@@ -70,14 +71,14 @@ def open_directory(path: Path, config: dict[str, Any], overwrite: bool) -> Itera
         write_atomically(path / _OWNER, f"process {os.getpid()} on {socket.gethostname()}".encode())
         if overwrite:
             _clear(path)
-        _keep_config(path, config)
+        _keep_config(path, config, absent or {})
         from_writer("config", _of_json(config))
         yield path
 
 
-def _follow(path: Path, config: dict[str, Any]) -> None:
+def _follow(path: Path, config: dict[str, Any], absent: dict[str, Any]) -> None:
     """Waits until the writer has opened the directory, which must be this process's as well."""
-    if differing := _differences(from_writer("config", None), _of_json(config)):
+    if differing := _differences(from_writer("config", None), _of_json(config), absent):
         raise InputError(
             "every process must be given the same options and data, got other ones than process "
             f"0: {differing}. Start all with one command, on copies of the same data."
@@ -123,12 +124,12 @@ def _clear(path: Path) -> None:
     (path / CONFIG).unlink(missing_ok=True)  # last: without it the rest is no run of ours
 
 
-def _keep_config(path: Path, config: dict[str, Any]) -> None:
+def _keep_config(path: Path, config: dict[str, Any], absent: dict[str, Any]) -> None:
     config = _of_json(config)
     if not (path / CONFIG).exists():
         write_json(path / CONFIG, config)
         return
-    if differing := _differences(read_json(path / CONFIG), config):
+    if differing := _differences(read_json(path / CONFIG), config, absent):
         raise InputError(
             f"--out {path} holds a run of another configuration, got {differing}. "
             "Choose another --out, or start anew there with --overwrite."
@@ -140,9 +141,9 @@ def _of_json(config: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps({"format": FORMAT} | config))
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+def _differences(before: dict[str, Any], now: dict[str, Any], absent: dict[str, Any]) -> str:
     """The keys that differ with both of their values, or an empty string."""
-    stored, given = _ADDED | _flat(before), _ADDED | _flat(now)
+    stored, given = (_flat(absent) | _flat(config) for config in (before, now))
     keys = sorted(stored.keys() | given.keys())
     return "; ".join(
         f"{k} {stored.get(k)} -> {given.get(k)}" for k in keys if stored.get(k) != given.get(k)

@@ -4,7 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from simsmooth_jax.config.commands import TrainConfig
+from simsmooth_jax.config import stored
+from simsmooth_jax.config.commands import RunConfig, TrainConfig
 from simsmooth_jax.formats.label_files import load_labels
 from simsmooth_jax.machine import devices
 from simsmooth_jax.machine.files import read_json, write_json
@@ -15,13 +16,6 @@ from simsmooth_jax.program.run_directory import REPORT, default_directory, open_
 from simsmooth_jax.study.arms import ARM, RELATION, Plan, refuse_options
 from simsmooth_jax.training.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner, sha256
-
-FREE = (
-    "out",
-    "overwrite",
-    "saving",
-    "distributed",
-)  # may change between the parts of a stopped run
 
 
 def train(config: TrainConfig) -> None:
@@ -39,7 +33,8 @@ def train(config: TrainConfig) -> None:
     fixed = identity(config, runner) | sha256(objective)
     name = f"{config.training.data.short_name}-{config.training.model.model}-{arm.name}"
     directory = config.out or default_directory(name, fixed)
-    with open_directory(directory, fixed, config.overwrite):
+    absent = stored.identity_before(type(config))
+    with open_directory(directory, fixed, config.overwrite, absent):
         finished = from_writer("finished", (directory / REPORT).exists())
         if not finished:
             describe(runner)
@@ -56,13 +51,10 @@ def train(config: TrainConfig) -> None:
         say_where(directory, finished)
 
 
-def identity(config: Any, runner: ArmRunner) -> dict[str, Any]:
+def identity(config: RunConfig | TrainConfig, runner: ArmRunner) -> dict[str, Any]:
     """What must not change between the parts of a stopped run."""
-    values = dataclasses.asdict(config) | {"training": config.training.to_json()}
-    del values["training"]["data"]["source"]["data_dir"], values["training"]["data"]["workers"]
-    del values["training"]["steps_per_dispatch"]
-    kept = {key: values[key] for key in values if key not in FREE}
-    return kept | {"data_sha256": runner.data_sha256()}
+    found = dataclasses.replace(config, training=config.training.absolute())
+    return stored.identity(found) | {"data_sha256": runner.data_sha256()}
 
 
 def describe(runner: ArmRunner) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 import jax.numpy as jnp
 
-from simsmooth_jax.config.training import ObjectiveConfig
+from simsmooth_jax.config.labels import ObjectiveConfig
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.terminal import Progress
 from simsmooth_jax.method import objectives

@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from simsmooth_jax.config.training import RunConfig
+from simsmooth_jax.config import options
+from simsmooth_jax.config.commands import RunConfig
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import TableFile
 from simsmooth_jax.machine.processes import is_writer
@@ -21,6 +22,7 @@ from simsmooth_jax.training.runner import ArmRunner
 
 def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[str, Any]:
     """The whole method in a run directory; steps that are done there already are not repeated."""
+    options.check(config)
     names, log = runner.dataset.class_names, MetricsLog(directory / METRICS)
     plan = Plan.of(runner, config.uniform_epsilon)
     with ProgressBars(is_writer()) as bars:

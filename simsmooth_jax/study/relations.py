@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from simsmooth_jax.config.training import RelationConfig
+from simsmooth_jax.config.labels import RelationConfig
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import array_sha256
 from simsmooth_jax.formats.similarity_files import read_class_vectors, read_similarity

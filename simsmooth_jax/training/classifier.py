@@ -50,7 +50,7 @@ class Classifier:
             )
         try:
             config = TrainingConfig.from_json(metadata["training"])
-        except (KeyError, TypeError) as error:
+        except InputError as error:
             raise InputError(
                 f"CHECKPOINT must be of a model that this version has, got {checkpoint}: {error}. "
                 "Use the version that trained it."

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, UInt8
 
-from simsmooth_jax.config.training import DataConfig
+from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.data.dataset import Dataset, Split
 from simsmooth_jax.data.streaming import TrainingBatches, epoch_order, read_ahead
 from simsmooth_jax.machine.devices import place

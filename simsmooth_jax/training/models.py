@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from simsmooth_jax.config.training import ModelConfig
+from simsmooth_jax.config import options
+from simsmooth_jax.config.training import DEFAULT_SIZE, ModelConfig
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.method.heads import HEAD
 
-MAX_WIDTH = 4096
 MAX_DEPTH = {"mlp": 100, "cnn": 6, "resnet": 1202, "resnet18": 18}  # a cnn's channels double
 
 Images = Float[Array, "batch height width channels"]
@@ -109,30 +109,23 @@ def _head(num_classes: int) -> nn.Dense:
 
 def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
     """The classifier that a configuration describes."""
+    options.check(config)
     if config.model == "resnet18" and config.depth not in (None, 18):
-        raise InputError(
-            f"--depth must be left out for a resnet18, got {config.depth}. "
-            "--model resnet takes one."
-        )
+        then = "`model=resnet` takes one."
+        raise InputError("`depth`", "be left out for a resnet18", config.depth, then)
     sizes: dict[str, Any] = {
         name: size for name in ("width", "depth") if (size := getattr(config, name)) is not None
     }
-    for name, size in sizes.items():
-        most = MAX_WIDTH if name == "width" else MAX_DEPTH[config.model]
-        if not 1 <= size <= most:
-            raise InputError(
-                f"--{name} must be from 1 to {most}, got {size}. Leave it out for the default."
-            )
+    if config.depth is not None and config.depth > (most := MAX_DEPTH[config.model]):
+        raise InputError("`depth`", f"be from 1 to {most}", config.depth, DEFAULT_SIZE)
     dtype = jnp.dtype(config.dtype)
     if config.model == "resnet18":
         return ResNet(num_classes, config.width or 64, 18, dtype, stages=4)
     if config.model == "resnet":
         model = ResNet(num_classes, **sizes, dtype=dtype)
         if (model.depth - 2) % 6 or model.depth < 8:
-            raise InputError(
-                f"--depth must be 6n + 2 for a resnet (8, 14, 20, 32, …), got {model.depth}. "
-                "The default is 20."
-            )
+            must = "be 6n + 2 for a resnet (8, 14, 20, 32, …)"
+            raise InputError("`depth`", must, model.depth, "The default is 20.")
         return model
     return {"mlp": MLP, "cnn": CNN}[config.model](num_classes, **sizes, dtype=dtype)
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from simsmooth_jax.config import checks as options
+from simsmooth_jax.config import options
 from simsmooth_jax.config.training import SavingConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.formats.label_files import array_sha256, table_sha256
@@ -19,6 +19,7 @@ from simsmooth_jax.method.trainable import refuse_labels
 from simsmooth_jax.training import checkpoints, tracing
 from simsmooth_jax.training.classifier import Classifier
 from simsmooth_jax.training.evaluation import Evaluator
+from simsmooth_jax.training.fitting import refuse_checkpoint_steps
 from simsmooth_jax.training.loop import Observer, train
 from simsmooth_jax.training.recording import MetricsLog, StepRows, ValidationRows
 from simsmooth_jax.training.saving import Checkpoints
@@ -31,12 +32,10 @@ class ArmRunner:
 
     def __init__(self, config: TrainingConfig, saving: SavingConfig) -> None:
         """Loads the images and builds the programs; nothing is written."""
-        options.refuse_checkpoints(
-            saving.checkpoint_every, saving.checkpoint_steps, config.steps_per_dispatch
-        )
+        options.check(config)
+        options.check(saving)
+        refuse_checkpoint_steps(saving.checkpoint_steps, config.steps_per_dispatch)
         tracing.refuse_directory(saving.profile)
-        options.refuse_seed(config.seed)
-        options.refuse_workers(config.data.workers)
         self.config = config
         self.saving = saving
         self.profile = saving.profile  # of the first training alone

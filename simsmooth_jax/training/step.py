@@ -11,13 +11,14 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from simsmooth_jax.config import checks as options
+from simsmooth_jax.config import options
 from simsmooth_jax.config.training import OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.devices import BATCH_AXIS, data_mesh, place
 from simsmooth_jax.method.objectives.objective import Batch, Objective, no_state
 from simsmooth_jax.training.augmentation import augment
+from simsmooth_jax.training.fitting import refuse_unfitting
 from simsmooth_jax.training.inputs import Inputs, ResidentImages, StreamedBatch
 from simsmooth_jax.training.models import build_model, normalise_images
 
@@ -44,17 +45,13 @@ class Trainer:
     ) -> None:
         """Builds model and optimizer and puts the training images on the devices."""
         devices = list(devices or jax.devices())
+        options.check(config)
+        refuse_unfitting(config, dataset, len(devices))
         self.batch_size = config.optimizer.batch_size
         self.epochs = config.optimizer.epochs
-        options.refuse_optimizer(config.optimizer)
-        options.refuse_batch_size(self.batch_size, len(dataset.train), len(devices))
-        options.refuse_augmentation(config.augmentation, dataset.image_shape)
         self.steps_per_epoch = len(dataset.train) // self.batch_size
         self.total_steps = self.steps_per_epoch * self.epochs
         self.steps_per_dispatch = config.steps_per_dispatch
-        options.refuse_steps_per_dispatch(
-            self.steps_per_dispatch, self.steps_per_epoch, dataset.streamed
-        )
         # XLA's convolutions in loops are many times slower on a CPU (jax-ml/jax#12868).
         self.unroll = devices[0].platform == "cpu"
         self.image_shape = dataset.image_shape

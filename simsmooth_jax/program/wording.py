@@ -1,0 +1,46 @@
+"""An argument that an error names, as the command line has it: `epochs` is shown as --epochs."""
+
+import dataclasses
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import tyro.conf
+
+from simsmooth_jax.config.commands import Command
+
+NAMED = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
+
+
+def as_options(text: str) -> str:
+    """A text of the library in the words of the program.
+
+    `` `epochs` `` becomes `--epochs`, `` `head=PATH` `` becomes `--head PATH`, quoted as a shell
+    needs it, and `` `checkpoint` `` becomes `CHECKPOINT`. What is no option stays as it is.
+    """
+    return NAMED.sub(_shown, text)
+
+
+def _shown(found: re.Match[str]) -> str:
+    name, value = found.groups()
+    if name in POSITIONAL:
+        return name.upper()
+    if name not in NAMES:
+        return found[0]
+    option = f"--{name.replace('_', '-')}"
+    return option if value is None else f"{option} {shlex.quote(value)}"
+
+
+def _fields(config: Any) -> Iterator[dataclasses.Field[Any]]:
+    """All fields of a command, also those of the parts that it has in common with others."""
+    for field in dataclasses.fields(config):
+        if dataclasses.is_dataclass(field.type):
+            yield from _fields(field.type)
+        else:
+            yield field
+
+
+_FIELDS = [field for command in get_args(Command) for field in _fields(get_args(command)[0])]
+NAMES = {field.name for field in _FIELDS}
+POSITIONAL = {field.name for field in _FIELDS if tyro.conf.Positional in get_args(field.type)}

@@ -1,0 +1,56 @@
+"""Options that must fit the images and the devices, refused where these are known."""
+
+from simsmooth_jax.config.training import AugmentationConfig, TrainingConfig
+from simsmooth_jax.data.dataset import Dataset
+from simsmooth_jax.errors import InputError
+
+
+def refuse_unfitting(config: TrainingConfig, dataset: Dataset, num_devices: int) -> None:
+    """Refuses what these images cannot be trained with on so many devices."""
+    batch_size = config.optimizer.batch_size
+    refuse_batch_size(batch_size, len(dataset.train), num_devices)
+    refuse_pixels(config.augmentation, min(dataset.image_shape[:2]))
+    steps_per_epoch = len(dataset.train) // batch_size
+    refuse_steps_per_dispatch(config.steps_per_dispatch, steps_per_epoch, dataset.streamed)
+
+
+def refuse_batch_size(size: int, num_examples: int, num_devices: int) -> None:
+    """Refuses a batch that the images cannot fill or the devices cannot share."""
+    if size > num_examples:
+        must = f"be from 1 to the {num_examples} training images"
+        raise InputError("`batch_size`", must, size, "Choose a smaller one.")
+    if size % num_devices:
+        fitting = max(size // num_devices, 1) * num_devices
+        must = f"be a multiple of the {num_devices} devices"
+        raise InputError("`batch_size`", must, size, f"Try {fitting}.")
+
+
+def refuse_pixels(config: AugmentationConfig, side: int) -> None:
+    """Refuses changes of the images that leave nothing of them."""
+    for name, example in (("crop", side // 8), ("cutout", side // 2)):
+        pixels = getattr(config, name)
+        if pixels >= side:
+            must = f"be from 0 to {side - 1} pixels, less than the images' {side}"
+            raise InputError(f"`{name}`", must, pixels, f"Try {example}.")
+
+
+def refuse_steps_per_dispatch(steps: int, steps_per_epoch: int, streamed: bool) -> None:
+    """Refuses more steps at once than an epoch has, or several of what is streamed."""
+    if steps > steps_per_epoch:
+        must = f"be from 1 to the {steps_per_epoch} steps of an epoch"
+        then = f"Try {min(10, steps_per_epoch)}."
+        raise InputError("`steps_per_dispatch`", must, steps, then)
+    if streamed and steps > 1:
+        raise InputError(
+            "`steps_per_dispatch`",
+            "be 1 where images are streamed",
+            steps,
+            "Leave it out, or hold the images on the devices with `input=memory`.",
+        )
+
+
+def refuse_checkpoint_steps(every: int | None, steps_per_dispatch: int) -> None:
+    """Refuses checkpoints in the midst of every dispatch."""
+    if every is not None and every < steps_per_dispatch:
+        must = f"be at most `checkpoint_steps={every}`"
+        raise InputError("`steps_per_dispatch`", must, steps_per_dispatch, f"Try {every}.")
