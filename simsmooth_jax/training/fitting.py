@@ -1,12 +1,14 @@
 """Options that must fit the images and the devices, refused where these are known."""
 
+from simsmooth_jax.config import options
 from simsmooth_jax.config.training import AugmentationConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
 
 
 def refuse_unfitting(config: TrainingConfig, dataset: Dataset, num_devices: int) -> None:
-    """Refuses what these images cannot be trained with on so many devices."""
+    """Refuses what no training takes, and what these images and so many devices do not."""
+    options.check(config)
     batch_size = config.optimizer.batch_size
     refuse_batch_size(batch_size, len(dataset.train), num_devices)
     refuse_pixels(config.augmentation, min(dataset.image_shape[:2]))

@@ -11,7 +11,6 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from simsmooth_jax.config import options
 from simsmooth_jax.config.training import OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
@@ -45,7 +44,6 @@ class Trainer:
     ) -> None:
         """Builds model and optimizer and puts the training images on the devices."""
         devices = list(devices or jax.devices())
-        options.check(config)
         refuse_unfitting(config, dataset, len(devices))
         self.batch_size = config.optimizer.batch_size
         self.epochs = config.optimizer.epochs
