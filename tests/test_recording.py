@@ -11,12 +11,7 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 import simsmooth_jax as ss
-from simsmooth_jax.config.training import (
-    ModelConfig,
-    OptimizerConfig,
-    SavingConfig,
-    TrainingConfig,
-)
+from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, SavingConfig, TrainingConfig
 from simsmooth_jax.errors import DivergenceError
 from simsmooth_jax.machine.terminal import ProgressBars
 from simsmooth_jax.method.objectives import label_table
