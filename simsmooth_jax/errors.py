@@ -33,5 +33,11 @@ class InputError(ValueError):
         return type(self)(f"{where}: {self.who}", self.must, self.got, self.then)
 
 
+def first_line(error: BaseException) -> str:
+    """What another library says of an error, as a part of a line: its type where it says none."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(". ")
+
+
 class DivergenceError(RuntimeError):
     """The loss of a training became NaN or infinite; the message names the step."""

@@ -141,7 +141,7 @@ def test_without_a_network_the_way_out_is_told_at_once(
     with pytest.raises(ss.InputError) as refused:
         open_source("cifar10", SourceConfig(data_dir=tmp_path / "sets"))
     assert str(refused.value) == (
-        "--data cifar10 must be prepared in --data-dir, or its archives lie in "
+        "`data=cifar10` must be prepared in `data_dir`, or its archives lie in "
         f"{tmp_path}/sets/downloads/manual, or the network reach them, got none of these (no route "
         "to host). Fetch into that directory: "
         "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"

@@ -81,7 +81,7 @@ def checkpoint(tmp_path: Path) -> str:
         ("run --data folder:none", "--data folder:PATH must be an existing folder, got none."),
         ("data npz:none.npz", "--data npz:PATH must be an existing file, got none.npz."),
         ("data tfds:mnits", "--data tfds:NAME must be a set of TFDS, got 'mnits'. Did you mean mn"),
-        ("data tfds:../mnist", "must name a set of TFDS, got '../mnist'. Write tfds:mnist or"),
+        ("data tfds:../mnist", "[:VERSION], got '../mnist'. Write tfds:mnist or"),
         ("data --image-size 0", "--image-size must be HEIGHTxWIDTH or one number, from 1 to 4096"),
         ("data --out x.pdf", "--out must end with .png, got x.pdf. The picture is a PNG file."),
         ("data --out none/x.png", "--out must be a file in an existing directory, got none/x.png."),
@@ -181,7 +181,7 @@ def test_wrong_checkpoint(fails: Fails, checkpoint: str, tmp_path: Path) -> None
 
 
 def test_checkpoint_of_another_program(fails: Fails, checkpoint: str) -> None:
-    candidates = "params/body/kernel [3, 4], params/top/kernel [4, 4]. Name one with head=PATH"
+    candidates = "params/body/kernel [3, 4], params/top/kernel [4, 4]. Name one with --head PATH"
     assert f"got none of: {candidates}" in fails("labels", checkpoint)
     assert f"got 2: {candidates}" in fails("labels", checkpoint, "--num-classes", "4")
     assert "got none of: params/body" in fails("labels", checkpoint, "--head", "to")

@@ -188,7 +188,7 @@ def test_a_table_that_does_not_fit_is_refused_before_it_is_allocated(call):
     gib = memory.available_memory() / 2**30
     message = (
         f"a table [K, K] must fit into the memory of {gib:.1f} GiB, got 3725.3 GiB for K = 1000000 "
-        "classes. Use top_k_labels(kernel, 32) (--top-k 32), which takes 0.24 GiB, or "
+        "classes. Use top_k_labels(kernel, 32), which takes 0.24 GiB, or "
         "factored_labels(kernel)."
     )
     with pytest.raises(ss.InputError, match=re.escape(message)):

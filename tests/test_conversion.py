@@ -65,7 +65,7 @@ def test_other_modes_are_refused_unless_declared(mode: str) -> None:
         read_image("cat.png", content, lambda opened: Conversion().convert("cat.png", opened))
     assert str(refused.value) == (
         f"cat.png: it must be grey (L) or RGB, got an image of mode {mode}. "
-        "Declare what it becomes: --image-mode rgb or grey."
+        "Declare what it becomes: `image_mode=rgb` or `image_mode=grey`."
     )
     declared = Conversion(mode="rgb")
     assert read_image("x", content, lambda opened: declared.convert("x", opened)).shape == (6, 8, 3)

@@ -139,19 +139,19 @@ def test_default_picture_is_replaced_and_another_is_new(pets: Path, show: Show) 
         Path("pets-samples.png").write_bytes(content)
         show("folder:pets")
         assert Path("pets-samples.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(ss.InputError, match="--out must be a new file, got pets-samples.png"):
+    with pytest.raises(ss.InputError, match="`out` must be a new file, got pets-samples.png"):
         show("folder:pets", Path("pets-samples.png"))
     Path("mine.png").write_text("mine")
     Path("pets-samples.png").unlink()
     Path("pets-samples.png").symlink_to("mine.png")
-    with pytest.raises(ss.InputError, match="--out must be a new file, got pets-samples.png"):
+    with pytest.raises(ss.InputError, match="`out` must be a new file, got pets-samples.png"):
         show("folder:pets")
     assert Path("mine.png").read_text() == "mine"
 
 
 def test_data_is_refused_before_the_default_picture(pets: Path, show: Show) -> None:
     Path("none-samples.png").mkdir()
-    with pytest.raises(ss.InputError, match="folder:PATH must be an existing folder, got none"):
+    with pytest.raises(ss.InputError, match="folder:PATH` must be an existing folder, got none"):
         show("folder:none")
 
 

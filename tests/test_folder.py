@@ -44,7 +44,7 @@ def test_every_image_is_read_with_the_class_of_its_folder(folder: Path, mode: An
 
 def test_flat_folder_needs_declared_splits(folder: Path) -> None:
     flat = folder / "train"
-    message = "data train: it must have a test split, got train. Declare what is which: --train-sp"
+    message = "data train: it must have a test split, got train. Declare what is which: `train_sp"
     with pytest.raises(ss.InputError, match=re.escape(message)):
         load(flat)
     dataset = load(flat, train_split="train[:80%]", test_split="train[80%:]")
@@ -114,7 +114,9 @@ def test_names_of_other_file_systems_are_the_same_classes(folder: Path) -> None:
     assert dataset.class_names == CLASSES
     assert sorted(dataset.test.all_labels()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     write(train / unicodedata.normalize("NFD", "Äpfel") / "1.png")
-    refuses(folder, "train must hold each class once, got two folders whose names look the same")
+    refuses(
+        folder, "train: it must hold each class once, got two folders whose names look the same"
+    )
 
 
 def test_class_without_images_is_warned_of_by_name(folder: Path) -> None:

@@ -117,8 +117,8 @@ def test_file_that_vanishes_is_named(folder: Path) -> None:
 
 
 def test_paths_that_cannot_be_read_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refuses(folder.with_name("caf\udce9"), "--data must be a text in UTF-8, got b'folder:")
-    message = f"--data folder:{folder} must be readable, got Permission denied at {folder}/train."
+    refuses(folder.with_name("caf\udce9"), "`data` must be a text in UTF-8, got b'folder:")
+    message = f"`data=folder:{folder}` must be readable, got Permission denied at {folder}/train."
     scan = os.scandir
 
     def locked(path: Any) -> Any:  # as root, who runs CI, nothing is locked
@@ -131,13 +131,13 @@ def test_paths_that_cannot_be_read_are_named(folder: Path, monkeypatch: pytest.M
 
 
 def test_refused_folders(folder: Path, tmp_path: Path) -> None:
-    refuses(tmp_path / "none", "--data folder:PATH must be an existing folder, got")
+    refuses(tmp_path / "none", "`data=folder:PATH` must be an existing folder, got")
     (tmp_path / "empty").mkdir()
-    refuses(tmp_path / "empty", "must hold a folder for each of two classes or more, got 0")
+    refuses(tmp_path / "empty", "it must hold a folder for each of two classes or more, got 0")
     write(tmp_path / "one" / "cat" / "1.png")
     refuses(tmp_path / "one", "two classes or more, got 1")
     write(folder / "test" / "wolf" / "1.png")
-    refuses(folder, "test must hold classes of train, got 'wolf', which train has not.")
+    refuses(folder, "test: it must hold classes of train, got 'wolf', which train has not.")
     (folder / "train").rename(folder / "training")
     refuses(
         folder,
@@ -150,7 +150,7 @@ def test_refused_folders(folder: Path, tmp_path: Path) -> None:
     refuses(folder, "must hold a folder train beside val, test, got none. Name the one to train on")
     for name in ("a", "b"):
         (tmp_path / "bare" / "train" / name).mkdir(parents=True)
-    refuses(tmp_path / "bare", "bare/train must hold images (.png .jpg .jpeg .webp), got none.")
+    refuses(tmp_path / "bare", "bare/train: it must hold images (.png .jpg .jpeg .webp), got none.")
 
 
 @pytest.mark.parametrize("target", ["folder", "file"])

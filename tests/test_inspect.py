@@ -144,7 +144,7 @@ def test_class_names_in_an_archive_beside_the_head(tmp_path: Path) -> None:
         assert labels(tmp_path, tmp_path / "head.npz") == ["a", "bö", "c", "d"]
         (tmp_path / "labels.npz").unlink()
     np.savez(tmp_path / "head.npz", kernel=KERNEL, class_names=np.array(list("abca")))
-    with pytest.raises(ss.InputError, match="CHECKPOINT must name every class differently, got 'a"):
+    with pytest.raises(ss.InputError, match="`checkpoint`: class_names must differ, got 'a' twice"):
         labels(tmp_path, tmp_path / "head.npz")
     np.savez(tmp_path / "head.npz", kernel=KERNEL, class_names=np.array([b"\xff"] * 4))
     with pytest.raises(
@@ -157,7 +157,7 @@ def test_class_names_in_an_archive_beside_the_head(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "--class-names must be an existing text file, got "),
+        (None, "`class_names` must be an existing text file, got "),
         (b"a\nb\nc\n", "must have 4 lines, one for each column of the kernel, got 3. Write a"),
         (b"a\nb\na\nd", "every line must be a name of its own, got 'a' again in line 3. Name"),
         (b"a\n\nc\nd", "every line must be a name of its own, got an empty one in line 2. Name"),

@@ -160,7 +160,7 @@ def test_without_top_k_a_table_that_does_not_fit_is_refused(tmp_path: Path) -> N
     ).stderr
     (line,) = refused.splitlines()
     assert line.startswith("simsmooth: relation labels: a table [K, K] must fit into the memory of")
-    assert "(--top-k 32), which takes" in line
+    assert "Keep the most related classes: --top-k 32, which takes" in line
     assert os.listdir(tmp_path) == ["head.npy"]
 
 

@@ -151,7 +151,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"class_names": np.array(["a", "b", "\ud800"])}, "must be texts of one line, got '\\ud800'."),
     ({"class_names": np.array(["a", "b", ""])}, "must be texts of one line, got ''. Rename it."),
     ({"class_names": np.arange(3)}, "class_names must be texts [K], got int64[3]."),
-    ({"class_names": np.array([b"a", b"\xff", b"c"])}, "class_names must be UTF-8, got b'\\xff'"),
+    (
+        {"class_names": np.array([b"a", b"\xff", b"c"])},
+        "class_names must be texts in UTF-8, got b'\\xff'",
+    ),
     ({"class_names": np.array(["a", "b"])}, "train_labels must hold labels from 0 to 1, got 2."),
     ({"class_names": np.array([Bomb()], object)}, "pickle, which is never loaded"),
     ({"train_images": np.array([Bomb()], object)}, "a pickle, which is never loaded"),
@@ -166,14 +169,14 @@ def test_refused_arrays(
     with pytest.raises(ss.InputError) as refused:
         read(save(Path("x.npz"), **changes))
     assert message in str(refused.value)
-    assert str(refused.value).startswith(("--data npz:x.npz", "data x: class_names"))
+    assert str(refused.value).startswith(("`data=npz:x.npz`", "data x: class_names"))
     assert "\n" not in str(refused.value)
     assert not Path("exploded").exists()
 
 
 def refuses(path: Path, message: str) -> None:
     with pytest.raises(
-        ss.InputError, match=re.escape(f"--data npz:{path} must be a whole") + ".*" + message
+        ss.InputError, match=re.escape(f"`data=npz:{path}` must be a whole") + ".*" + message
     ):
         read(path)
 

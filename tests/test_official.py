@@ -161,7 +161,7 @@ def test_official_set_in_another_format_is_named(tmp_path: Path) -> None:
     for text in (json.dumps(info), "{"):
         (prepared / "dataset_info.json").write_text(text)
         (prepared / "features.json").write_text("{}")
-        message = f"fashion_mnist in {tmp_path} must be a whole prepared set, got one that cannot"
+        message = f"fashion_mnist in {tmp_path}: it must be a whole prepared set of TFDS, got one"
         with pytest.raises(ss.InputError, match=message) as no:
             open_source("fashion_mnist", SourceConfig(data_dir=tmp_path))
         assert "\n" not in str(no.value)

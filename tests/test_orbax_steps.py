@@ -68,13 +68,15 @@ def test_directory_of_several_trainings_is_refused(step: Path, tmp_path: Path) -
     shutil.copytree(step, tmp_path / "twice" / "9")
     shutil.copytree(step, tmp_path / "twice" / "09")
     message = refusal(open_stored, tmp_path / "roots")
-    assert message.startswith("CHECKPOINT must be an Orbax checkpoint or a directory of its steps")
+    assert message.startswith(
+        "`checkpoint` must be an Orbax checkpoint or a directory of its steps"
+    )
     assert "which holds seed_1, seed_2." in message
     assert open_stored(tmp_path / "steps").format == "Orbax, step 2"
     assert open_stored(tmp_path / "bare" / "seed_1").format == "Orbax, step 1"
     for name in ("same", "twice", "bare"):
         message = refusal(open_stored, tmp_path / name)
-        assert message.startswith("CHECKPOINT must be a directory of one training's steps, got")
+        assert message.startswith("`checkpoint` must be a directory of one training's steps, got")
 
 
 def test_later_file_of_another_writer_is_not_passed_over(step: Path, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_the_last_finished_step_is_taken(files: Path, tmp_path: Path) -> None:
     (tmp_path / "12" / "_CHECKPOINT_METADATA").write_text(begun)
     shutil.copytree(source, tmp_path / "14.orbax-checkpoint-tmp-3")
     assert open_stored(tmp_path).format == "Orbax, step 10, item default"
-    assert refused(tmp_path / "11").startswith("CHECKPOINT must be an Orbax checkpoint or")
+    assert refused(tmp_path / "11").startswith("`checkpoint` must be an Orbax checkpoint or")
 
 
 def test_several_items_and_what_was_noted(files: Path, tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from write_checkpoints import BIAS, KERNEL, K, N
 import simsmooth_jax as ss
 
 SQUARE = np.arange(16.0).reshape(4, 4)
-BY_OTHER = "If it is stored the other way: layout="
+BY_OTHER = "If it is stored the other way: "
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "several": (
         {"a/head/kernel": KERNEL, "b/head/kernel": KERNEL},
         {},
         "exactly one kernel must fit a module named head (or PyTorch's fc or classifier), got 2: "
-        "a/head/kernel [8, 4], b/head/kernel [8, 4]. Name one with head=PATH (--head PATH).",
+        "a/head/kernel [8, 4], b/head/kernel [8, 4]. Name one with `head=PATH`.",
     ),
     "none of that name": (
         {"top/kernel": KERNEL},
@@ -35,26 +35,25 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"head/kernel": KERNEL.T, "head/bias": BIAS},
         {},
         "the bias must be of the 8 classes that features-classes means, got kernel head/kernel "
-        f"[4, 8], bias [4]. {BY_OTHER}classes-features (--layout classes-features).",
+        f"[4, 8], bias [4]. {BY_OTHER}`layout=classes-features`.",
     ),
     "num_classes on the other axis": (
         {"head/weight": KERNEL.T, "head/bias": BIAS},
         {"num_classes": N},
-        f"num_classes=8 must be of the 4 classes that classes-features means, got kernel "
-        f"head/weight [4, 8], bias [4]. {BY_OTHER}features-classes (--layout features-classes).",
+        "`num_classes=8` must be of the 4 classes that classes-features means, got kernel "
+        f"head/weight [4, 8], bias [4]. {BY_OTHER}`layout=features-classes`.",
     ),
     "a bias of another length": (
         {"head/kernel": KERNEL, "head/bias": np.zeros(5)},
         {},
         "the bias must be of the 4 classes that features-classes means, got kernel head/kernel "
-        "[8, 4], bias [5]. Name another kernel with head=PATH (--head PATH).",
+        "[8, 4], bias [5]. Name another kernel with `head=PATH`.",
     ),
     "a weight of no known program": (
         {"head/weight": KERNEL},
         {},
         "the axis of the classes must be known, got kernel head/weight [8, 4], which does not say "
-        "it. Add layout=classes-features, as PyTorch's weights, or layout=features-classes "
-        "(--layout).",
+        "it. Add `layout=classes-features`, as PyTorch's weights, or `layout=features-classes`.",
     ),
     "a square weight": (
         {"head/weight": SQUARE, "head/bias": BIAS},
@@ -117,12 +116,12 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a path that is no text": (
         {"head/kernel": KERNEL},
         {"head": 3},
-        "head must be a text, got 3. Write the kernel's path.",
+        "`head` must be a text, got 3. Write the kernel's path.",
     ),
     "a layout that does not exist": (
         {"kernel": KERNEL},
         {"layout": "KN"},
-        "layout must be features-classes or classes-features, got 'KN'. Leave it out to have it",
+        "`layout` must be features-classes or classes-features, got 'KN'. Leave it out to have it",
     ),
 }
 

@@ -42,10 +42,10 @@ def test_names_are_known_in_every_form(tmp_path: Path, form: str) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (np.array(["a", "b", "a"]), "class_names must be 3 different ones, one for each row, got"),
-        (np.array(["a", "b"]), "class_names must be 3 different ones, one for each row, got 2, 2"),
+        (np.array(["a", "b", "a"]), "class_names must differ, got 'a' twice. Save another name"),
+        (np.array(["a", "b"]), "class_names must be 3, one for each row, got 2. Save a name"),
         (np.arange(3), r"class_names must be texts \[K\], got int64. Save them with"),
-        (np.array("a"), r"class_names must be texts \[K\], got 'a'. Mend them."),
+        (np.array("a"), r"class_names must be texts \[K\], got 'a'. Save a name for"),
         (
             np.array(["a", 1, None], object),
             r"class_names must be texts \[K\], got objects, which are a",
@@ -54,7 +54,7 @@ def test_names_are_known_in_every_form(tmp_path: Path, form: str) -> None:
 )
 def test_refused_names(tmp_path: Path, names: np.ndarray, message: str) -> None:
     np.savez(tmp_path / "x.npz", table=TABLE, class_names=names)
-    with pytest.raises(ss.InputError, match=f"^--similarity table:{tmp_path}/x.npz: {message}"):
+    with pytest.raises(ss.InputError, match=f"^`similarity=table:{tmp_path}/x.npz`: {message}"):
         read_similarity(f"table:{tmp_path}/x.npz")
 
 
@@ -62,7 +62,7 @@ def test_numbers_beyond_float32_and_no_name(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", TABLE.astype(np.float64) * 1e300)
     with pytest.raises(ss.InputError, match="finite real numbers, got NaN or infinity as float32"):
         read_similarity(f"table:{tmp_path}/x.npy")
-    with pytest.raises(ss.InputError, match="--similarity table:FILE must name an existing file"):
+    with pytest.raises(ss.InputError, match="`similarity=table:FILE` must name an existing file"):
         read_similarity("table:")
 
 
@@ -79,7 +79,7 @@ def test_file_that_changes_under_a_run(tmp_path: Path) -> None:
     (tmp_path / "run" / "report.json").unlink()
     np.save(tmp_path / "x.npy", np.full((10, 10), 0.1) + 0.9 * np.eye(10))
     message = run(status=2)
-    assert "--out run holds a run of another configuration, got similarity_sha256 " in message
+    assert "--out run must hold no run of another configuration, got similarity_sha256 " in message
     assert (load_table(tmp_path / "run" / "labels.npz").table == np.eye(10)).all()
     np.save(tmp_path / "x.npy", np.eye(10))
     run()

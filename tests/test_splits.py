@@ -101,8 +101,8 @@ def test_joined_splits_have_one_shape(shape: tuple[int, int, int]) -> None:
     )
     given = Source("tiny", ("a", "b"), {"train": rgb, "extra": other, "test": rgb})
     message = (
-        "--train-split of tiny must join splits of one height, width and channels, got (2, 2, 3) "
-        f"in train and {shape} in extra. Declare one for all: --image-size and --image-mode."
+        "`train_split` of tiny must join splits of one height, width and channels, got (2, 2, 3) "
+        f"in train and {shape} in extra. Declare one for all: `image_size` and `image_mode`."
     )
     with pytest.raises(ss.InputError) as refused:
         cut_splits(given, SourceConfig(train_split="train+extra[:5]"))
@@ -126,23 +126,23 @@ def test_joined_splits_are_read_in_any_order() -> None:
         (
             {"train": 9},
             {},
-            "data tiny: it must have a test split, got train. Declare what is which: --train-split "
-            "'train[:80%]' --test-split 'train[80%:]'.",
+            "data tiny: it must have a test split, got train. Declare what is which: "
+            "`train_split=train[:80%]` `test_split=train[80%:]`.",
         ),
-        ({"all": 9}, {}, "must have a train split, got all. Declare what is which: --train-split"),
+        ({"all": 9}, {}, "must have a train split, got all. Declare what is which: `train_split"),
         (
             {"train": 100, "test": 9},
             {"train": "trian"},
-            "--train-split must be splits of tiny (train 100, test 9), got 'trian': Unknown split "
+            "`train_split` must be splits of tiny (train 100, test 9), got 'trian': Unknown split "
             "'trian'. Should be one of ['train', 'test']. Write train, train[:80%] or",
         ),
         ({"train": 100, "test": 9}, {"train": "train[:200]"}, "got 'train[:200]': Requested slice"),
-        ({"train": 100, "test": 9}, {"test": "test[::2]"}, "--test-split must be splits of tiny"),
+        ({"train": 100, "test": 9}, {"test": "test[::2]"}, "`test_split` must be splits of tiny"),
         ({"train": 100, "test": 9}, {"test": "test[5:5]"}, "must hold one image at least, got 'te"),
         (
             {"train": 100, "test": 9},
             {"train": "train[:60]", "validation": "train[50:]"},
-            "--train-split and --validation-split must share no image of tiny, got 'train[:60]' "
+            "`train_split` and `validation_split` must share no image of tiny, got 'train[:60]' "
             "and 'train[50:]', which share 10 of train. Slice them apart.",
         ),
         (
@@ -153,18 +153,18 @@ def test_joined_splits_are_read_in_any_order() -> None:
         (
             {"train": 100, "test": 9},
             {"train": ""},
-            "--train-split must name splits of tiny (train 100, test 9), got an empty text. Leave",
+            "`train_split` must name splits of tiny (train 100, test 9), got an empty text. Leave",
         ),
-        ({"train": 100, "test": 9}, {"validation": "test"}, "--validation-split and --test-split"),
+        ({"train": 100, "test": 9}, {"validation": "test"}, "`validation_split` and `test_split`"),
         ({"train": 100, "test": 9}, {"train": "all"}, "share 9 of test"),
         ({"train": 100, "test": 9}, {"train": "all[:5]"}, "got 'all[:5]': "),
         (
             {"train": 9, "test": 9, "valid": 2, "val": 3},
             {},
             "data tiny: it must have one validation split, got val and valid. Choose one: "
-            "--validation-split val, or val+valid for all of them.",
+            "`validation_split=val`, or `validation_split=val+valid` for all of them.",
         ),
-        ({"train": 9, "test": 9}, {}, "a tenth of the training split is cut out for validation"),
+        ({"train": 9, "test": 9}, {}, "hold 10 images at least, as a tenth is cut"),
     ],
 )
 def test_refused_splits(sizes: dict[str, int], expressions: dict[str, str], message: str) -> None:

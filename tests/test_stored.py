@@ -50,7 +50,9 @@ class Bomb:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    assert refused(tmp_path / "none").startswith("CHECKPOINT must be an existing directory or file")
+    assert refused(tmp_path / "none").startswith(
+        "`checkpoint` must be an existing directory or file"
+    )
     (tmp_path / "7").mkdir()
     assert f"got {tmp_path / '7'}, an empty directory." in refused(tmp_path / "7")
     (tmp_path / "empty.npz").touch()
@@ -61,7 +63,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path / ("x" * 5000), Path("/dev/null")):
-        assert refused(path).startswith("CHECKPOINT must be an existing directory or file, got")
+        assert refused(path).startswith("`checkpoint` must be an existing directory or file, got")
     (tmp_path / "model" / "x.safetensors").mkdir(parents=True)
     assert refused(tmp_path / "model").endswith("are in its first, uniform and second.")
 

@@ -151,10 +151,10 @@ def test_refused_sets(sets: Path) -> None:
         "one image and one class label in each record, got image Image, label ClassL",
     )
     refuses(
-        "mnits", sets, "--data tfds:NAME must be a set of TFDS, got 'mnits'. Did you mean mnist?"
+        "mnits", sets, "`data=tfds:NAME` must be a set of TFDS, got 'mnits'. Did you mean mnist?"
     )
     refuses(
-        "qqqqqqq", sets, f"'qqqqqqq'. A set of your own must be prepared in --data-dir, now {sets}."
+        "qqqqqqq", sets, f"'qqqqqqq'. A set of your own must be prepared in `data_dir`, now {sets}."
     )
     refuses("MNIST", sets, "must be a set of TFDS, got 'MNIST'. Did you mean mnist?")
     refuses(
@@ -226,7 +226,7 @@ def test_damaged_sets_are_named(
     if change is not None:
         path.write_bytes(change(content))
         assert path.read_bytes() != content
-    with pytest.raises(ss.InputError, match=f"--data tfds: plain .*in {tmp_path}.* must be") as no:
+    with pytest.raises(ss.InputError, match=f"^plain .*in {tmp_path}.*: it must be") as no:
         load("plain", tmp_path)
     assert message in str(no.value)
     assert "\n" not in str(no.value)

@@ -39,15 +39,17 @@ class Conversion:
 
     @classmethod
     def parse(cls, size: str | None, mode: ImageMode | None) -> Self:
-        """Reads `--image-size` as `32` or `32x48`."""
+        """Reads `image_size` as `32` or `32x48`."""
         if size is None:
             return cls(None, mode)
         found = re.fullmatch(r"([0-9]{1,4})(?:x([0-9]{1,4}))?", size)
         sides = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
         if not all(1 <= side <= MAX_SIDE for side in sides):
             raise InputError(
-                f"--image-size must be HEIGHTxWIDTH or one number, from 1 to {MAX_SIDE}, got "
-                f"{size!r}. Write 32 or 32x48."
+                "`image_size`",
+                f"be HEIGHTxWIDTH or one number, from 1 to {MAX_SIDE}",
+                f"{size!r}",
+                "Write 32 or 32x48.",
             )
         return cls(sides, mode)
 
@@ -71,16 +73,19 @@ class Conversion:
             return images
         if images.shape[-1] not in CHANNELS.values():
             raise InputError(
-                f"{where}: images to convert must have 1 or 3 channels, got {images.shape[-1]}. "
-                "Leave out --image-size and --image-mode."
+                f"{where}: images to convert",
+                "have 1 or 3 channels",
+                images.shape[-1],
+                "Leave out `image_size` and `image_mode`.",
             )
         channels = CHANNELS[MODES[self.mode]] if self.mode else images.shape[-1]
         size = len(images) * math.prod(self.size or images.shape[1:3]) * channels
         if 2 * size > available_memory():
             raise InputError(
-                f"{where}: converted images must fit twice into the memory of "
-                f"{available_memory() / 2**30:.1f} GiB, got {size / 2**30:.1f} GiB. Choose a "
-                "smaller --image-size."
+                f"{where}: converted images",
+                f"fit twice into the memory of {available_memory() / 2**30:.1f} GiB",
+                f"{size / 2**30:.1f} GiB",
+                "Choose a smaller `image_size`.",
             )
         squeezed = images[..., 0] if images.shape[-1] == 1 else images
         return np.stack([self.convert(where, Image.fromarray(image)) for image in squeezed])
@@ -102,13 +107,17 @@ class Conversion:
     def _refuse_mode(self, where: str, mode: str) -> None:
         if mode in DEEP:
             raise InputError(
-                f"{where}: it must have 8 bits a channel, got an image of mode {mode}. "
-                "Scale it to 8 bits before."
+                f"{where}: it",
+                "have 8 bits a channel",
+                f"an image of mode {mode}",
+                "Scale it to 8 bits before.",
             )
         if self.mode is None and mode not in CHANNELS:
             raise InputError(
-                f"{where}: it must be grey (L) or RGB, got an image of mode {mode}. "
-                "Declare what it becomes: --image-mode rgb or grey."
+                f"{where}: it",
+                "be grey (L) or RGB",
+                f"an image of mode {mode}",
+                "Declare what it becomes: `image_mode=rgb` or `image_mode=grey`.",
             )
 
 
@@ -133,6 +142,8 @@ def refusing_broken(where: str) -> Iterator[None]:
             "no image that Pillow knows" if isinstance(error, UnidentifiedImageError) else error
         )
         raise InputError(
-            f"{where}: it must be a whole image, got one that cannot be decoded ({reason}). "
-            "Restore it from a copy, or take it out."
+            f"{where}: it",
+            "be a whole image",
+            f"one that cannot be decoded ({reason})",
+            "Restore it from a copy, or take it out.",
         ) from error

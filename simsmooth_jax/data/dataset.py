@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int, Int32, UInt8
 
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.formats.class_names import refuse_twice
 
 STATISTICS_IMAGES = 10_000  # of the training images
 _CHUNK = 100  # of them are looked at at a time
@@ -82,18 +83,11 @@ class Source:
 
     def __post_init__(self) -> None:
         """Refuses names that no table could be told apart by, or no file could hold."""
-        seen: set[str] = set()
+        who = f"data {self.name}: class_names"
+        refuse_twice(who, self.class_names, "Rename one.")
         for name in self.class_names:
-            if name in seen:
-                raise InputError(
-                    f"data {self.name}: class_names must differ, got {name!r} twice. Rename one."
-                )
-            seen.add(name)
             if not name or {unicodedata.category(letter) for letter in name} & {"Cc", "Cs"}:
-                raise InputError(
-                    f"data {self.name}: class_names must be texts of one line, got {name!r}. "
-                    "Rename it."
-                )
+                raise InputError(who, "be texts of one line", f"{name!r}", "Rename it.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +106,10 @@ class Dataset:
         """Refuses what a compiled program would absorb silently: indexing clamps."""
         if self.num_classes < 2:
             raise InputError(
-                f"data {self.name}: it must have two classes or more, got {self.num_classes}. "
-                "Check its labels."
+                f"data {self.name}: it",
+                "have two classes or more",
+                self.num_classes,
+                "Check its labels.",
             )
         for part in ("train", "validation", "test"):
             self._check(part, getattr(self, part))
@@ -151,15 +147,16 @@ class Dataset:
     def _check(self, part: str, split: Examples) -> None:
         where = f"data {self.name}: the {part} split"
         if len(split) == 0:
-            raise InputError(f"{where} must hold one image at least, got none. Widen the split.")
+            raise InputError(where, "hold one image at least", "none", "Widen the split.")
         if isinstance(split, Split):
             refuse_arrays(where, split.images, split.labels)
             refuse_labels(where, split.labels, self.num_classes)
         if split.image_shape != self.train.image_shape:
             raise InputError(
-                f"{where} must hold images of the training images' shape "
-                f"{self.train.image_shape}, got {split.image_shape}. Declare one: --image-size, "
-                "--image-mode."
+                where,
+                f"hold images of the training images' shape {self.train.image_shape}",
+                split.image_shape,
+                "Declare one: `image_size`, `image_mode`.",
             )
 
 
@@ -167,13 +164,17 @@ def refuse_arrays(where: str, images: np.ndarray, labels: np.ndarray) -> None:
     """Refuses arrays that are not uint8 images with one int32 label each."""
     if images.ndim != 4 or images.dtype != np.uint8:
         raise InputError(
-            f"{where} must hold images uint8 [n, height, width, channels], got "
-            f"{images.dtype}{list(images.shape)}. Convert them before."
+            where,
+            "hold images uint8 [n, height, width, channels]",
+            f"{images.dtype}{list(images.shape)}",
+            "Convert them before.",
         )
     if labels.shape != (len(images),) or labels.dtype != np.int32:
         raise InputError(
-            f"{where} must hold one int32 label for each of its images, got "
-            f"{labels.dtype}{list(labels.shape)} for {len(images)} images."
+            where,
+            "hold one int32 label for each of its images",
+            f"{labels.dtype}{list(labels.shape)} for {len(images)} images",
+            "Give labels int32 [n].",
         )
 
 
@@ -185,6 +186,4 @@ def refuse_labels(where: str, labels: np.ndarray, num_classes: int) -> None:
     hint = "Labels count from 0, in the order of the class names."
     if labels.min() == 1 and labels.max() == num_classes:
         hint = f"These look as if they counted from 1: subtract 1. {hint}"
-    raise InputError(
-        f"{where} must hold labels from 0 to {num_classes - 1}, got {wrong[0]}. {hint}"
-    )
+    raise InputError(where, f"hold labels from 0 to {num_classes - 1}", wrong[0], hint)

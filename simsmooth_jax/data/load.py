@@ -42,19 +42,21 @@ def _warn_of_missing_classes(source: Source, parts: dict[str, Examples]) -> None
 
 
 def open_source(data: str, config: SourceConfig) -> Source:
-    """The source that `--data` names; of a large one, nothing but its list is read."""
+    """The source that `data` names; of a large one, nothing but its list is read."""
     try:
         data.encode()
         return _open(data, config)
     except UnicodeEncodeError as error:
         raise InputError(
-            f"--data must be a text in UTF-8, got {os.fsencode(data)!r}. Rename the path."
+            "`data`", "be a text in UTF-8", f"{os.fsencode(data)!r}", "Rename the path."
         ) from error
     except OSError as error:
         path = error.filename or config.data_dir
         raise InputError(
-            f"--data {data} must be readable, got {error.strerror or error} at {path}. Check the "
-            "path, and who may read it (or write to --data-dir)."
+            f"`data={data}`",
+            "be readable",
+            f"{error.strerror or error} at {path}",
+            "Check the path, and who may read it (or write to `data_dir`).",
         ) from error
 
 
@@ -84,8 +86,13 @@ def _open(data: str, config: SourceConfig) -> Source:
 
         return open_npz(Path(where).expanduser(), conversion)
     raise InputError(
-        "--data must be digits, fashion_mnist, cifar10, cifar100, tfds:NAME[/CONFIG][:VERSION], "
-        f"folder:PATH or npz:PATH, got {data!r}. See: simsmooth data --help"
+        "`data`",
+        (
+            "be digits, fashion_mnist, cifar10, cifar100, tfds:NAME[/CONFIG][:VERSION], "
+            "folder:PATH or npz:PATH"
+        ),
+        f"{data!r}",
+        "See: simsmooth data --help",
     )
 
 
@@ -99,8 +106,10 @@ def choose_input(mode: InputMode, name: str, parts: dict[str, Examples]) -> bool
     memory = available_memory()
     if mode == "memory" and size > memory:
         raise InputError(
-            f"--input memory must fit into the memory of {memory / 2**30:.1f} GiB, got "
-            f"{size / 2**30:.1f} GiB of images in {name}. Use --input stream."
+            "`input=memory`",
+            f"fit into the memory of {memory / 2**30:.1f} GiB",
+            f"{size / 2**30:.1f} GiB of images in {name}",
+            "Use `input=stream`.",
         )
     return mode == "stream" or (mode == "auto" and size > SHARE * memory)
 

@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from simsmooth_jax.config.data import SourceConfig
 from simsmooth_jax.data.dataset import Examples, Source
-from simsmooth_jax.errors import InputError
+from simsmooth_jax.errors import InputError, first_line
 
 NAMES = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
 ALL_NAMES = tuple(chain(*NAMES.values()))  # of a folder, and in an archive
@@ -32,16 +32,20 @@ def cut_splits(source: Source, config: SourceConfig) -> dict[str, Examples]:
     for part, text in given.items():
         if text == "":
             raise InputError(
-                f"--{part}-split must name splits of {source.name} ({_sizes(source)}), got an "
-                "empty text. Leave it out, or write train[:80%]."
+                f"`{part}_split`",
+                f"name splits of {source.name} ({_sizes(source)})",
+                "an empty text",
+                "Leave it out, or write train[:80%].",
             )
     for part in ("train", "test"):
         if not texts[part]:
             names = list(source.splits)
+            other = names[1] if len(names) > 1 else f"{names[0]}[80%:]"
             raise InputError(
-                f"data {source.name}: it must have a {part} split, got {', '.join(names)}. Declare "
-                f"what is which: --train-split '{names[0]}[:80%]' --test-split "
-                f"'{names[1] if len(names) > 1 else f'{names[0]}[80%:]'}'."
+                f"data {source.name}: it",
+                f"have a {part} split",
+                ", ".join(names),
+                f"Declare what is which: `train_split={names[0]}[:80%]` `test_split={other}`.",
             )
     found = {part: _indices(source, part, text) for part, text in texts.items() if text}
     _refuse_empty(source.name, texts, found)
@@ -59,8 +63,13 @@ def _own_name(source: Source, part: str, given: dict[str, str | None]) -> str:
     names = [name for name in held if not re.search(rf"\b{name}\b", used)]
     if len(names) > 1:
         raise InputError(
-            f"data {source.name}: it must have one {part} split, got {' and '.join(names)}. Choose "
-            f"one: --{part}-split {names[0]}, or {'+'.join(names)} for all of them."
+            f"data {source.name}: it",
+            f"have one {part} split",
+            " and ".join(names),
+            (
+                f"Choose one: `{part}_split={names[0]}`, or `{part}_split={'+'.join(names)}` for "
+                "all of them."
+            ),
         )
     return names[0] if names else ""
 
@@ -78,10 +87,12 @@ def _indices(source: Source, part: str, expression: str) -> dict[str, Int[np.nda
     except (ValueError, NotImplementedError, AttributeError) as error:
         if isinstance(error, AttributeError):  # of what TFDS asks of its own splits alone
             error = ValueError("shards are not counted here")
-        reason = str(error).splitlines()[0].split(" See format")[0].rstrip(".")
+        reason = first_line(error).split(" See format")[0].rstrip(".")
         raise InputError(
-            f"--{part}-split must be splits of {source.name} ({_sizes(source)}), got "
-            f"{expression!r}: {reason}. Write train, train[:80%] or train[:5000]+test[-100:]."
+            f"`{part}_split`",
+            f"be splits of {source.name} ({_sizes(source)})",
+            f"{expression!r}: {reason}",
+            "Write train, train[:80%] or train[:5000]+test[-100:].",
         ) from error
     indices: dict[str, list[np.ndarray]] = {}
     for piece in slices:
@@ -105,8 +116,10 @@ def _refuse_empty(name: str, texts: dict[str, str], found: dict[str, dict[str, A
     for part, indices in found.items():
         if not sum(map(len, indices.values())):
             raise InputError(
-                f"--{part}-split must hold one image at least, got {texts[part]!r} of {name}, "
-                "which holds none. Widen it."
+                f"`{part}_split`",
+                "hold one image at least",
+                f"{texts[part]!r} of {name}, which holds none",
+                "Widen it.",
             )
 
 
@@ -116,8 +129,10 @@ def _refuse_overlap(name: str, texts: dict[str, str], found: dict[str, dict[str,
             common = len(np.intersect1d(left[split], right[split]))
             if common:
                 raise InputError(
-                    f"--{a}-split and --{b}-split must share no image of {name}, got {texts[a]!r} "
-                    f"and {texts[b]!r}, which share {common} of {split}. Slice them apart."
+                    f"`{a}_split` and `{b}_split`",
+                    f"share no image of {name}",
+                    f"{texts[a]!r} and {texts[b]!r}, which share {common} of {split}",
+                    "Slice them apart.",
                 )
 
 
@@ -129,15 +144,17 @@ def _select(source: Source, part: str, indices: dict[str, np.ndarray]) -> Exampl
     }
     if len(pieces) == 1:
         return next(iter(pieces.values()))
-    return Joined.of(f"--{part}-split of {source.name}", pieces)
+    return Joined.of(f"`{part}_split` of {source.name}", pieces)
 
 
 def _cut_validation(name: str, train: Examples) -> dict[str, Examples]:
     count = len(train) // VALIDATION_SHARE
     if count == 0:
         raise InputError(
-            f"data {name}: a tenth of the training split is cut out for validation, got "
-            f"{len(train)} images. Give more, or name a --validation-split."
+            f"data {name}: the training split",
+            f"hold {VALIDATION_SHARE} images at least, as a tenth is cut out for validation",
+            len(train),
+            "Give more, or name a `validation_split`.",
         )
     order = np.random.RandomState(0).permutation(len(train))
     return {
@@ -161,9 +178,10 @@ class Joined:
         for name in others:
             if pieces[name].image_shape != shape:
                 raise InputError(
-                    f"{where} must join splits of one height, width and channels, got {shape} in "
-                    f"{first} and {pieces[name].image_shape} in {name}. Declare one for all: "
-                    "--image-size and --image-mode."
+                    where,
+                    "join splits of one height, width and channels",
+                    f"{shape} in {first} and {pieces[name].image_shape} in {name}",
+                    "Declare one for all: `image_size` and `image_mode`.",
                 )
         return cls(tuple(pieces.values()), np.arange(sum(map(len, pieces.values()))))
 

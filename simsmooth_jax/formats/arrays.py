@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from simsmooth_jax.errors import InputError
+from simsmooth_jax.errors import InputError, first_line
 
 Name = tuple[str, ...]  # ("params", "head", "kernel"), or ("fc.weight",) where names are flat
 
@@ -56,14 +56,12 @@ def refusing_damage(path: Path) -> Iterator[None]:
     except (InputError, PermissionError):
         raise
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        reason = re.split(r" \[(?:tensorstore_spec|source locations)=", lines[0])[0]
+        reason = re.split(r" \[(?:tensorstore_spec|source locations)=", first_line(error))[0]
         raise damaged(path, reason[:240].rstrip(". ")) from error
 
 
 def damaged(path: Path, reason: str) -> InputError:
     """The error for what cannot be read though its format is known."""
     return InputError(
-        f"checkpoint {path}: it must be whole, got a damaged one ({reason}). "
-        "Restore it from a copy."
+        f"checkpoint {path}: it", "be whole", f"a damaged one ({reason})", "Restore it from a copy."
     )

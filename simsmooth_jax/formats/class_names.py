@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,39 +39,46 @@ def of_head(metadata: Mapping[str, Any], num_classes: int, file: Path | None) ->
         )
         return numbers
     names = tuple(map(str, names))
-    if len(set(names)) < num_classes:
-        twice, _ = Counter(names).most_common(1)[0]
-        raise InputError(
-            f"CHECKPOINT must name every class differently, got {twice!r} twice. Give their "
-            "names: --class-names FILE"
-        )
+    refuse_twice("`checkpoint`: class_names", names, "Give their names: `class_names=FILE`.")
     return names
+
+
+def refuse_twice(who: str, names: Sequence[str], then: str) -> None:
+    """Refuses two classes of one name, which no table could tell apart."""
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(who, "differ", f"{twice!r} twice", then)
 
 
 def _of_file(file: Path, num_classes: int) -> tuple[str, ...]:
     if not file.is_file():
         raise InputError(
-            f"--class-names must be an existing text file, got {file}. "
-            "Write a class name on each line."
+            "`class_names`", "be an existing text file", file, "Write a class name on each line."
         )
     try:
         lines = file.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except UnicodeDecodeError as error:
         raise InputError(
-            f"--class-names {file}: it must be text in UTF-8, got byte {error.start} of another "
-            "kind. Save it as UTF-8."
+            f"`class_names={file}`: it",
+            "be text in UTF-8",
+            f"byte {error.start} of another kind",
+            "Save it as UTF-8.",
         ) from error
     names = tuple(line.strip() for line in lines)
     if len(names) != num_classes:
         raise InputError(
-            f"--class-names {file}: it must have {num_classes} lines, one for each column of the "
-            f"kernel, got {len(names)}. Write a class name on each line."
+            f"`class_names={file}`: it",
+            f"have {num_classes} lines, one for each column of the kernel",
+            len(names),
+            "Write a class name on each line.",
         )
     for row, name in enumerate(names):
         if not name or name in names[:row]:
             found = f"{name!r} again" if name else "an empty one"
             raise InputError(
-                f"--class-names {file}: every line must be a name of its own, got {found} in line "
-                f"{row + 1}. Name each class differently."
+                f"`class_names={file}`: every line",
+                "be a name of its own",
+                f"{found} in line {row + 1}",
+                "Name each class differently.",
             )
     return names

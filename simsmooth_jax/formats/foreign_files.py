@@ -52,14 +52,18 @@ def refuse_directory(path: Path) -> None:
         raise _of_another_tool(path, "one of TensorFlow")
     if names & {"checkpoint", "manifest.ocdbt"}:  # what Orbax has written beside it, or before it
         raise InputError(
-            f"checkpoint {path}: it must list its arrays in _METADATA, got one of Orbax without "
-            "it. Restore it from a copy, or load it with the Orbax that saved it and save it again."
+            f"checkpoint {path}: it",
+            "list its arrays in _METADATA",
+            "one of Orbax without it",
+            "Restore it from a copy, or load it with the Orbax that saved it and save it again.",
         )
     shards = sorted(name for name in names if name.endswith(".safetensors"))
     if len(shards) > 1:
         raise InputError(
-            f"checkpoint {path}: it must hold one .safetensors file, got {len(shards)}, as "
-            f"{shards[-1]}. Give the path of the file that holds the head."
+            f"checkpoint {path}: it",
+            "hold one .safetensors file",
+            f"{len(shards)}, as {shards[-1]}",
+            "Give the path of the file that holds the head.",
         )
     pickles = sorted(name for name in names if Path(name).suffix in PICKLES)
     if pickles:
@@ -74,16 +78,19 @@ def is_pickle(start: bytes) -> bool:
 def pickled(path: Path, what: str) -> InputError:
     """The error for anything that only unpickling could read."""
     return InputError(
-        f"checkpoint {path}: it must hold arrays alone, got {what}, which is never loaded because "
-        "loading it can run any program. Convert it where you trust it, as with PyTorch: "
-        'safetensors.torch.save_file(model.state_dict(), "model.safetensors").'
+        f"checkpoint {path}: it",
+        "hold arrays alone",
+        f"{what}, which is never loaded because loading it can run any program",
+        (
+            "Convert it where you trust it, as with PyTorch: "
+            'safetensors.torch.save_file(model.state_dict(), "model.safetensors").'
+        ),
     )
 
 
 def _of_another_tool(path: Path, what: str) -> InputError:
     return InputError(
-        f"checkpoint {path}: it must be of Orbax, Flax, safetensors or NumPy, got {what}. "
-        f"{SAVE_HEAD}"
+        f"checkpoint {path}: it", "be of Orbax, Flax, safetensors or NumPy", what, SAVE_HEAD
     )
 
 

@@ -120,26 +120,34 @@ def find_head(
     where = f"checkpoint {stored.path}"
     if layout is not None and layout not in get_args(Layout):
         raise InputError(
-            f"{where}: layout must be {' or '.join(get_args(Layout))}, got {layout!r}. "
-            "Leave it out to have it found."
+            f"{where}: `layout`",
+            f"be {' or '.join(get_args(Layout))}",
+            f"{layout!r}",
+            "Leave it out to have it found.",
         )
     if num_classes is not None:
         checks.class_count(where, num_classes)
     if not isinstance(head, str | None):
-        raise InputError(f"{where}: head must be a text, got {head!r}. Write the kernel's path.")
+        raise InputError(f"{where}: `head`", "be a text", f"{head!r}", "Write the kernel's path.")
     if stored.is_label_table:
         raise InputError(
-            f"CHECKPOINT must be a trained classifier, got {stored.path}, a table of simsmooth. "
-            f"Labels are trained on: simsmooth train --labels {stored.path}; of a similarity they "
-            f"are made: simsmooth labels --similarity table:{stored.path}"
+            "`checkpoint`",
+            "be a trained classifier",
+            f"{stored.path}, a table of simsmooth",
+            (
+                f"Labels are trained on: simsmooth train --labels {stored.path}; of a similarity "
+                f"they are made: simsmooth labels --similarity table:{stored.path}"
+            ),
         )
     found = kernels.find(stored)
     if not found:
         raise InputError(
-            f"{where}: it must hold an array named kernel or weight with two dimensions, got none "
-            f"among {len(stored.arrays)} arrays. List them with: simsmooth inspect {stored.path}"
+            f"{where}: it",
+            "hold an array named kernel or weight with two dimensions",
+            f"none among {len(stored.arrays)} arrays",
+            f"List them with: simsmooth inspect {stored.path}",
         )
-    name = find_kernel(where, found, head, num_classes, HEAD_MODULES, "head=PATH (--head PATH)")
+    name = find_kernel(where, found, head, num_classes, HEAD_MODULES, "`head=PATH`")
     _refuse_dtype(stored, name)
     kernel = kernels.describe(where, stored, name, num_classes, layout)
     if kernel.bias is not None:
@@ -154,8 +162,10 @@ def _refuse_dtype(stored: StoredArrays, name: Name) -> None:
     if dtype not in FLOATS:
         hint = "NumPy's files lose bfloat16: save" if dtype == "void16" else "Save"
         raise InputError(
-            f"checkpoint {stored.path}: {shown} must hold floating-point numbers, got {dtype}. "
-            f"{hint} it as float32."
+            f"checkpoint {stored.path}: {shown}",
+            "hold floating-point numbers",
+            dtype,
+            f"{hint} it as float32.",
         )
 
 
@@ -182,7 +192,9 @@ def _one_copy(stored: StoredArrays, name: tuple[str, ...], copies: np.ndarray) -
     different = [copy.tobytes() != copies[0].tobytes() for copy in copies]
     if any(different):
         raise InputError(
-            f"checkpoint {stored.path}: the {len(copies)} copies of {'/'.join(name)} must be "
-            f"equal, got another in copy {different.index(True)}. Save the one that is meant."
+            f"checkpoint {stored.path}: the {len(copies)} copies of {'/'.join(name)}",
+            "be equal",
+            f"another in copy {different.index(True)}",
+            "Save the one that is meant.",
         )
     return copies[0]

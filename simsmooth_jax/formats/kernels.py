@@ -57,13 +57,13 @@ def describe(
             if len(shape) == 3
             else "A convolution is a classifier only where it is 1x1."
         )
-        raise InputError(
-            f"{where}: the kernel {shown} must have shape [N, K], got {list(shape)}. {hint}"
-        )
+        raise InputError(f"{where}: the kernel {shown}", "have shape [N, K]", list(shape), hint)
     if 0 in shape:
         raise InputError(
-            f"{where}: the kernel {shown} must hold one number at least, got {list(shape)}. "
-            "Save the classifier after its first use."
+            f"{where}: the kernel {shown}",
+            "hold one number at least",
+            list(shape),
+            "Save the classifier after its first use.",
         )
     bias = bias_of(name, stored.arrays)
     length = None if bias is None else stored.arrays[bias].shape[-1]
@@ -74,21 +74,23 @@ def describe(
     chosen = layout or by_name or _by_length(axes, length) or _by_length(axes, num_classes)
     if chosen is None:
         raise InputError(
-            f"{where}: the axis of the classes must be known, got {facts}, which does not say it. "
-            f"Add layout={CLASSES_FEATURES}, as PyTorch's weights, or layout={FEATURES_CLASSES} "
-            "(--layout)."
+            f"{where}: the axis of the classes",
+            "be known",
+            f"{facts}, which does not say it",
+            (
+                f"Add `layout={CLASSES_FEATURES}`, as PyTorch's weights, or "
+                f"`layout={FEATURES_CLASSES}`."
+            ),
         )
     n, k = axes if chosen == FEATURES_CLASSES else axes[::-1]
-    for claim, value in (("the bias", length), (f"{num_classes=}", num_classes)):
+    for claim, value in (("the bias", length), (f"`{num_classes=}`", num_classes)):
         if value not in (None, k):
             other = CLASSES_FEATURES if chosen == FEATURES_CLASSES else FEATURES_CLASSES
+            hint = "Name another kernel with `head=PATH`."
+            if value == n:
+                hint = f"If it is stored the other way: `layout={other}`."
             raise InputError(
-                f"{where}: {claim} must be of the {k} classes that {chosen} means, got {facts}. "
-                + (
-                    f"If it is stored the other way: layout={other} (--layout {other})."
-                    if value == n
-                    else "Name another kernel with head=PATH (--head PATH)."
-                )
+                f"{where}: {claim}", f"be of the {k} classes that {chosen} means", facts, hint
             )
     return StoredKernel(name, bias, copies, chosen, (n, k))
 

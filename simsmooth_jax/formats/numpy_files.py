@@ -48,10 +48,7 @@ def open_file(path: Path) -> StoredArrays:
         read = _reader(path)
         metadata = {}
         if NAMES in arrays and arrays[NAMES].dtype.startswith(("str", "bytes")):
-            names = read([NAMES])[NAMES]
-            metadata["class_names"] = (
-                np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names
-            ).tolist()
+            metadata["class_names"] = texts_of(read([NAMES])[NAMES]).tolist()
         return StoredArrays(path, "NumPy .npz", arrays, read, metadata)
 
 
@@ -79,6 +76,11 @@ def read_header(file: IO[bytes], size: int) -> ArrayInfo:
     if claimed != held:
         raise ValueError(f"a header claims {claimed:,} bytes where there are {held:,}")
     return ArrayInfo(shape, dtype.name, claimed)
+
+
+def texts_of(array: np.ndarray) -> np.ndarray:
+    """Texts, which some programs store as bytes in UTF-8."""
+    return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
 
 
 def _reader(path: Path) -> Callable[[Sequence[Name]], dict[Name, np.ndarray]]:

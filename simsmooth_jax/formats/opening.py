@@ -31,8 +31,10 @@ def open_stored(path: Path) -> StoredArrays:
     """
     if not (os.path.isdir(path) or os.path.isfile(path)):  # both say no to every odd name
         raise InputError(
-            f"CHECKPOINT must be an existing directory or file, got {path}. "
-            "A run's classifiers are in its first, uniform and second."
+            "`checkpoint`",
+            "be an existing directory or file",
+            path,
+            "A run's classifiers are in its first, uniform and second.",
         )
     if path.is_file():
         return _open_file(path)
@@ -58,6 +60,8 @@ def _open_file(path: Path) -> StoredArrays:
         if kind.recognises(path, start):
             return kind.open_file(path)
     raise InputError(
-        f"checkpoint {path}: it must be of a kind that can be read, got a file of another kind, "
-        f"which starts with {start[:8]!r}. {READABLE}"
+        f"checkpoint {path}: it",
+        "be of a kind that can be read",
+        f"a file of another kind, which starts with {start[:8]!r}",
+        READABLE,
     )

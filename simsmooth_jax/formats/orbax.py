@@ -98,9 +98,13 @@ def _open(path: Path, directory: Path) -> dict[Name, ts.TensorStore]:
         stored_as = ".".join(name)
         if stored_as in futures:  # Orbax has written one over the other
             raise InputError(
-                f"checkpoint {path}: every array must have a name of its own, got "
-                f"{'/'.join(name)} and {'/'.join(futures[stored_as][0])}, which Orbax both stores "
-                f"as {stored_as}. Rename one where they were saved."
+                f"checkpoint {path}: every array",
+                "have a name of its own",
+                (
+                    f"{'/'.join(name)} and {'/'.join(futures[stored_as][0])}, which Orbax both "
+                    f"stores as {stored_as}"
+                ),
+                "Rename one where they were saved.",
             )
         kvstore = {"driver": "file", "path": f"{directory}/{stored_as}/"}
         if use_ocdbt:
@@ -174,8 +178,10 @@ def refuse_later(path: Path, step: Path, other: Path | None) -> None:
 
 def _several(path: Path, other: Path, step: Path) -> InputError:
     return InputError(
-        f"CHECKPOINT must be a directory of one training's steps, got {path}, which holds "
-        f"{other.name} and {step.name}. Name one of them."
+        "`checkpoint`",
+        "be a directory of one training's steps",
+        f"{path}, which holds {other.name} and {step.name}",
+        "Name one of them.",
     )
 
 
@@ -184,8 +190,10 @@ def no_checkpoint(path: Path) -> InputError:
     names = sorted(child.name for child in path.iterdir() if child.name[0] != ".")
     contents = f"which holds {', '.join(names[:6])}" if names else "an empty directory"
     return InputError(
-        f"CHECKPOINT must be an Orbax checkpoint or a directory of its steps, got {path}, "
-        f"{contents}. A run's classifiers are in its first, uniform and second."
+        "`checkpoint`",
+        "be an Orbax checkpoint or a directory of its steps",
+        f"{path}, {contents}",
+        "A run's classifiers are in its first, uniform and second.",
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.formats.class_names import refuse_twice
 from simsmooth_jax.formats.numpy_files import NAMES
 from simsmooth_jax.formats.opening import StoredArrays, open_stored
 
@@ -32,11 +33,13 @@ def read_similarity(
     It must be symmetric, in [-1, 1] and 1 on the diagonal, as cosines are.
     """
     values, names = _read("table", text)
-    where = f"--similarity {text}"
+    where = f"`similarity={text}`"
     if values.shape[0] != values.shape[1]:
         raise InputError(
-            f"{where}: it must hold a table [K, K], got {list(values.shape)}. "
-            "Vectors of the classes [K, D] are: --similarity vectors:FILE."
+            f"{where}: it",
+            "hold a table [K, K]",
+            list(values.shape),
+            "Vectors of the classes [K, D] are: `similarity=vectors:FILE`.",
         )
     flaws = {
         "1 on the diagonal": np.abs(np.diagonal(values) - 1).max(),
@@ -46,8 +49,10 @@ def read_similarity(
     for rule, flaw in flaws.items():
         if not flaw <= TOLERANCE:
             raise InputError(
-                f"{where}: a similarity must be {rule}, got one that differs by {flaw:.4g}. "
-                "Rows that are vectors of the classes are: --similarity vectors:FILE."
+                f"{where}: a similarity",
+                f"be {rule}",
+                f"one that differs by {flaw:.4g}",
+                "Rows that are vectors of the classes are: `similarity=vectors:FILE`.",
             )
     symmetric = np.clip((values + values.T) / 2, -1, 1)
     np.fill_diagonal(symmetric, 1)
@@ -59,42 +64,49 @@ def _read(kind: str, text: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
     path = Path(text.partition(":")[2])
     if path == Path() or not path.exists():
         raise InputError(
-            f"--similarity {kind}:FILE must name an existing file, got {text}. Save it with "
-            f"numpy.savez(FILE, {kind}=matrix)."
+            f"`similarity={kind}:FILE`",
+            "name an existing file",
+            text,
+            f"Save it with numpy.savez(FILE, {kind}=matrix).",
         )
     try:
         stored = open_stored(path)
     except InputError as error:
-        raise InputError(f"--similarity {text} must be a file of arrays: {error}") from error
+        raise error.under(f"`similarity={text}`") from error
     matrices = [name for name, info in stored.arrays.items() if len(info.shape) == 2]
     found = [name for name in matrices if name[-1] == kind] or matrices
     if len(found) != 1:
         listed = ", ".join("/".join(name) for name in stored.arrays) or "nothing"
         raise InputError(
-            f"--similarity {text}: it must hold one matrix, or one named {kind}, got {listed}. "
-            f"Save it alone: numpy.savez(FILE, {kind}=matrix)."
+            f"`similarity={text}`: it",
+            f"hold one matrix, or one named {kind}",
+            listed,
+            f"Save it alone: numpy.savez(FILE, {kind}=matrix).",
         )
     dtype = stored.arrays[found[0]].dtype
     if not dtype.startswith(("float", "bfloat16", "int", "uint")):
         what = "objects, which are a pickle" if dtype == "object" else dtype
         raise InputError(
-            f"--similarity {text}: it must hold finite real numbers, got {what}. Save them as "
-            "float32."
+            f"`similarity={text}`: it", "hold finite real numbers", what, "Save them as float32."
         )
     values = stored.read(found)[found[0]]
     if values.shape[0] < 2 or values.shape[1] < 1:
         raise InputError(
-            f"--similarity {text}: it must hold a row for each of two classes or more, got "
-            f"{list(values.shape)}. Save {kind} [K, {'K' if kind == 'table' else 'D'}]."
+            f"`similarity={text}`: it",
+            "hold a row for each of two classes or more",
+            list(values.shape),
+            f"Save {kind} [K, {'K' if kind == 'table' else 'D'}].",
         )
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite and refused
         values = values.astype(np.float32)
     if not np.isfinite(values).all():
         raise InputError(
-            f"--similarity {text}: it must hold finite real numbers, got NaN or infinity as "
-            "float32. Mend it."
+            f"`similarity={text}`: it",
+            "hold finite real numbers",
+            "NaN or infinity as float32",
+            "Leave such rows out, or mend them.",
         )
-    return values, _class_names(f"--similarity {text}", stored, len(values))
+    return values, _class_names(f"`similarity={text}`", stored, len(values))
 
 
 def _class_names(where: str, stored: StoredArrays, num_classes: int) -> tuple[str, ...] | None:
@@ -104,16 +116,20 @@ def _class_names(where: str, stored: StoredArrays, num_classes: int) -> tuple[st
         dtype = stored.arrays[NAMES].dtype
         what = "objects, which are a pickle" if dtype == "object" else dtype
         raise InputError(
-            f"{where}: class_names must be texts [K], got {what}. Save them with "
-            "numpy.array(names, str)."
+            f"{where}: class_names", "be texts [K]", what, "Save them with numpy.array(names, str)."
         )
     if names is None:
         return None
     if not isinstance(names, list) or {type(name) for name in names} != {str}:
-        raise InputError(f"{where}: class_names must be texts [K], got {names!r:.40}. Mend them.")
-    if len(names) != num_classes or len(set(names)) != num_classes:
         raise InputError(
-            f"{where}: class_names must be {num_classes} different ones, one for each row, got "
-            f"{len(names)}, {len(set(names))} of them different. Mend them."
+            f"{where}: class_names", "be texts [K]", f"{names!r:.40}", "Save a name for each row."
         )
+    if len(names) != num_classes:
+        raise InputError(
+            f"{where}: class_names",
+            f"be {num_classes}, one for each row",
+            len(names),
+            "Save a name for each row.",
+        )
+    refuse_twice(f"{where}: class_names", names, "Save another name for one.")
     return tuple(names)

@@ -101,6 +101,8 @@ def self_test(programs: Mapping[str, Program] = PROGRAMS) -> None:
         if not np.array_equal(found, expected[name]):
             device = jax.local_devices()[0].device_kind
             raise InputError(
-                f"XLA_FLAGS must be without {FLAG} on {device} with jax {jax.__version__}, got it, "
-                f"and wrong values of a {name}. Leave the flag out, or take another version of jax."
+                "XLA_FLAGS",
+                f"be without {FLAG} on {device} with jax {jax.__version__}",
+                f"it, and wrong values of a {name}",
+                "Leave the flag out, or take another version of jax.",
             )

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from simsmooth_jax.errors import InputError
+from simsmooth_jax.errors import InputError, first_line
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -22,22 +22,20 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def refuse_output(path: Path) -> None:
-    """Refuses a file for `--out` that is there, or that cannot be written, before any work."""
+    """Refuses a file for `out` that is there, or that cannot be written, before any work."""
     if os.path.lexists(path):
-        raise InputError(
-            f"--out must be a new file, got {path}, which exists. Choose another name."
-        )
+        raise InputError("`out`", "be a new file", f"{path}, which exists", "Choose another name.")
     if not path.absolute().parent.is_dir():
-        raise InputError(
-            f"--out must be a file in an existing directory, got {path}. Make it first."
-        )
+        raise InputError("`out`", "be a file in an existing directory", path, "Make it first.")
     try:
         write_atomically(path, b"")
         path.unlink()
     except OSError as error:
         raise InputError(
-            f"--out must be a file that can be written, got {path}: {error.strerror}. "
-            "Choose another one."
+            "`out`",
+            "be a file that can be written",
+            f"{path}: {error.strerror}",
+            "Choose another one.",
         ) from error
 
 
@@ -46,14 +44,14 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(_damaged(path, str(error))) from error
+        raise _damaged(path, first_line(error)) from error
     if not isinstance(value, dict):
-        raise InputError(_damaged(path, f"a {type(value).__name__}"))
+        raise _damaged(path, f"a {type(value).__name__}")
     return value
 
 
-def _damaged(path: Path, reason: str) -> str:
-    return f"{path}: it must be a JSON object, got {reason}. Start anew with --overwrite."
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(f"{path}: it", "be a JSON object", reason, "Start anew with `overwrite`.")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -11,6 +11,7 @@ import jax
 from simsmooth_jax.errors import InputError
 
 GIB = 2**30
+ADVICE = "Use top_k_labels(kernel, 32), which takes {compact:.2f} GiB, or factored_labels(kernel)."
 
 
 def available_memory() -> int:
@@ -49,18 +50,13 @@ def refuse_dense_table(
     function: str,
     num_classes: int,
     matrix: Any = None,
-    advice: str | None = None,
+    advice: str = ADVICE,
     count: int = 1,
 ) -> None:
-    """Refuses tables `[K, K]` before anything of them is allocated, and names the form that fits.
+    """Refuses tables `[K, K]` before anything of them is allocated, and says what would fit.
 
     A table made from a `matrix` on a mesh of accelerators is split over their memories.
     """
-    compact = 8 * 32 * num_classes / GIB
-    advice = advice or (
-        f"Use top_k_labels(kernel, 32) (--top-k 32), which takes {compact:.2f} GiB, or "
-        "factored_labels(kernel)."
-    )
     share = 1
     if matrix is not None and jax.default_backend() != "cpu":
         share = max(1, jax.typeof(matrix).sharding.mesh.size)
@@ -68,6 +64,8 @@ def refuse_dense_table(
     tables = "a table" if count == 1 else f"{count} tables"
     if size > memory:
         raise InputError(
-            f"{function}: {tables} [K, K] must fit into the memory of {memory / GIB:.1f} GiB, got "
-            f"{size / GIB:.1f} GiB for K = {num_classes} classes. {advice}"
+            f"{function}: {tables} [K, K]",
+            f"fit into the memory of {memory / GIB:.1f} GiB",
+            f"{size / GIB:.1f} GiB for K = {num_classes} classes",
+            advice.format(compact=8 * 32 * num_classes / GIB),
         )

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 import jax
 
 from simsmooth_jax.config.processes import DistributedConfig, refuse_processes
-from simsmooth_jax.errors import InputError
+from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.machine.terminal import say
 
 START_SECONDS = 300.0  # for the last process to start
@@ -68,21 +68,19 @@ def joined(
     except BaseException as error:
         if not jax.distributed.is_initialized():
             raise
-        for each in (error, error.__cause__):  # as under a checkpoint that was not written
+        for each in filter(
+            None, (error, error.__cause__)
+        ):  # as under a checkpoint that was not written
             if isinstance(each, jax.errors.JaxRuntimeError):  # mostly because another one is gone
-                fail(f"the processes could not go on: {_first_line(each)}. {_GO_ON}", 1)
+                fail(f"the processes could not go on: {first_line(each)}. {_GO_ON}", 1)
         if said := ending(error):
             fail(*said)
         traceback.print_exception(error)
-        fail(f"{type(error).__name__}: {_first_line(error)}", 1)
+        fail(f"{type(error).__name__}: {first_line(error)}", 1)
     if jax.distributed.is_initialized():
         _service()[0].wait_at_barrier("simsmooth/done", _DAY)
         _done.set()  # none fails any more
         jax.distributed.shutdown()
-
-
-def _first_line(error: BaseException | None) -> str:
-    return (str(error).strip().splitlines() or [""])[0].rstrip(".")
 
 
 def _start(config: DistributedConfig) -> None:
@@ -104,16 +102,19 @@ def _start(config: DistributedConfig) -> None:
             if config.coordinator is not None:
                 raise OSError(f"no process answers at {config.coordinator}: {error}") from error
             raise InputError(
-                "--distributed must be given where a TPU pod, Slurm, Open MPI or Kubernetes names "
-                f"the processes, got none: {error} Name them yourself: --coordinator HOST:PORT "
-                "--num-processes N --process-id I"
+                "`distributed`",
+                "be given where a TPU pod, Slurm, Open MPI or Kubernetes names the processes",
+                f"none: {first_line(error)}",
+                "Name them yourself: `coordinator=HOST:PORT` `num_processes=N` `process_id=I`",
             ) from error
     threading.Thread(target=_watch, daemon=True).start()
     _keep_quiet()
     if len(jax.devices()) != jax.process_count() * jax.local_device_count():
         raise InputError(
-            f"every process must have as many devices, got {jax.local_device_count()} of "
-            f"{len(jax.devices())} in one of {jax.process_count()}. Start them on equal machines."
+            "every process",
+            "have as many devices",
+            f"{jax.local_device_count()} of {len(jax.devices())} in one of {jax.process_count()}",
+            "Start them on equal machines.",
         )
 
 
@@ -188,8 +189,10 @@ def _refuse_address(address: str, process: int | None) -> None:
     except OSError as error:
         expected = "a port that is free on" if process == 0 else "a host that can be found from"
         raise InputError(
-            f"--coordinator must name {expected} the machine of process {process}, got {address}: "
-            f"{error.strerror}. Give all processes another one."
+            "`coordinator`",
+            f"name {expected} the machine of process {process}",
+            f"{address}: {error.strerror}",
+            "Give all processes another one.",
         ) from error
 
 
@@ -200,7 +203,7 @@ def _bounded() -> Iterator[None]:
     def give_up() -> None:
         say(
             f"all processes must start within {START_SECONDS:g} s, got no answer from some. Start "
-            "each with the same --coordinator and --num-processes, and a --process-id of its own."
+            "each with the same coordinator and number of processes, and a process id of its own."
         )
         _end(1)
 

@@ -72,13 +72,15 @@ def _default_picture(name: str) -> Path:
 def _refuse_picture(name: str, path: Path) -> None:
     """Refuses a picture of another format, and one that would lie among the folder's images."""
     if path.suffix.lower() != ".png":
-        raise InputError(f"--out must end with .png, got {path}. The picture is a PNG file.")
+        raise InputError("--out", "end with .png", path, "The picture is a PNG file.")
     kind, _, where = name.partition(":")
     folder = Path(where).resolve()
     if kind == "folder" and path.resolve().is_relative_to(folder):
         raise InputError(
-            f"--out must lie outside of the folder of images, got {path} in {folder}. "
-            f"Try --out {folder.parent / path.name}."
+            "--out",
+            "lie outside of the folder of images",
+            f"{path} in {folder}",
+            f"Try --out {folder.parent / path.name}.",
         )
 
 

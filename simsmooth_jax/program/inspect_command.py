@@ -12,6 +12,7 @@ from simsmooth_jax.formats.head import find_head
 from simsmooth_jax.formats.kernels import StoredKernel, of_optimizer
 from simsmooth_jax.formats.opening import open_stored
 from simsmooth_jax.program import report
+from simsmooth_jax.program.wording import as_options
 
 AT_EACH_END = 20  # arrays of a long list that are shown, and the kernel wherever it is
 
@@ -23,7 +24,7 @@ def inspect(config: InspectConfig) -> None:
         kernel = find_head(stored, config.head, config.num_classes, config.layout)
         answer = _sentence(kernel)
     except InputError as error:
-        kernel, answer = None, f"none, because {error}"
+        kernel, answer = None, f"none, because {as_options(str(error))}"
     total = decimal(sum(info.nbytes for info in stored.arrays.values()))
     print(f"{stored.path}: {stored.format}, {len(stored.arrays)} arrays, {total}")
     report.console().print(arrays_table(stored, kernel))

@@ -23,8 +23,10 @@ def make_label_file(config: LabelsConfig) -> None:
     """Checks everything, writes the table, and shows what it is made from."""
     if config.out.suffix not in SUFFIXES:
         raise InputError(
-            f"--out must end with {' or '.join(SUFFIXES)}, got {config.out}. Choose the one that "
-            "your program reads."
+            "--out",
+            f"end with {' or '.join(SUFFIXES)}",
+            config.out,
+            "Choose the one that your program reads.",
         )
     refuse_output(config.out)
     try:
@@ -49,21 +51,27 @@ def _relations(config: LabelsConfig) -> tuple[Relations, Mapping[str, Any]]:
         value = getattr(config, option)
         if value is not None and similarity not in kinds:
             raise InputError(
-                f"--{option.replace('_', '-')} must be given with --similarity "
-                f"{' or '.join(kinds)}, got {value} with {similarity}. Leave it out."
+                f"`{option}`",
+                f"be given with --similarity {' or '.join(kinds)}",
+                f"{value} with {similarity}",
+                "Leave it out.",
             )
     if similarity not in relations.OF_CLASSIFIER:
         found = relations.of_file(config.relation)
         if checkpoint is not None:
             raise InputError(
-                f"CHECKPOINT must not be given with --similarity {similarity}, got {checkpoint}. "
-                "Leave one of them out."
+                "CHECKPOINT",
+                f"not be given with --similarity {similarity}",
+                checkpoint,
+                "Leave one of them out.",
             )
         return found, {"class_names": found.class_names and list(found.class_names)}
     if checkpoint is None:
         raise InputError(
-            f"CHECKPOINT must be given with --similarity {similarity}, got none. "
-            "A run's classifiers are in its first, uniform and second."
+            "CHECKPOINT",
+            f"be given with --similarity {similarity}",
+            "none",
+            "A run's classifiers are in its first, uniform and second.",
         )
     if similarity == "kernel":
         stored = open_stored(checkpoint)

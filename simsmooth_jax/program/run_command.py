@@ -67,7 +67,8 @@ def _diagnosis_shown(checkpoint: Path) -> Iterator[None]:
     except pipeline.IllPosedError as error:
         print(error.diagnosis or "")
         command = f"simsmooth labels {checkpoint} --rule clip --out labels.npz"
-        raise InputError(f"{error} The first classifier is kept: {command}") from error
+        then = f"{error.then} The first classifier is kept: {command}"
+        raise InputError(error.who, error.must, error.got, then) from error
 
 
 def _draw(directory: Path, result: dict[str, Any]) -> None:

@@ -45,12 +45,14 @@ def open_directory(
         yield path
         return
     if path == Path():
-        raise InputError("--out must name a directory of its own, got '.'. Try runs/first.")
+        raise InputError("--out", "name a directory of its own", "'.'", "Try runs/first.")
     foreign = _foreign(path)
     if foreign:
         raise InputError(
-            f"--out must be a new, an empty or a run's directory, got {path}, which holds "
-            f"{foreign}. Choose another one."
+            "--out",
+            "be a new, an empty or a run's directory",
+            f"{path}, which holds {foreign}",
+            "Choose another one.",
         )
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -59,13 +61,17 @@ def open_directory(
     except filelock.Timeout as error:
         owner = (path / _OWNER).read_text() if (path / _OWNER).exists() else "unknown"
         raise InputError(
-            f"--out {path} must not be in use, got a lock held by {owner}. "
-            "Wait for that run, or choose another directory."
+            f"--out {path}",
+            "not be in use",
+            f"a lock held by {owner}",
+            "Wait for that run, or choose another directory.",
         ) from error
     except OSError as error:
         raise InputError(
-            f"--out must be a directory that can be written, got {path}: {error.strerror}. "
-            "Choose another one."
+            "--out",
+            "be a directory that can be written",
+            f"{path}: {error.strerror}",
+            "Choose another one.",
         ) from error
     with lock:
         write_atomically(path / _OWNER, f"process {os.getpid()} on {socket.gethostname()}".encode())
@@ -80,13 +86,17 @@ def _follow(path: Path, config: dict[str, Any], absent: dict[str, Any]) -> None:
     """Waits until the writer has opened the directory, which must be this process's as well."""
     if differing := _differences(from_writer("config", None), _of_json(config), absent):
         raise InputError(
-            "every process must be given the same options and data, got other ones than process "
-            f"0: {differing}. Start all with one command, on copies of the same data."
+            "every process",
+            "be given the same options and data",
+            f"other ones than process 0: {differing}",
+            "Start all with one command, on copies of the same data.",
         )
     if not (path / CONFIG).is_file():
         raise InputError(
-            f"--out must be in a file system that all processes share, got {path}, which process 0 "
-            "has made and this one does not see. Choose another one."
+            "--out",
+            "be in a file system that all processes share",
+            f"{path}, which process 0 has made and this one does not see",
+            "Choose another one.",
         )
 
 
@@ -131,8 +141,10 @@ def _keep_config(path: Path, config: dict[str, Any], absent: dict[str, Any]) -> 
         return
     if differing := _differences(read_json(path / CONFIG), config, absent):
         raise InputError(
-            f"--out {path} holds a run of another configuration, got {differing}. "
-            "Choose another --out, or start anew there with --overwrite."
+            f"--out {path}",
+            "hold no run of another configuration",
+            differing,
+            "Choose another --out, or start anew there with --overwrite.",
         )
 
 

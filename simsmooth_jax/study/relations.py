@@ -23,6 +23,7 @@ from simsmooth_jax.method.tables import LabelTable
 from simsmooth_jax.study import arms
 from simsmooth_jax.training.classifier import Classifier
 
+COMPACT = "Keep the most related classes: `top_k=32`, which takes {compact:.2f} GiB."
 OF_CLASSIFIER = ("kernel", "features", "predictions")
 
 
@@ -75,7 +76,7 @@ def of_vectors(
     """The cosines of class vectors `[D, K]`, as of a kernel."""
     refuse_relation(config, vectors.shape[1])
     if config.top_k is None:
-        refuse_dense_table("relation labels", vectors.shape[1])
+        refuse_dense_table("relation labels", vectors.shape[1], advice=COMPACT)
     diagnosis = diagnose(vectors, center=config.center, temperature=config.temperature)
     return Relations(config, array_sha256(vectors), vectors, None, diagnosis, class_names)
 

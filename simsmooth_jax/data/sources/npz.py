@@ -10,8 +10,8 @@ import numpy as np
 from simsmooth_jax.data.conversion import CHANNELS, Conversion
 from simsmooth_jax.data.dataset import Source, Split, refuse_arrays, refuse_labels
 from simsmooth_jax.data.splits import ALL_NAMES
-from simsmooth_jax.errors import InputError
-from simsmooth_jax.formats.numpy_files import read_header
+from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.formats.numpy_files import read_header, texts_of
 from simsmooth_jax.machine.memory import available_memory
 
 KEYS = "train_images, train_labels, test_images, test_labels and, if you have them, class_names"
@@ -34,15 +34,17 @@ def open_npz(path: Path, conversion: Conversion) -> Source:
     """
     if not path.is_file():
         raise InputError(
-            f"--data npz:PATH must be an existing file, got {path}. Name it with its suffix; of a "
-            "folder of images: --data folder:PATH."
+            "`data=npz:PATH`",
+            "be an existing file",
+            path,
+            "Name it with its suffix; of a folder of images: `data=folder:PATH`.",
         )
     arrays = _read(path)
-    splits, shown = {}, f"--data npz:{path}"
+    splits, shown = {}, f"`data=npz:{path}`"
     names = [name for name in ALL_NAMES if {f"{name}_images", f"{name}_labels"} & arrays.keys()]
     if "train_images" not in arrays:
         held = ", ".join(arrays) or "nothing"
-        raise InputError(f"{shown} must hold {KEYS}, got {held}. Save it with numpy.savez.")
+        raise InputError(shown, f"hold {KEYS}", held, "Save it with numpy.savez.")
     for name in names:
         splits[name] = _split(f"{shown}: {name}", arrays, name, conversion)
     class_names = _class_names(shown, arrays, splits["train"].labels)
@@ -51,9 +53,13 @@ def open_npz(path: Path, conversion: Conversion) -> Source:
     lowest = min(split.labels.min() for split in splits.values())
     if "class_names" not in arrays and lowest == 1:  # an empty class "0" would be trained
         raise InputError(
-            f"{shown}: without class_names, labels must count from 0, got 1 to "
-            f"{len(class_names) - 1} and no 0. They look as if they counted from 1: subtract 1, or "
-            "save class_names if a class 0 without images is meant."
+            f"{shown}: without class_names, labels",
+            "count from 0",
+            f"1 to {len(class_names) - 1} and no 0",
+            (
+                "They look as if they counted from 1: subtract 1, or save class_names if a class 0 "
+                "without images is meant."
+            ),
         )
     return Source(path.stem, class_names, splits)
 
@@ -67,9 +73,10 @@ def _read(path: Path) -> Mapping[str, np.ndarray]:
             size = sum(member.file_size for member in members)
             if 2 * size > available_memory():  # read, and put into its order
                 raise InputError(
-                    f"--data npz:{path} must fit twice into the memory of "
-                    f"{available_memory() / 2**30:.1f} GiB, got {size / 2**30:.1f} GiB of arrays. "
-                    "Write the images as files and stream them: --data folder:PATH."
+                    f"`data=npz:{path}`",
+                    f"fit twice into the memory of {available_memory() / 2**30:.1f} GiB",
+                    f"{size / 2**30:.1f} GiB of arrays",
+                    "Write the images as files and stream them: `data=folder:PATH`.",
                 )
             for member in members:
                 with archive.open(member) as file:  # before memory is taken for what it claims
@@ -79,12 +86,14 @@ def _read(path: Path) -> Mapping[str, np.ndarray]:
     except InputError:
         raise
     except BROKEN as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        if "allow_pickle" in reason[0]:
-            reason = ["an array of objects, a pickle, which is never loaded"]
+        reason = first_line(error)
+        if "allow_pickle" in reason:
+            reason = "an array of objects, a pickle, which is never loaded"
         raise InputError(
-            f"--data npz:{path} must be a whole archive of arrays, got one that cannot be read "
-            f"({reason[0].rstrip('.')}). Save it again with numpy.savez."
+            f"`data=npz:{path}`",
+            "be a whole archive of arrays",
+            f"one that cannot be read ({reason})",
+            "Save it again with numpy.savez.",
         ) from error
 
 
@@ -93,28 +102,36 @@ def _split(
 ) -> Split:
     for kind, other in (("images", "labels"), ("labels", "images")):
         if f"{name}_{other}" not in arrays:
-            raise InputError(f"{where}_{kind} must come with {name}_{other}, got none. Save both.")
+            raise InputError(f"{where}_{kind}", f"come with {name}_{other}", "none", "Save both.")
     images, labels = arrays[f"{name}_images"], arrays[f"{name}_labels"]
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
         raise InputError(
-            f"{where}_labels must be whole numbers [n], got {labels.dtype}{list(labels.shape)}. "
-            "Save class indices, counted from 0."
+            f"{where}_labels",
+            "be whole numbers [n]",
+            f"{labels.dtype}{list(labels.shape)}",
+            "Save class indices, counted from 0.",
         )
     images = images[..., None] if images.ndim == 3 else images
     wrong = labels[np.abs(labels.astype(np.float64)) > np.iinfo(np.int32).max]
     if len(wrong):
-        raise InputError(f"{where}_labels must be class indices, got {wrong[0]}.")
+        raise InputError(
+            f"{where}_labels", "be class indices", wrong[0], "Save class indices, counted from 0."
+        )
     labels = labels.astype(np.int32)
     refuse_arrays(where, images, labels)
     if not images.size:
         raise InputError(
-            f"{where}_images must hold one image of one pixel at least, got {list(images.shape)}. "
-            "Leave out a split that is empty."
+            f"{where}_images",
+            "hold one image of one pixel at least",
+            list(images.shape),
+            "Leave out a split that is empty.",
         )
     if images.shape[-1] not in CHANNELS.values():
         raise InputError(
-            f"{where}_images must have 1 channel (grey) or 3 (rgb), got {images.shape[-1]} in "
-            f"{list(images.shape)}. The channels are the last axis; images[..., :3] drops alpha."
+            f"{where}_images",
+            "have 1 channel (grey) or 3 (rgb)",
+            f"{images.shape[-1]} in {list(images.shape)}",
+            "The channels are the last axis; images[..., :3] drops alpha.",
         )
     order = np.random.RandomState(0).permutation(len(labels))
     return Split(conversion.convert_array(where, images[order]), labels[order])
@@ -126,19 +143,26 @@ def _class_names(
     if "class_names" not in arrays:
         if labels.max() >= len(labels):  # a stray label would make billions of classes
             raise InputError(
-                f"{where}: without class_names, train_labels must be less than the number of "
-                f"training images, {len(labels)}, got {labels.max()}. Correct it, or save "
-                "class_names."
+                f"{where}: without class_names, train_labels",
+                f"be less than the number of training images, {len(labels)}",
+                labels.max(),
+                "Correct it, or save class_names.",
             )
         return tuple(map(str, range(int(labels.max()) + 1)))
     stored = arrays["class_names"]
     if stored.ndim != 1 or stored.dtype.kind not in "US":
         raise InputError(
-            f"{where}: class_names must be texts [K], got {stored.dtype}{list(stored.shape)}. "
-            "Save them with numpy.array([...])."
+            f"{where}: class_names",
+            "be texts [K]",
+            f"{stored.dtype}{list(stored.shape)}",
+            "Save them with numpy.array(names, str).",
         )
     try:
-        names = np.char.decode(stored, "utf-8") if stored.dtype.kind == "S" else stored
+        return tuple(map(str, texts_of(stored)))
     except UnicodeDecodeError as error:
-        raise InputError(f"{where}: class_names must be UTF-8, got {error.object!r}.") from error
-    return tuple(map(str, names))
+        raise InputError(
+            f"{where}: class_names",
+            "be texts in UTF-8",
+            f"{error.object!r}",
+            "Save them with numpy.array(names, str).",
+        ) from error

@@ -179,13 +179,14 @@ def _refuse_other_content(path: Path, expected: str, shown: str | Path) -> None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(
-            f"archive {shown}: it must be a file that can be read, got {error.strerror}. "
-            "Fetch it again."
+            f"archive {shown}: it", "be a file that can be read", error.strerror, "Fetch it again."
         ) from error
     if found != expected:
         raise InputError(
-            f"archive {shown}: it must have the SHA-256 {expected} that TFDS has recorded, got "
-            f"{found}. Fetch it again, or delete it to have it downloaded."
+            f"archive {shown}: it",
+            f"have the SHA-256 {expected} that TFDS has recorded",
+            found,
+            "Fetch it again, or delete it to have it downloaded.",
         )
 
 
@@ -219,8 +220,12 @@ def _download(name: str, wanted: list[tuple[str, str]], manual: Path) -> dict[st
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise InputError(
-            f"--data {name} must be prepared in --data-dir, or its archives lie in {manual}, or "
-            f"the network reach them, got none of these ({reason}). Fetch into that directory: "
-            f"{' '.join(url for url, _ in wanted)}"
+            f"`data={name}`",
+            (
+                f"be prepared in `data_dir`, or its archives lie in {manual}, or the network reach "
+                "them"
+            ),
+            f"none of these ({reason})",
+            f"Fetch into that directory: {' '.join(url for url, _ in wanted)}",
         ) from error
     return paths

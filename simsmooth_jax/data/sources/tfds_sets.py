@@ -17,7 +17,7 @@ from tensorflow_datasets.core import constants, read_only_builder
 
 from simsmooth_jax.data.conversion import Conversion, read_image
 from simsmooth_jax.data.dataset import Source, refuse_labels
-from simsmooth_jax.errors import InputError
+from simsmooth_jax.errors import InputError, first_line
 
 LABELS_AT_ONCE = 1024  # a record comes with its encoded image, which is dropped
 
@@ -49,8 +49,10 @@ class RecordExamples:
             pixels = read_image(where, record[image_key], convert)
             if pixels.shape != self.image_shape:
                 raise InputError(
-                    f"{where}: it must have the height, width and channels {self.image_shape} of "
-                    f"the first image, got {pixels.shape}. Declare one for all: --image-size."
+                    f"{where}: it",
+                    f"have the height, width and channels {self.image_shape} of the first image",
+                    pixels.shape,
+                    "Declare one for all: `image_size`.",
                 )
             images[place], labels[place] = pixels, record[label_key]
         refuse_labels(self.where, labels, self.num_classes)
@@ -85,20 +87,23 @@ def open_tfds(name: str, data_dir: Path | None, conversion: Conversion) -> Sourc
         or ".." in name
     ):
         raise InputError(
-            f"--data tfds:NAME[/CONFIG][:VERSION] must name a set of TFDS, got {name!r}. "
-            "Write tfds:mnist or tfds:imagenet_resized/32x32:0.1.0."
+            "`data`",
+            "name a set of TFDS as tfds:NAME[/CONFIG][:VERSION]",
+            f"{name!r}",
+            "Write tfds:mnist or tfds:imagenet_resized/32x32:0.1.0.",
         )
     directory = data_dir or default_data_dir()
     try:
         with refusing_damage(f"{name} in {directory}"):
             builder: Any = read_only_builder.builder_from_files(name, data_dir=directory)
     except tfds.core.DatasetNotFoundError as error:
-        raise InputError(_not_prepared(name, directory)) from error
+        raise _not_prepared(name, directory) from error
     if builder.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
         raise InputError(
-            f"--data tfds:{name} must be prepared as array_record, which can be read in any order, "
-            f"got {builder.info.file_format.value} in {builder.data_path}. "
-            f"{_how_to(name, Path('OTHER'))} (one directory takes one format)"
+            f"`data=tfds:{name}`",
+            "be prepared as array_record, which can be read in any order",
+            f"{builder.info.file_format.value} in {builder.data_path}",
+            f"{_how_to(name, Path('OTHER'))} (one directory takes one format)",
         )
     keys = _image_and_label(name, builder.info)
     label = builder.info.features[keys[1]]
@@ -135,36 +140,34 @@ def _image_and_label(name: str, info: tfds.core.DatasetInfo) -> tuple[str, str]:
             f"{key} {type(feature).__name__}" for key, feature in sorted(features.items())
         )
         raise InputError(
-            f"--data tfds:{name} must hold one image and one class label in each record, got "
-            f"{listed}. Choose a set of image classification."
+            f"`data=tfds:{name}`",
+            "hold one image and one class label in each record",
+            listed,
+            "Choose a set of image classification.",
         )
     return images[0], labels[0]
 
 
-def _not_prepared(name: str, directory: Path) -> str:
+def _not_prepared(name: str, directory: Path) -> InputError:
     base = re.split(r"[/:]", name)[0]
     prepared = sorted(
         str(path.parent.relative_to(directory)) for path in directory.glob("*/**/dataset_info.json")
     )
     here = [path for path in prepared if path.split("/")[0] == base]
     if here:
-        return (
-            f"--data tfds:{name} must be prepared in {directory}, got {', '.join(here[:5])} there. "
-            "Name one of these as NAME/CONFIG:VERSION."
-        )
+        got, then = f"{', '.join(here[:5])} there", "Name one of these as NAME/CONFIG:VERSION."
+        return InputError(f"`data=tfds:{name}`", f"be prepared in {directory}", got, then)
     known = tfds.list_builders(with_community_datasets=False)
     if base in known:
-        return (
-            f"--data tfds:{name} must be prepared in {directory}, got no {base} there. "
-            f"{_how_to(name, directory)}"
-        )
+        got, then = f"no {base} there", _how_to(name, directory)
+        return InputError(f"`data=tfds:{name}`", f"be prepared in {directory}", got, then)
     close = difflib.get_close_matches(base.lower(), [*known, *prepared], 1)
     hint = (
         f"Did you mean {close[0]}?"
         if close
-        else f"A set of your own must be prepared in --data-dir, now {directory}."
+        else f"A set of your own must be prepared in `data_dir`, now {directory}."
     )
-    return f"--data tfds:NAME must be a set of TFDS, got {base!r}. {hint}"
+    return InputError("`data=tfds:NAME`", "be a set of TFDS", f"{base!r}", hint)
 
 
 def _how_to(name: str, directory: Path) -> str:
@@ -182,8 +185,9 @@ def refusing_damage(where: str) -> Iterator[None]:
     except tfds.core.DatasetNotFoundError:
         raise
     except (RuntimeError, OSError, LookupError, ValueError, ParseError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise InputError(
-            f"--data tfds: {where} must be a whole prepared set, got one that cannot be read "
-            f"({reason}). Delete it, and prepare it again."
+            f"{where}: it",
+            "be a whole prepared set of TFDS",
+            f"one that cannot be read ({first_line(error)})",
+            "Delete it, and prepare it again.",
         ) from error
