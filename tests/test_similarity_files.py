@@ -93,7 +93,6 @@ def test_options_of_a_kernel_are_not_passed_over(tmp_path: Path) -> None:
     options |= {"data": "digits", "data_dir": tmp_path}
     for name, value in options.items():
         config = LabelsConfig(out=tmp_path / "y.npz", relation=relation, **{name: value})
-        flag = name.replace("_", "-")
         with pytest.raises(ss.InputError, match=f"^`{name}` must be given with --similarity "):
             make_label_file(config)
     assert not (tmp_path / "y.npz").exists()
