@@ -5,10 +5,10 @@ from .formats.head import restore_head_kernel as restore_head_kernel
 from .method import objectives as objectives
 from .method.class_vectors import class_means as class_means
 from .method.class_vectors import mean_predictions as mean_predictions
-from .method.compact import factored_labels as factored_labels
-from .method.compact import top_k_labels as top_k_labels
 from .method.diagnosis import Diagnosis as Diagnosis
 from .method.diagnosis import diagnose as diagnose
+from .method.factored import FactoredLabels as FactoredLabels
+from .method.factored import factored_labels as factored_labels
 from .method.heads import head_kernel as head_kernel
 from .method.labels import onehot_labels as onehot_labels
 from .method.labels import relation_labels as relation_labels
@@ -21,8 +21,9 @@ from .method.losses import (
     softmax_cross_entropy_with_label_table as softmax_cross_entropy_with_label_table,
 )
 from .method.similarity import cosine_similarity as cosine_similarity
-from .method.tables import FactoredLabels as FactoredLabels
-from .method.tables import TopKLabels as TopKLabels
+from .method.tables import target_rows as target_rows
+from .method.top_k import TopKLabels as TopKLabels
+from .method.top_k import top_k_labels as top_k_labels
 
 __version__: str
 __all__: list[str]

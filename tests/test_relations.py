@@ -64,7 +64,7 @@ def test_features_and_predictions_are_averaged_over_the_training_images(
         expected = ss.relation_labels(cosine_similarity(means))
         path = f"{similarity}.npz"
         found = make(tmp_path, path, similarity=similarity, checkpoint=folder / "run" / "first")
-        np.testing.assert_allclose(found.table, expected, atol=1e-5)
+        np.testing.assert_allclose(found.table.to_dense(), expected, atol=1e-5)
         assert (found.source, found.class_names) == (similarity, tuple("0123456789"))
     arrays: dict[str, Any] = {}
     for part in ("train", "validation", "test"):
@@ -75,7 +75,9 @@ def test_features_and_predictions_are_averaged_over_the_training_images(
     checkpoint = folder / "run" / "first"
     moved = make(tmp_path, "x.npz", similarity="features", checkpoint=checkpoint, data=data)
     np.testing.assert_allclose(
-        moved.table, load_table(folder / "run" / "labels.npz").table, atol=1e-5
+        moved.table.to_dense(),
+        load_table(folder / "run" / "labels.npz").table.to_dense(),
+        atol=1e-5,
     )
 
 
@@ -83,7 +85,7 @@ def test_run_is_trained_on_them(folder: Path, tmp_path: Path) -> None:
     made = make(tmp_path, "x.npz", similarity="features", checkpoint=folder / "run" / "first")
     for suffix in ("npz", "safetensors"):
         trained_on = load_table(folder / "run" / f"labels.{suffix}")
-        np.testing.assert_allclose(trained_on.table, made.table, atol=1e-6)
+        np.testing.assert_allclose(trained_on.table.to_dense(), made.table.to_dense(), atol=1e-6)
         assert trained_on.source == "features"
 
 
@@ -91,22 +93,24 @@ def test_vectors_of_a_file(tmp_path: Path) -> None:
     np.save(tmp_path / "embeddings.npy", EMBEDDINGS)
     found = make(tmp_path, "a.npz", similarity=f"vectors:{tmp_path}/embeddings.npy")
     expected = ss.relation_labels(cosine_similarity(EMBEDDINGS))
-    np.testing.assert_allclose(found.table, expected, atol=1e-6)
+    np.testing.assert_allclose(found.table.to_dense(), expected, atol=1e-6)
     names = np.array([f"class {k}" for k in range(10)])
     np.savez(tmp_path / "named.npz", vectors=EMBEDDINGS, other=np.eye(3), class_names=names)
     named = make(tmp_path, "b.npz", similarity=f"vectors:{tmp_path}/named.npz")
     assert named.class_names == tuple(names)
-    assert (named.table == found.table).all()
+    assert (named.table.to_dense() == found.table.to_dense()).all()
 
 
 def test_table_of_a_run_or_of_a_file(folder: Path, tmp_path: Path) -> None:
     """Also a hierarchy's: 1 within a group of classes, 0.5 within half of them, 0 else."""
     again = make(tmp_path, "a.npz", similarity=f"table:{folder}/run/similarity.npz")
-    np.testing.assert_allclose(again.table, load_table(folder / "run" / "labels.npz").table)
+    np.testing.assert_allclose(
+        again.table.to_dense(), load_table(folder / "run" / "labels.npz").table.to_dense()
+    )
     tree = np.kron(np.eye(2), np.full((2, 2), 0.5)) + np.eye(4) / 2
     np.save(tmp_path / "tree.npy", tree)
     found = make(tmp_path, "b.safetensors", similarity=f"table:{tmp_path}/tree.npy")
-    np.testing.assert_allclose(found.table, tree / 1.5, atol=1e-6)
+    np.testing.assert_allclose(found.table.to_dense(), tree / 1.5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +156,7 @@ def test_embeddings_in_bfloat16(tmp_path: Path) -> None:
     safetensors.numpy.save_file({"vectors": rounded}, tmp_path / "x.safetensors")
     found = make(tmp_path, "labels.npz", similarity=f"vectors:{tmp_path}/x.safetensors")
     expected = ss.relation_labels(cosine_similarity(rounded.astype(np.float64)))
-    np.testing.assert_allclose(found.table, expected, atol=1e-6)
+    np.testing.assert_allclose(found.table.to_dense(), expected, atol=1e-6)
 
 
 def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -7,14 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import safetensors.numpy
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.files import write_atomically
-from simsmooth_jax.method.tables import FactoredLabels, TopKLabels
-from simsmooth_jax.method.trainable import refuse_labels
+from simsmooth_jax.method.tables import as_table, trainable_table
+from simsmooth_jax.method.top_k import TopKLabels
 
 ARRAYS = ("table", "indices", "weights")
 TEXTS = ("rule", "parameters", "source", "source_sha256")
@@ -22,14 +21,18 @@ TEXTS = ("rule", "parameters", "source", "source_sha256")
 
 @dataclasses.dataclass(frozen=True)
 class TableFile:
-    """A table, `[K, K]` or `TopKLabels`, with all that is needed to use it and to make it again."""
+    """A table, dense or top-k, with all that is needed to use it and to make it again."""
 
-    table: Any
+    table: Any  # a bare array is wrapped
     class_names: tuple[str, ...]
     rule: str
     parameters: dict[str, Any]
     source: str
     source_sha256: str
+
+    def __post_init__(self) -> None:
+        """The table as one of the forms."""
+        object.__setattr__(self, "table", as_table(self.table))
 
     def save(self, path: Path) -> None:
         """Writes the table and, as texts, all the rest: as .safetensors or .npz, by suffix.
@@ -44,7 +47,7 @@ class TableFile:
             "source": self.source,
             "source_sha256": self.source_sha256,
         }
-        arrays = {name: np.ascontiguousarray(array) for name, array in self._arrays().items()}
+        arrays = {name: np.ascontiguousarray(array) for name, array in self.table.arrays().items()}
         if path.suffix == ".safetensors":
             texts["class_names"] = json.dumps(self.class_names, ensure_ascii=False)
             write_atomically(path, safetensors.numpy.save(arrays, texts))
@@ -56,16 +59,7 @@ class TableFile:
 
     def own_mass(self) -> float:
         """What the own class keeps of its label, on average."""
-        if not isinstance(self.table, TopKLabels):
-            return float(np.diagonal(self.table).mean())
-        own = self.table.indices == np.arange(len(self.table.indices))[:, None]
-        return float(np.where(own, self.table.weights, 0).sum(axis=1).mean())
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        if not isinstance(self.table, TopKLabels):
-            return {"table": np.asarray(self.table, np.float32)}
-        indices, weights = self.table.indices, self.table.weights
-        return {"indices": np.asarray(indices, np.int32), "weights": np.asarray(weights, "f4")}
+        return float(self.table.own_weights().mean())
 
 
 def load_table(path: Path) -> TableFile:
@@ -127,7 +121,7 @@ def _reason(error: BaseException) -> str:
 def load_labels(path: Path, class_names: tuple[str, ...]) -> TableFile:
     """Reads a table to train on, and refuses one of other classes or of another order."""
     file = load_table(path)
-    refuse_labels(f"--labels {path}", file.table, len(class_names))
+    trainable_table(f"--labels {path}", file.table, len(class_names))
     if file.class_names != class_names:
         pairs = zip(file.class_names, class_names, strict=False)
         row = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
@@ -151,7 +145,5 @@ def array_sha256(array: Any) -> str:
 
 def table_sha256(table: Any) -> str:
     """SHA-256 of a table of labels in any form; of a dense one that of its values."""
-    if not isinstance(table, TopKLabels | FactoredLabels):
-        return array_sha256(table)
-    parts = [array_sha256(leaf) for leaf in jax.tree.leaves(table)]
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+    parts = [array_sha256(array) for array in as_table(table).arrays().values()]
+    return parts[0] if len(parts) == 1 else hashlib.sha256(" ".join(parts).encode()).hexdigest()

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
-from simsmooth_jax.method.tables import FactoredLabels, TopKLabels
+from simsmooth_jax.method.tables import Table
 
 BLOCK = 8192  # classes
 LOWEST = float(np.finfo(np.float32).min)
@@ -19,7 +19,7 @@ Targets = Callable[[Array, int], Array]  # first class, how many -> `[B, size]` 
 
 @jax.jit
 def forward(
-    features: Array, kernel: Array, bias: Array, labels: Array, table: Any
+    features: Array, kernel: Array, bias: Array, labels: Array, table: Table
 ) -> tuple[Array, Array, Array]:
     """Losses `[B]`; and for the way back the log-sum-exp and the sum of each target row."""
     return _on_shards(_forward, kernel, (features,), (kernel, bias), labels, table)
@@ -32,7 +32,7 @@ def backward(
     kernel: Array,
     bias: Array,
     labels: Array,
-    table: Any,
+    table: Table,
     normaliser: Array,
     mass: Array,
 ) -> tuple[Array, Array, Array]:
@@ -134,14 +134,12 @@ def _on_shards(
     by_batch: tuple[Array, ...],
     by_class: tuple[Array, ...],
     labels: Array,
-    table: Any,
+    table: Table,
 ) -> Any:
     """Calls `function` once, or on Explicit axes with each device's share of batch and classes."""
     sharding = jax.typeof(kernel).sharding
-    num_classes = kernel.shape[1]
     if AxisType.Explicit not in sharding.mesh.axis_types:
-        rows = _rows(table, labels)
-        targets = partial(_targets, table, num_classes, 0, *rows)
+        targets = partial(table.block, table.of_batch(labels), table.of_class(), 0)
         return function(by_batch, by_class, targets, None, None)
     axes = jax.typeof(by_batch[0]).sharding.spec[0], sharding.spec[1]
     batch_axis, class_axis = (axis if _parts(sharding.mesh, axis) > 1 else None for axis in axes)
@@ -156,18 +154,17 @@ def _on_shards(
         )
 
     table, labels = put((table, labels), jax.tree.map(lambda _: everywhere, (table, labels)))
-    rows = _rows(table, labels)
-    operands = (by_batch, by_class, *rows)
+    operands = (by_batch, by_class, table.of_batch(labels), table.of_class())
     specs = (
-        jax.tree.map(lambda _: batch, by_batch),
-        jax.tree.map(last, by_class),
-        jax.tree.map(lambda _: batch, rows[0]),
-        jax.tree.map(last, rows[1]),
+        jax.tree.map(lambda _: batch, operands[0]),
+        jax.tree.map(last, operands[1]),
+        jax.tree.map(lambda _: batch, operands[2]),
+        jax.tree.map(last, operands[3]),
     )
 
     def local(by_batch: Any, by_class: Any, of_batch: Any, of_class: Any) -> Any:
         first = 0 if class_axis is None else jax.lax.axis_index(class_axis) * by_class[0].shape[1]
-        targets = partial(_targets, table, num_classes, first, of_batch, of_class)
+        targets = partial(table.block, of_batch, of_class, first)
         return function(by_batch, by_class, targets, batch_axis, class_axis)
 
     out = (
@@ -187,40 +184,3 @@ def _parts(mesh: Any, axis: Any) -> int:
     """Over how many devices an axis goes, or several of them."""
     axes = () if axis is None else axis if isinstance(axis, tuple) else (axis,)
     return int(np.prod([mesh.shape[name] for name in axes]))
-
-
-def _rows(table: Any, labels: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """What a batch needs of a table: arrays `[B, …]` of its own, and arrays `[…, K]` of all."""
-    if isinstance(table, TopKLabels):
-        return (table.indices[labels], jnp.asarray(table.weights, jnp.float32)[labels]), ()
-    if isinstance(table, FactoredLabels):
-        weight = jnp.full(labels.shape, table.epsilon)
-        return (labels, weight, table.row_sums[labels], table.kernel.T[labels]), (table.kernel,)
-    return (labels,), (table,)
-
-
-def _targets(
-    table: Any,
-    num_classes: int,
-    first: Any,
-    of_batch: tuple[Array, ...],
-    of_class: tuple[Array, ...],
-    start: Array,
-    size: int,
-) -> Array:
-    """The target rows at `size` classes from `start` of those that begin with class `first`."""
-    if isinstance(table, TopKLabels):
-        indices, weights = of_batch
-        place = indices - (first + start)
-        place = jnp.where((place >= 0) & (place < size), place, size)
-        rows = jnp.arange(len(place))[:, None]
-        return jnp.zeros((len(place), size)).at[rows, place].add(weights, mode="drop")
-    columns = jax.lax.dynamic_slice_in_dim(of_class[0], start, size, axis=1)
-    if not isinstance(table, FactoredLabels):
-        return jnp.asarray(columns[of_batch[0]], jnp.float32)
-    labels, weight, sums, own = (x[:, None] if x.ndim == 1 else x for x in of_batch)
-    similar = jnp.matmul(own, columns, precision=jax.lax.Precision.HIGHEST)
-    shift = table.rule == "shift"
-    relation = (1 + similar) / (num_classes + sums) if shift else similar / sums
-    is_own = labels == (first + start + jnp.arange(size))[None]
-    return (1 - weight) * is_own + weight * relation

@@ -9,9 +9,9 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method import checks
+from simsmooth_jax.method import checks, targets
 from simsmooth_jax.method.class_blocks import backward, forward
-from simsmooth_jax.method.tables import LabelTable, refuse_table
+from simsmooth_jax.method.tables import LabelTable, table_for_logits
 
 
 def linear_cross_entropy_with_label_table(
@@ -58,18 +58,15 @@ def linear_cross_entropy_with_label_table(
       >>> print(np.asarray(loss).round(4))
       [0.8218 0.7632]
     """
-    _refuse_arguments(features, kernel, labels, table, bias)
+    function = "linear_cross_entropy_with_label_table"
+    _refuse_arguments(function, features, kernel, labels, bias)
     num_classes = kernel.shape[1]
-    if isinstance(labels, np.ndarray):  # 64 bits would be cut to 32, into the range perhaps
-        labels = np.clip(labels.astype(np.int64), -1, num_classes)
-    labels = jnp.asarray(labels, jnp.int32)
-    is_known = (labels >= 0) & (labels < num_classes)
-    labels = jnp.clip(labels, 0, num_classes - 1)
+    arrays = jax.tree.map(jnp.asarray, table_for_logits(function, table, num_classes))
+    known, is_known = targets.in_range(labels, num_classes)
     if bias is None:
         bias = jnp.zeros(num_classes, jnp.float32)
-    table = jax.tree.map(jnp.asarray, table)
-    losses = _fused(jnp.asarray(features), jnp.asarray(kernel), jnp.asarray(bias), labels, table)
-    return losses * jnp.where(is_known, jnp.float32(1), jnp.nan)
+    losses = _fused(jnp.asarray(features), jnp.asarray(kernel), jnp.asarray(bias), known, arrays)
+    return targets.nan_where_unknown(losses, is_known)
 
 
 @jax.custom_vjp
@@ -80,9 +77,10 @@ def _fused(features: Array, kernel: Array, bias: Array, labels: Array, table: An
 def _fused_forward(*arguments: Any) -> tuple[Array, tuple[Any, ...]]:
     if any(leaf.perturbed for leaf in jax.tree.leaves(arguments[4], is_leaf=_is_primal)):
         raise InputError(
-            "linear_cross_entropy_with_label_table: table must not be differentiated, got a "
-            "gradient through it. Use softmax_cross_entropy_with_label_table, or "
-            "jax.lax.stop_gradient."
+            "linear_cross_entropy_with_label_table: table",
+            "not be differentiated",
+            "a gradient through it",
+            "Use softmax_cross_entropy_with_label_table, or jax.lax.stop_gradient.",
         )
     values = jax.tree.map(lambda leaf: leaf.value, arguments, is_leaf=_is_primal)
     losses, *kept = forward(*values)
@@ -102,8 +100,7 @@ def _fused_backward(kept: tuple[Any, ...], gradient: Any) -> tuple[Any, ...]:
 _fused.defvjp(_fused_forward, _fused_backward, symbolic_zeros=True)
 
 
-def _refuse_arguments(features: Any, kernel: Any, labels: Any, table: Any, bias: Any) -> None:
-    function = "linear_cross_entropy_with_label_table"
+def _refuse_arguments(function: str, features: Any, kernel: Any, labels: Any, bias: Any) -> None:
     checks.real_matrix(function, "kernel", kernel, "[N, K]")
     for argument, value in {"features": features, "labels": labels, "bias": bias}.items():
         if value is not None:
@@ -111,17 +108,22 @@ def _refuse_arguments(features: Any, kernel: Any, labels: Any, table: Any, bias:
     num_features, num_classes = kernel.shape
     if not jnp.issubdtype(features.dtype, jnp.floating) or features.shape[1:] != (num_features,):
         raise InputError(
-            f"{function}: features must be floating point [B, {num_features}], got "
-            f"{features.dtype}{list(features.shape)}. Pass what the final Dense layer is given."
+            f"{function}: features",
+            f"be floating point [B, {num_features}]",
+            f"{features.dtype}{list(features.shape)}",
+            "Pass what the final Dense layer is given.",
         )
     if not jnp.issubdtype(labels.dtype, jnp.integer) or labels.shape != features.shape[:1]:
         raise InputError(
-            f"{function}: labels must be integers of shape ({features.shape[0]},), got "
-            f"{labels.dtype}{list(labels.shape)}. Labels are indices, not one-hot vectors."
+            f"{function}: labels",
+            f"be integers of shape ({features.shape[0]},)",
+            f"{labels.dtype}{list(labels.shape)}",
+            "Labels are indices, not one-hot vectors.",
         )
     if bias is not None and bias.shape != (num_classes,):
         raise InputError(
-            f"{function}: bias must have shape ({num_classes},), got {bias.shape}. "
-            "It has an entry for each column of the kernel."
+            f"{function}: bias",
+            f"have shape ({num_classes},)",
+            bias.shape,
+            "It has an entry for each column of the kernel.",
         )
-    refuse_table(function, table, num_classes)

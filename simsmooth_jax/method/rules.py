@@ -34,11 +34,16 @@ def labels_and_flaws(
         if top_k is not None and top_k < similarity.shape[1]:
             relation = _keep_largest(relation, own, top_k)
         weight = jnp.asarray(epsilon, jnp.float32)
-        labels = jnp.where(own, (1 - weight) + weight * relation, weight * relation)
+        labels = mixed(own, relation, weight)
         return labels, _extremes(rows, labels, own)
 
     labels, extremes = in_strips(label, similarity)
     return labels, flaws_of(extremes, rule)
+
+
+def mixed(own: Any, relation: Any, epsilon: Any) -> Any:
+    """`(1 - epsilon) e_y + epsilon r_y`: what the hard label keeps, and the rest by relation."""
+    return (1 - epsilon) * own + epsilon * relation
 
 
 def relation_rows(

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 
 def on_several_devices(array: Any) -> bool:
@@ -89,3 +89,31 @@ def assemble(
     shapes = jax.eval_shape(strip, jax.ShapeDtypeStruct((), jnp.int32))
     empty = {name: jnp.zeros((num_rows, *x.shape[1:]), x.dtype) for name, x in shapes.items()}
     return jax.lax.fori_loop(0, -(-num_rows // size), put, empty)
+
+
+def largest(
+    values: Float[Array, "rows columns"], k: int, num_columns: int
+) -> tuple[Float[Array, "rows k"], Int[Array, "rows k"]]:
+    """`jax.lax.top_k` of the first columns: they all lie in the k groups of the largest maxima.
+
+    The columns must fill the groups: XLA then reads them where they lie, in a third of the time
+    that groups of a slice or of a padded copy take.
+    """
+    group = group_size(num_columns, k)
+    num_rows = len(values)
+    groups = values.reshape(num_rows, -1, group)
+    num_groups = groups.shape[1]
+    is_column = jnp.arange((num_groups - 1) * group, num_groups * group)[None] < num_columns
+    last = jnp.where(is_column, groups[:, -1], -jnp.inf)
+    maxima = groups.max(axis=2).at[:, -1].set(last.max(axis=1))
+    chosen = jnp.sort(jax.lax.top_k(maxima, min(k, num_groups))[1], axis=1)  # for equal values
+    candidates = jnp.take_along_axis(groups, chosen[:, :, None], axis=1)
+    columns = chosen[:, :, None] * group + jnp.arange(group)[None, None]
+    candidates = jnp.where(columns < num_columns, candidates, -jnp.inf)
+    kept, place = jax.lax.top_k(candidates.reshape(num_rows, -1), k)
+    return kept, jnp.take_along_axis(columns.reshape(num_rows, -1), place, axis=1)
+
+
+def group_size(num_columns: int, k: int) -> int:
+    """Columns in a group: as many groups as there are candidates in k of them."""
+    return max(1, round((num_columns / k) ** 0.5))

@@ -1,108 +1,97 @@
-"""The forms of a label table: dense `[K, K]`, top-k and factored; all of them are pytrees."""
+"""The forms of a table of soft labels, and the one door through which all of them come in."""
 
-import dataclasses
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method import checks
+from simsmooth_jax.method import targets
+from simsmooth_jax.method.dense import DenseLabels
+from simsmooth_jax.method.factored import FactoredLabels
+from simsmooth_jax.method.top_k import TopKLabels
+
+Table: TypeAlias = DenseLabels | TopKLabels | FactoredLabels
+LabelTable: TypeAlias = Shaped[Array | np.ndarray, "classes classes"] | Table
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class TopKLabels:
-    """A table of soft labels that keeps k classes of each row: `[K, k]` instead of `[K, K]`.
-
-    Row y is `weights[y, j]` at class `indices[y, j]` and 0 elsewhere.
-    """
-
-    indices: Int[Array | np.ndarray, "classes k"]
-    weights: Float[Array | np.ndarray, "classes k"]
+def as_table(value: Any) -> Table:
+    """A table as it is, and a bare array `[K, K]` as one: nothing behind this asks which."""
+    return value if isinstance(value, Table) else DenseLabels(value)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class FactoredLabels:
-    """A table of soft labels that is never built: unit columns `[N, K]` and the rows' sums `[K]`.
-
-    Row y is `(1 - epsilon) e_y + epsilon S_y / d_y` under rule literal and `(1 - epsilon) e_y +
-    epsilon (1 + S_y) / (K + d_y)` under shift, with `S_y = kernel[:, y]ᵀ kernel`.
-    """
-
-    kernel: Float[Array, "features classes"]
-    row_sums: Float[Array, " classes"]
-    epsilon: Float[Array, ""]
-    rule: Literal["literal", "shift"] = dataclasses.field(metadata={"static": True})
-
-
-LabelTable: TypeAlias = Shaped[Array | np.ndarray, "classes classes"] | TopKLabels | FactoredLabels
-
-
-def refuse_table(function: str, table: Any, num_classes: int) -> None:
-    """Refuses what is no table of `num_classes` classes in any of the forms."""
-    if isinstance(table, FactoredLabels):
-        rows, shape = table.kernel.shape[1], f"factored {list(table.kernel.shape)}"
-    elif isinstance(table, TopKLabels):
-        rows, shape = len(table.indices), f"top-k {list(table.indices.shape)}"
-    else:
-        checks.square_matrix(function, "table", table)
-        rows, shape = table.shape[0], str(np.shape(table))
-    if rows != num_classes:
+def table_for_logits(function: str, value: Any, num_classes: int) -> Table:
+    """The door of a loss, which refuses what is no table of `num_classes` classes."""
+    table = as_table(value)
+    table.refuse_malformed(function)
+    if table.num_classes != num_classes:
         raise InputError(
-            f"{function}: table must have one row and column for each of the {num_classes} "
-            f"logits, got {shape}. Table and model are of different sets of classes."
+            f"{function}: table",
+            f"have one row and column for each of the {num_classes} logits",
+            table.form,
+            "Table and model are of different sets of classes.",
         )
+    return table
 
 
-def rows_of(matrix: Array, labels: Array, like: Array) -> Array:
-    """`matrix[labels]` for labels in range, on Auto and on Explicit mesh axes."""
-    sharding = jax.typeof(like).sharding
-    return matrix.at[labels].get(mode="clip", wrap_negative_indices=False, out_sharding=sharding)
+def trainable_table(function: str, value: Any, num_classes: int) -> Table:
+    """The door of a training, which refuses rows that no classifier should be trained on."""
+    table = as_table(value)
+    table.refuse_malformed(function)
+    if table.num_classes != num_classes:
+        raise InputError(
+            f"{function}: table",
+            f"have a row for each of the {num_classes} classes of the data",
+            table.num_classes,
+            "It was made for another set of classes.",
+        )
+    table.refuse_untrainable(function)
+    return table
 
 
-def negative_log_probabilities(
-    logits: Float[Array, "*batch classes"],
-    peak: Float[Array, "*batch"],
-    log_sum: Float[Array, "*batch"],
+def target_rows(
+    table: LabelTable, labels: Int[Array | np.ndarray, "*batch"]
 ) -> Float[Array, "*batch classes"]:
-    """`-log softmax(z)`; the peak goes first, so that large logits lose no digits."""
-    return log_sum[..., None] - (logits - peak[..., None])
+    """The target rows of a batch of labels, from a table in any form.
 
+    `t = table[label]`, in full: for losses of your own, as with mixed images, with a teacher or
+    focal. `softmax_cross_entropy_with_label_table` needs no such array `[..., K]`.
 
-def compact_cross_entropy(
-    table: TopKLabels | FactoredLabels,
-    labels: Int[Array, "*batch"],
-    peak: Float[Array, "*batch"],
-    log_sum: Float[Array, "*batch"],
-    logits: Float[Array, "*batch classes"],
-) -> Float[Array, "*batch"]:
-    """`-Σ_k t_k log p_k`, with `log p_k = (z_k - peak) - log_sum`."""
-    compute: Any = _top_k if isinstance(table, TopKLabels) else _factored
-    sharding = jax.typeof(logits).sharding
-    if AxisType.Explicit in sharding.mesh.axis_types:
-        batch = NamedSharding(sharding.mesh, PartitionSpec(*sharding.spec[:-1]))
-        compute = jax.sharding.auto_axes(compute, out_sharding=batch)
-    return compute(table, labels, peak, log_sum, logits)
+    Differentiable in the table. Works on labels and classes that are sharded over Auto and Explicit
+    mesh axes: the rows are where their labels are, and a class axis stays on its devices.
 
+    Args:
+      table: row y is the target of class y: `[K, K]` real, or what `top_k_labels` or
+        `factored_labels` give.
+      labels: `[...]` integer, the class of each example, in [0, K). A label outside gives a row of
+        NaN instead of another class's, because a compiled program cannot raise.
 
-def _top_k(table: Any, labels: Array, peak: Array, log_sum: Array, logits: Array) -> Array:
-    weights = jnp.asarray(table.weights, jnp.float32)[labels]
-    kept = jnp.take_along_axis(logits, table.indices[labels], axis=-1)
-    terms = weights * negative_log_probabilities(kept, peak, log_sum)
-    return jnp.where(weights == 0, 0, terms).sum(axis=-1)
+    Returns:
+      `[..., K]` float32.
 
+    Raises:
+      ValueError: the table is not `[K, K]`, or labels are not integers.
 
-def _factored(table: Any, labels: Array, peak: Array, log_sum: Array, logits: Array) -> Array:
-    terms = negative_log_probabilities(logits, peak, log_sum)
-    product = jnp.matmul(terms, table.kernel.T, precision=jax.lax.Precision.HIGHEST)
-    similar = (product * table.kernel.T[labels]).sum(axis=-1)
-    relation = similar / table.row_sums[labels]
-    if table.rule == "shift":
-        relation = (terms.sum(axis=-1) + similar) / (terms.shape[-1] + table.row_sums[labels])
-    own = jnp.take_along_axis(terms, labels[..., None], axis=-1)[..., 0]
-    return (1 - table.epsilon) * own + table.epsilon * relation
+    Source: CN 112434722 A, [0058].
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> import simsmooth_jax as ss
+      >>> table, labels = ss.uniform_labels(4, 0.1), jnp.array([2, 0, 3])
+      >>> targets = ss.target_rows(table, labels)
+      >>> print(np.asarray(targets).round(3))
+      [[0.025 0.025 0.925 0.025]
+       [0.925 0.025 0.025 0.025]
+       [0.025 0.025 0.025 0.925]]
+      >>> mixed = 0.7 * targets + 0.3 * ss.target_rows(table, labels[::-1])  # as in mixup
+      >>> print(np.asarray(mixed).round(3)[0])
+      [0.025 0.025 0.655 0.295]
+    """
+    function = "target_rows"
+    door = as_table(table)
+    door.refuse_malformed(function)
+    targets.refuse_labels(function, labels, "Labels are indices, not one-hot vectors.")
+    known, is_known = targets.in_range(labels, door.num_classes)
+    return targets.nan_where_unknown(targets.rows(door, known), is_known)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from simsmooth_jax.config import stored
 from simsmooth_jax.config.commands import RunConfig
 from simsmooth_jax.errors import InputError
@@ -73,9 +75,10 @@ def _diagnosis_shown(checkpoint: Path) -> Iterator[None]:
 
 def _draw(directory: Path, result: dict[str, Any]) -> None:
     similarity = load_table(directory / "similarity.npz")
+    table = np.asarray(similarity.table.to_dense())
     folder = directory / "pictures"
     pictures.draw_similarity(
-        similarity.table, similarity.class_names, folder / "similarity.png", similarity.source
+        table, similarity.class_names, folder / "similarity.png", similarity.source
     )
     tests = {arm: parts["test"] for arm, parts in result["arms"].items()}
     pictures.draw_reliability(tests, folder / "reliability.png")
@@ -89,7 +92,8 @@ def _show_run(directory: Path, finished: bool) -> None:
         load_table(directory / f"{name}.npz") for name in ("similarity", "labels")
     )
     console = report.console()
-    console.print(report.nearest_table(similarity.table, similarity.class_names))
+    table = np.asarray(similarity.table.to_dense())
+    console.print(report.nearest_table(table, similarity.class_names))
     show_arms(result["arms"])
     own = labels.own_mass()
     console.print(

@@ -14,12 +14,12 @@ from simsmooth_jax.formats.label_files import array_sha256
 from simsmooth_jax.formats.similarity_files import read_class_vectors, read_similarity
 from simsmooth_jax.machine.memory import refuse_dense_table
 from simsmooth_jax.method import rules
-from simsmooth_jax.method.compact import top_k_labels
 from simsmooth_jax.method.diagnosis import Diagnosis, diagnose
 from simsmooth_jax.method.heads import head_kernel
 from simsmooth_jax.method.labels import relation_labels
 from simsmooth_jax.method.similarity import cosine_rows, cosine_similarity, unit_columns_and_flaws
 from simsmooth_jax.method.tables import LabelTable
+from simsmooth_jax.method.top_k import top_k_labels
 from simsmooth_jax.study import arms
 from simsmooth_jax.training.classifier import Classifier
 

@@ -15,7 +15,7 @@ from simsmooth_jax.machine.devices import local
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.machine.terminal import Progress
 from simsmooth_jax.method.objectives.objective import Objective, table_loss
-from simsmooth_jax.method.trainable import refuse_labels
+from simsmooth_jax.method.tables import trainable_table
 from simsmooth_jax.training import checkpoints, tracing
 from simsmooth_jax.training.classifier import Classifier
 from simsmooth_jax.training.evaluation import Evaluator
@@ -70,7 +70,7 @@ class ArmRunner:
         """Refuses a table that labels cannot be, and labels that mixed images cannot have."""
         self.trainer.refuse(objective)
         if objective.loss is table_loss:
-            refuse_labels("train", objective.data, self.dataset.num_classes)
+            trainable_table("train", objective.data, self.dataset.num_classes)
 
     def _observers(
         self, arm: str, objective: Objective, directory: Path, log: MetricsLog, progress: Progress

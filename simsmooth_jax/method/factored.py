@@ -1,0 +1,176 @@
+"""A table of soft labels that is never built: unit columns `[N, K]` and the sums of the rows."""
+
+import dataclasses
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Shaped
+
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.method import checks, rules, targets
+from simsmooth_jax.method.similarity import products, unit_columns_and_flaws
+from simsmooth_jax.method.strips import STRIP_ENTRIES, assemble
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class FactoredLabels:
+    """A table of soft labels that is never built: unit columns `[N, K]` and the rows' sums `[K]`.
+
+    Row y is `(1 - epsilon) e_y + epsilon S_y / d_y` under rule literal and `(1 - epsilon) e_y +
+    epsilon (1 + S_y) / (K + d_y)` under shift, with `S_y = kernel[:, y]ᵀ kernel`.
+    """
+
+    kernel: Float[Array, "features classes"]
+    row_sums: Float[Array, " classes"]
+    epsilon: Float[Array, ""]
+    rule: Literal["literal", "shift"] = dataclasses.field(metadata={"static": True})
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return np.shape(self.kernel)[1]
+
+    @property
+    def form(self) -> str:
+        """The form and its shape, as messages show them."""
+        return f"factored {list(np.shape(self.kernel))}"
+
+    def to_dense(self) -> Float[Array, "classes classes"]:
+        """All rows in full; refused where `[K, K]` would not fit into memory."""
+        return targets.to_dense(self)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Its fields, as files hold them."""
+        arrays = {"kernel": self.kernel, "row_sums": self.row_sums, "epsilon": self.epsilon}
+        return {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+
+    def own_weights(self) -> Float[np.ndarray, " classes"]:
+        """What each class keeps of its own label."""
+        similar = jnp.square(jnp.asarray(self.kernel)).sum(axis=0)
+        return np.asarray(rules.mixed(1, self._relation(similar, self.row_sums, 1), self.epsilon))
+
+    def refuse_malformed(self, function: str) -> None:
+        """Refuses what is no factored table; `factored_labels` gives none such."""
+
+    def refuse_untrainable(self, function: str) -> None:
+        """Refuses nothing: the rows are distributions by their formula."""
+
+    @targets.by_example
+    def cross_entropy(
+        self,
+        labels: Int[Array, "*batch"],
+        peak: Float[Array, "*batch"],
+        log_sum: Float[Array, "*batch"],
+        logits: Float[Array, "*batch classes"],
+    ) -> Float[Array, "*batch"]:
+        """`-Σ_k t_k log p_k`, with `log p_k = (z_k - peak) - log_sum`."""
+        terms = targets.negative_log_probabilities(logits, peak, log_sum)
+        product = jnp.matmul(terms, self.kernel.T, precision=jax.lax.Precision.HIGHEST)
+        similar = (product * self.kernel.T[labels]).sum(axis=-1)
+        relation = self._relation(similar, self.row_sums[labels], terms.sum(axis=-1))
+        own = jnp.take_along_axis(terms, labels[..., None], axis=-1)[..., 0]
+        return rules.mixed(own, relation, self.epsilon)
+
+    def of_batch(self, labels: Int[Array, " batch"]) -> tuple[Array, ...]:
+        """What `block` needs of each example: `[B, …]`."""
+        weight = jnp.full(labels.shape, self.epsilon)
+        return labels, weight, self.row_sums[labels], self.kernel.T[labels]
+
+    def of_class(self) -> tuple[Array, ...]:
+        """What `block` needs of each class: `[…, K]`, or of those that a device holds."""
+        return (self.kernel,)
+
+    def block(
+        self,
+        of_batch: tuple[Array, ...],
+        of_class: tuple[Array, ...],
+        first: Any,
+        start: Any,
+        size: int,
+    ) -> Float[Array, "batch size"]:
+        """The target rows at `size` classes from `start` of those that begin with class `first`."""
+        columns = jax.lax.dynamic_slice_in_dim(of_class[0], start, size, axis=1)
+        labels, weight, sums, own = (x[:, None] if x.ndim == 1 else x for x in of_batch)
+        similar = jnp.matmul(own, columns, precision=jax.lax.Precision.HIGHEST)
+        is_own = labels == (first + start + jnp.arange(size))[None]
+        return rules.mixed(is_own, self._relation(similar, sums, 1), weight)
+
+    def _relation(self, similar: Any, row_sums: Any, ones: Any) -> Any:
+        """The relation row, or its product with what has the product `ones` with a row of ones."""
+        if self.rule == "shift":
+            return (ones + similar) / (self.num_classes + row_sums)
+        return similar / row_sums
+
+
+def factored_labels(
+    kernel: Shaped[Array | np.ndarray, "features classes"],
+    rule: Literal["literal", "shift"] = "shift",
+    *,
+    epsilon: float | Float[Array, ""] = 1.0,
+    center: bool = False,
+) -> FactoredLabels:
+    """Relation labels under the two rules that factor, exactly and without any table.
+
+    With `u_k` the unit columns: literal is `u_y · u_k / d_y`, and shift `(1 + u_y · u_k) / (K +
+    d_y)`, where `d_y = u_y · Σ_k u_k`. A loss needs `Σ_k u_k z_k` alone: `O(N K)` memory.
+
+    Args:
+      kernel: `[N, K]` real, features first, as in `flax.linen.Dense`.
+      rule: `"literal"`, legal where no cosine is negative, which is looked for a strip at a time,
+        or `"shift"`, always legal.
+      epsilon: weight of the relation row in [0, 1]. May be traced.
+      center: subtract the mean column first.
+
+    Returns:
+      `FactoredLabels` with `kernel` `[N, K]` float32, the unit columns, and `row_sums` `[K]`. It
+      goes where a dense table goes.
+
+    Raises:
+      ValueError: the rule is another one, and whatever `relation_labels_from_kernel` refuses.
+
+    Source: CN 112434722 A, claims 3 to 5.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import simsmooth_jax as ss
+      >>> kernel = jnp.array([[1.0, 2.0, 0.0], [0.0, 2.0, 3.0]])  # 2 features, 3 classes
+      >>> table = ss.factored_labels(kernel, "literal")
+      >>> print(table.row_sums.round(3))
+      [1.707 2.414 1.707]
+    """
+    name = "factored_labels"
+    checks.real_matrix(name, "kernel", kernel, "[N, K]")
+    if rule not in ("literal", "shift"):
+        raise InputError(
+            f"{name}: rule",
+            "be 'literal' or 'shift'",
+            repr(rule),
+            "The others do not factor: use top_k_labels.",
+        )
+    checks.fraction(name, "epsilon", epsilon)
+
+    operands = (kernel, epsilon)
+    return checks.run_checked(name, _factored_program, *operands, rule=rule, center=center)
+
+
+@partial(jax.jit, static_argnames=("rule", "center"))
+def _factored_program(
+    kernel: Array, epsilon: Any, *, rule: Literal["literal", "shift"], center: bool
+) -> tuple[FactoredLabels, list[checks.Flaw]]:
+    unit, flaws = unit_columns_and_flaws(kernel, center)
+    vectors = unit.T
+    num_classes = len(vectors)
+    row_sums = jnp.matmul(vectors, vectors.sum(axis=0), precision=jax.lax.Precision.HIGHEST)
+    if rule == "literal":
+        size = min(num_classes, max(1, STRIP_ENTRIES // num_classes))
+
+        def strip(start: Array) -> dict[str, Array]:
+            some = jax.lax.dynamic_slice_in_dim(vectors, start, size)
+            return {"least": products(some, vectors).min(axis=1)}
+
+        flaws += [rules.negative_flaw(assemble(strip, num_classes, size)["least"])]
+    return FactoredLabels(unit, row_sums, jnp.asarray(epsilon, jnp.float32), rule), flaws
