@@ -1,12 +1,12 @@
 """One of several processes: the command line program, which notes the records that it reads.
 
-`python one_process.py NOTES START SILENCE ARGUMENTS...`: START and SILENCE are the seconds that it
-waits for others, in the place of minutes.
+`main([NOTES, START, SILENCE, *ARGUMENTS])`: START and SILENCE are the seconds that it waits for
+others, in the place of minutes.
 """
 
 import json
 import logging
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from simsmooth_jax.program import cli
 class Noted:
     """Examples that write down which of them are taken."""
 
-    def __init__(self, examples: Any, kind: str) -> None:
-        self.examples, self.kind = examples, kind
+    def __init__(self, notes: Path, examples: Any, kind: str) -> None:
+        self.notes, self.examples, self.kind = notes, examples, kind
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -27,24 +27,27 @@ class Noted:
         return self.examples.image_shape
 
     def take(self, indices: Any) -> Any:
-        with NOTES.open("a") as file:
+        with self.notes.open("a") as file:
             file.write(json.dumps([self.kind, *indices.tolist()]) + "\n")
         return self.examples.take(indices)
 
 
-if __name__ == "__main__":
-    NOTES = Path(sys.argv[1])
+def main(arguments: Sequence[str]) -> int:
+    """The exit status of the command."""
+    notes = Path(arguments[0])
     logging.getLogger("absl").setLevel(logging.ERROR)  # as the program does: Grain has a notice
 
     from simsmooth_jax.data import streaming
     from simsmooth_jax.machine import processes
     from simsmooth_jax.training import inputs
 
-    processes.START_SECONDS, processes.SILENCE_SECONDS = map(float, sys.argv[2:4])
+    processes.START_SECONDS, processes.SILENCE_SECONDS = map(float, arguments[1:3])
     training: Any = streaming.TrainingBatches
     evaluation: Any = streaming.EvaluationBatches
-    inputs.TrainingBatches = lambda examples, *rest: training(Noted(examples, "train"), *rest)
-    streaming.EvaluationBatches = lambda examples, *rest: evaluation(
-        Noted(examples, f"evaluate {len(examples)}"), *rest
+    inputs.TrainingBatches = lambda examples, *rest: training(
+        Noted(notes, examples, "train"), *rest
     )
-    sys.exit(cli.main(sys.argv[4:]))
+    streaming.EvaluationBatches = lambda examples, *rest: evaluation(
+        Noted(notes, examples, f"evaluate {len(examples)}"), *rest
+    )
+    return cli.main(arguments[3:])

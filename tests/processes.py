@@ -2,19 +2,16 @@
 
 import contextlib
 import json
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from program import REPOSITORY
+import one_process
+from program import LIMIT, Forked
 
-SCRIPT = Path(__file__).with_name("one_process.py")
 OPTIONS = ("--data", "npz:images.npz", "--model", "mlp", "--width", 8, "--depth", 1)
 OPTIONS += ("--batch-size", 16, "--learning-rate", 0.1, "--checkpoint-every", 1)
 STEPS, TRAIN, VALIDATION, TEST = 5, 90, 10, 300  # of an epoch; 2 batches of the test images
@@ -36,33 +33,35 @@ class Processes:
     """Processes of one command, numbered; what they print goes to files."""
 
     def __init__(
-        self, cwd: Path, *arguments: object, count: int = 2, start: int = 120, silence: int = 60
+        self,
+        cwd: Path,
+        *arguments: object,
+        count: int = 2,
+        start: int = LIMIT,
+        silence: int = LIMIT,
     ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.cwd, self.count, self.bounds = cwd, count, (start, silence)
-        self.started: list[subprocess.Popen[bytes]] = []
+        self.started: list[Forked] = []
         for process in range(count):
             self.start(process, *arguments)
 
     def start(self, process: int, *arguments: object, devices: int | None = None) -> None:
-        name = f"{self.port}-{process}"
-        environment = {**os.environ, "XDG_CACHE_HOME": str(REPOSITORY / ".cache")}
-        environment |= {
-            "JAX_PLATFORMS": "cpu",
-            "JAX_NUM_CPU_DEVICES": str(devices or 8 // self.count),
-        }
-        command = [sys.executable, SCRIPT, f"{name}.notes", *self.bounds, *arguments]
+        name = self.cwd / f"{self.port}-{process}"
+        variables = {"JAX_NUM_CPU_DEVICES": str(devices or 8 // self.count)}
+        command: list[object] = [f"{name}.notes", *self.bounds, *arguments]
         if self.count > 1:
             command += ["--coordinator", f"127.0.0.1:{self.port}"]
             command += ["--num-processes", self.count, "--process-id", process]
-        with (self.cwd / f"{name}.out").open("w") as out, (self.cwd / f"{name}.err").open("w") as e:
-            self.started.append(
-                subprocess.Popen(
-                    list(map(str, command)), cwd=self.cwd, env=environment, stdout=out, stderr=e
-                )
-            )
+        files = [Path(f"{name}.{kind}") for kind in ("out", "err")]
+        for file in files:
+            file.touch()
+        one = Forked(
+            *command, cwd=self.cwd, main=one_process.main, variables=variables, files=files
+        )
+        self.started.append(one)
 
     def read(self, process: int, kind: str) -> str:
         return (self.cwd / f"{self.port}-{process}.{kind}").read_text()
@@ -72,7 +71,7 @@ class Processes:
 
     def statuses(self) -> list[int]:
         """How all of them end, within a bound."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + LIMIT
         return [process.wait(deadline - time.monotonic()) for process in self.started]
 
     def succeed(self) -> None:
@@ -80,7 +79,7 @@ class Processes:
         assert found == [0] * self.count, [self.read(p, "err") for p in range(self.count)]
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + LIMIT
         while not condition():
             assert time.monotonic() < deadline
             assert all(p.poll() is None for p in self.started), [
