@@ -33,9 +33,9 @@ hypothesis.settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks as fast whatever is not marked as slow."""
+    """Marks as fast whatever is marked neither as slow nor as heavy."""
     for item in items:
-        if item.get_closest_marker("slow") is None:
+        if not (item.get_closest_marker("slow") or item.get_closest_marker("heavy")):
             item.add_marker("fast")
 
 

@@ -50,6 +50,7 @@ def raw_fashion_mnist() -> list[str]:
     return sorted(lines)
 
 
+@pytest.mark.heavy
 @needs_images
 def test_any_program_reads_it_without_tensorflow(fashion_mnist: Path) -> None:
     command = [sys.executable, "-c", READ_BY_TFDS, str(fashion_mnist)]
@@ -57,6 +58,7 @@ def test_any_program_reads_it_without_tensorflow(fashion_mnist: Path) -> None:
     assert sorted(shown.splitlines()) == [x for x in raw_fashion_mnist() if x.startswith("test")]
 
 
+@pytest.mark.heavy
 @needs_images
 def test_every_image_is_that_of_the_archives(fashion_mnist: Path) -> None:
     source = open_source("fashion_mnist", SourceConfig(data_dir=fashion_mnist))
@@ -134,6 +136,7 @@ print(sum(map(len, source.splits.values())))
 """
 
 
+@pytest.mark.heavy
 @needs_images
 def test_kill_in_the_midst_leaves_nothing_prepared_and_others_wait(tmp_path: Path) -> None:
     """One process is killed while it writes; of two that follow at once, one prepares for both."""

@@ -26,6 +26,7 @@ def cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.heavy
 def test_fashion_mnist_trains_both_stages(shared_directory: Path, tmp_path: Path) -> None:
     data = ("--data", "fashion_mnist", "--data-dir", prepared_fashion_mnist(shared_directory))
     options = (*TINY, "--epochs", 1, "--batch-size", 500, "--learning-rate", 0.1)
@@ -42,17 +43,19 @@ def test_fashion_mnist_trains_both_stages(shared_directory: Path, tmp_path: Path
     assert json.loads(again.stdout) == report["arms"]["relation"]["test"]
 
 
-def test_cifar100_trains_from_arrays_and_from_files(cifar: Path, tmp_path: Path) -> None:
-    for data in ("npz:cifar100.npz", "folder:cifar100"):
-        out = tmp_path / data[:3]
-        shown = simsmooth("run", "--data", data, *STEPS, "--out", out, cwd=cifar).stdout
-        assert "cifar100: 900 training, 100 validation, 500 test images of 100 classes" in shown
-        with np.load(out / "labels.npz") as file:
-            assert file["class_names"].tolist() == cifar100()["class_names"].tolist()
-        report = json.loads((out / "report.json").read_text())
-        assert report["arms"]["onehot"]["test"]["count"] == 500
-        rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-        assert len([row for row in rows if "loss" in row]) == 3 * 3 * 9
+@pytest.mark.parametrize(
+    "data", ["folder:cifar100", pytest.param("npz:cifar100.npz", marks=pytest.mark.heavy)]
+)
+def test_cifar100_trains_from_arrays_and_from_files(data: str, cifar: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shown = simsmooth("run", "--data", data, *STEPS, "--out", out, cwd=cifar).stdout
+    assert "cifar100: 900 training, 100 validation, 500 test images of 100 classes" in shown
+    with np.load(out / "labels.npz") as file:
+        assert file["class_names"].tolist() == cifar100()["class_names"].tolist()
+    report = json.loads((out / "report.json").read_text())
+    assert report["arms"]["onehot"]["test"]["count"] == 500
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert len([row for row in rows if "loss" in row]) == 3 * 3 * 9
 
 
 def test_streamed_run_is_killed_in_mid_epoch_and_ends_with_the_bits_in_memory(

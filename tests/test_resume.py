@@ -19,7 +19,8 @@ ORBAX = pytest.mark.filterwarnings("ignore:Sharding info not provided")
 pytestmark = [pytest.mark.slow, ORBAX]
 
 COMMAND = ("run", "--out", "run", "--model", "mlp", "--width", 16, "--depth", 1, "--epochs", 12)
-COMMAND += ("--checkpoint-every", 2)
+COMMAND += ("--checkpoint-every", 2, "--batch-size", 200)
+STEPS = 5  # an epoch
 FILES = ("metrics.jsonl", "report.json", "labels.npz", "similarity.npz", "config.json")
 
 
@@ -33,11 +34,13 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def assert_equal_runs(found: Path, expected: Path, history: str) -> None:
     rows = [json.loads(line) for line in (found / "metrics.jsonl").read_text().splitlines()]
     keys = [(row["arm"], row["step"], "loss" in row) for row in rows]
-    assert len(keys) == len(set(keys)) == 3 * 12 * (15 + 1), f"a row is missing or twice: {history}"
+    assert len(keys) == len(set(keys)) == 3 * 12 * (STEPS + 1), (
+        f"a row is missing or twice: {history}"
+    )
     for name in FILES:
         assert (found / name).read_bytes() == (expected / name).read_bytes(), f"{name}: {history}"
     for name in ("first", "uniform", "second"):
-        a, b = (ocp.load(str(run / name / "180")) for run in (found, expected))
+        a, b = (ocp.load(str(run / name / "60")) for run in (found, expected))
         for part in ("kernel", "bias"):
             leaves = [np.asarray(tree["params"]["head"][part]) for tree in (a, b)]
             assert (leaves[0] == leaves[1]).all(), f"{name}: {history}"
@@ -50,7 +53,8 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize("seed", [0])
+@pytest.mark.heavy
+@pytest.mark.parametrize("seed", range(5))
 def test_killed_at_random_moments(uninterrupted: Path, tmp_path: Path, seed: int) -> None:
     """Four lives: one ends while it starts up, the others soon after they begin to train."""
     moments, log, history = random.Random(seed), tmp_path / "run" / "metrics.jsonl", []
@@ -69,7 +73,15 @@ def test_killed_at_random_moments(uninterrupted: Path, tmp_path: Path, seed: int
     assert sum("status -9" in line for line in history) >= 2, history
 
 
-@pytest.mark.parametrize("moment", ["config.json", "first/30", "labels.npz", "second/180"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "first/10",
+        "labels.npz",
+        pytest.param("config.json", marks=pytest.mark.heavy),
+        pytest.param("second/60", marks=pytest.mark.heavy),
+    ],
+)
 def test_killed_as_a_file_appears(uninterrupted: Path, tmp_path: Path, moment: str) -> None:
     """Before the first checkpoint, at it, between the trainings, and after the last one."""
     process = start(*COMMAND, cwd=tmp_path)
@@ -83,7 +95,7 @@ def test_killed_as_a_file_appears(uninterrupted: Path, tmp_path: Path, moment: s
 
 def test_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
     process = start(*COMMAND, cwd=tmp_path)
-    wait_for((tmp_path / "run" / "first" / "30").exists, process)
+    wait_for((tmp_path / "run" / "first" / "10").exists, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
