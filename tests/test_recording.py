@@ -13,7 +13,7 @@ from orbax.checkpoint import v1 as ocp
 import simsmooth_jax as ss
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, SavingConfig, TrainingConfig
 from simsmooth_jax.errors import DivergenceError
-from simsmooth_jax.machine.terminal import ProgressBars
+from simsmooth_jax.machine.bars import ProgressBars
 from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.recording import MetricsLog
 from simsmooth_jax.training.runner import ArmRunner

@@ -30,7 +30,7 @@ import simsmooth_jax as ss
 from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.config.training import TrainingConfig
 from simsmooth_jax.data.load import load_dataset
-from simsmooth_jax.machine.terminal import ProgressBars
+from simsmooth_jax.machine.bars import ProgressBars
 from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.loop import train
 from simsmooth_jax.training.models import normalise_images

@@ -2,21 +2,18 @@
 
 import dataclasses
 import os
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from PIL import Image
-from rich.console import Console
-from rich.progress import Progress
 
 from simsmooth_jax.data.conversion import MODES, Conversion, refusing_broken
 from simsmooth_jax.data.dataset import Source
 from simsmooth_jax.data.sources.folder import FileExamples
+from simsmooth_jax.machine.bars import transient_bar
 
 NAMES = {mode: name for name, mode in MODES.items()}  # Pillow's -> ours
-SHOWN_AFTER = 2  # seconds until the progress bar appears
 _CHUNK = 256  # files that a thread reads at a time
 
 
@@ -55,18 +52,12 @@ def kinds_of_files(source: Source) -> list[Kind]:
 
 def _headers(files: list[str], conversion: Conversion) -> Iterator[tuple[int, int, str]]:
     """Height, width and mode of every file, with a progress bar where that takes time."""
-    console, started = Console(stderr=True), time.monotonic()
-    hidden = not console.is_terminal  # elsewhere it would leave an empty line
-    with (
-        Progress(console=console, transient=True, disable=hidden) as bar,
-        ThreadPoolExecutor(os.cpu_count()) as threads,
-    ):
-        task = bar.add_task("reading headers", total=len(files), visible=False)
+    with transient_bar() as bar, ThreadPoolExecutor(os.cpu_count()) as threads:
+        task = bar.add_task("reading headers", total=len(files))
         chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
         for headers in threads.map(partial(_read_chunk, conversion), chunks):
             yield from headers
-            late = time.monotonic() - started > SHOWN_AFTER
-            bar.update(task, advance=len(headers), visible=late)
+            bar.update(task, advance=len(headers))
 
 
 def _read_chunk(conversion: Conversion, files: list[str]) -> list[tuple[int, int, str]]:

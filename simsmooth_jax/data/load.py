@@ -6,16 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
 from simsmooth_jax.config.data import DataConfig, InputMode, SourceConfig
 from simsmooth_jax.data.conversion import Conversion
 from simsmooth_jax.data.dataset import Dataset, Examples, Source, Split
 from simsmooth_jax.data.splits import cut_splits
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.machine.bars import transient_bar
 from simsmooth_jax.machine.memory import available_memory
-from simsmooth_jax.machine.processes import is_writer
 
 
 def load_dataset(config: DataConfig) -> Dataset:
@@ -117,12 +115,7 @@ def choose_input(mode: InputMode, name: str, parts: dict[str, Examples]) -> bool
 def read_into_memory(parts: dict[str, Examples]) -> dict[str, Split]:
     """Reads every image of every part once, with a progress bar where that takes time."""
     read: dict[str, Split] = {}
-    console = Console(stderr=True)
-    hidden = not console.is_terminal or not is_writer()  # elsewhere it would leave an empty line
-    with (
-        Progress(console=console, transient=True, disable=hidden) as bar,
-        ThreadPoolExecutor() as threads,
-    ):
+    with transient_bar() as bar, ThreadPoolExecutor() as threads:
         for name, part in parts.items():
             if isinstance(part, Split):
                 read[name] = part

@@ -8,6 +8,7 @@ from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats import class_names
 from simsmooth_jax.formats.head import read_head
 from simsmooth_jax.formats.opening import open_stored
+from simsmooth_jax.machine.bars import transient_bar
 from simsmooth_jax.machine.files import refuse_output
 from simsmooth_jax.program import report
 from simsmooth_jax.study import pipeline, relations
@@ -30,7 +31,8 @@ def make_label_file(config: LabelsConfig) -> None:
         )
     refuse_output(config.out)
     try:
-        with report.working("comparing the classes"):
+        with transient_bar() as bar:
+            bar.add_task("comparing the classes", total=None)  # no steps to count
             found, metadata = _relations(config)
             names = class_names.of_head(metadata, found.num_classes, config.class_names)
             table = pipeline.make_labels(found, names)

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from rich import box
 from rich.console import Console
-from rich.status import Status
 from rich.table import Table
 
 MAX_CLASSES = 20  # rows of the table of nearest classes
@@ -45,11 +44,6 @@ def nearest_table(similarity: np.ndarray, class_names: tuple[str, ...], count: i
     if len(class_names) > MAX_CLASSES:
         table.caption = f"the first {MAX_CLASSES} of {len(class_names)} classes"
     return table
-
-
-def working(text: str) -> Status:
-    """A sign of life on a terminal, for what takes long and has no steps to count."""
-    return Console(stderr=True).status(text)
 
 
 def console() -> Console:

@@ -8,9 +8,9 @@ from simsmooth_jax.config import stored
 from simsmooth_jax.config.commands import RunConfig, TrainConfig
 from simsmooth_jax.formats.label_files import load_labels
 from simsmooth_jax.machine import devices
+from simsmooth_jax.machine.bars import ProgressBars
 from simsmooth_jax.machine.files import read_json, write_json
 from simsmooth_jax.machine.processes import from_writer, is_writer
-from simsmooth_jax.machine.terminal import ProgressBars
 from simsmooth_jax.program import report
 from simsmooth_jax.program.run_directory import REPORT, default_directory, open_directory
 from simsmooth_jax.study.arms import ARM, RELATION, Plan, refuse_options

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from simsmooth_jax.config.labels import ObjectiveConfig
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.machine.terminal import Progress
+from simsmooth_jax.machine.bars import Progress
 from simsmooth_jax.method import objectives
 from simsmooth_jax.method.factored import FactoredLabels
 from simsmooth_jax.method.labels import onehot_labels, uniform_labels

@@ -11,8 +11,8 @@ from simsmooth_jax.config import options
 from simsmooth_jax.config.commands import RunConfig
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import TableFile
+from simsmooth_jax.machine.bars import ProgressBars
 from simsmooth_jax.machine.processes import is_writer
-from simsmooth_jax.machine.terminal import ProgressBars
 from simsmooth_jax.method.diagnosis import Diagnosis
 from simsmooth_jax.study.arms import ONEHOT, RELATION, UNIFORM, Plan
 from simsmooth_jax.study.relations import Relations, find_relations

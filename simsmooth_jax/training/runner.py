@@ -11,9 +11,9 @@ from simsmooth_jax.config import options
 from simsmooth_jax.config.training import SavingConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.formats.label_files import array_sha256, table_sha256
+from simsmooth_jax.machine.bars import Progress
 from simsmooth_jax.machine.devices import local
 from simsmooth_jax.machine.processes import is_writer
-from simsmooth_jax.machine.terminal import Progress
 from simsmooth_jax.method.objectives.objective import Objective, table_loss
 from simsmooth_jax.method.tables import trainable_table
 from simsmooth_jax.training import checkpoints, tracing

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from simsmooth_jax.machine.terminal import REFRESH_SECONDS, Progress
+from simsmooth_jax.machine.bars import REFRESH_SECONDS, Progress
 from simsmooth_jax.training.loop import Metrics
 from simsmooth_jax.training.step import TrainState
 

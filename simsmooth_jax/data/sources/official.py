@@ -19,14 +19,14 @@ import filelock
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
-from rich.console import Console
-from rich.progress import Progress, wrap_file
+from rich.progress import Progress
 from tensorflow_datasets.image_classification import cifar, mnist
 
 from simsmooth_jax.data.conversion import Conversion
 from simsmooth_jax.data.dataset import Source
 from simsmooth_jax.data.sources.tfds_sets import default_data_dir, open_tfds, refusing_damage
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.machine.bars import transient_bar
 
 BUILDERS: dict[str, Any] = {
     "fashion_mnist": mnist.FashionMNIST,
@@ -82,8 +82,7 @@ def _prepare(name: str, directory: Path, raw: RawSet) -> None:
             # An array would be encoded by TensorFlow, an image is by Pillow.
             yield i, record | {"image": Image.fromarray(images[i])}
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with transient_bar() as bar:
 
         def split_generators(self: Any, dl_manager: Any) -> dict[str, Any]:
             for key, names in raw.class_names.items():
@@ -209,11 +208,8 @@ def _download(name: str, wanted: list[tuple[str, str]], manual: Path) -> dict[st
             ):
                 part = Path(directory) / path.name
                 size = int(source.headers.get("Content-Length", 0))
-                console = Console(stderr=True)
-                with (
-                    part.open("wb") as target,
-                    wrap_file(source, size, description=path.name, console=console) as shown,
-                ):
+                with part.open("wb") as target, transient_bar() as bar:
+                    shown: Any = bar.wrap_file(source, size, description=path.name)
                     shutil.copyfileobj(shown, target)
                 _refuse_other_content(part, expected, url)
                 paths[path.name] = part.replace(path)
