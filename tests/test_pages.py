@@ -9,16 +9,22 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 import tyro
+from flax import linen as nn
+from flax.training.train_state import TrainState
 from pages import DOCS, EXPERIMENTS, PAGES, README, anchors, blocks, names, prose, spans
 from program import REPOSITORY
 
 import simsmooth_jax as ss
 from simsmooth_jax.program.cli import OPTIONS, Command
+from simsmooth_jax.study.arms import ARMS
 
 every_page = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY))
@@ -118,7 +124,10 @@ def test_lines_are_short_enough_to_be_read(page: Path) -> None:
 
 def test_no_python_is_left_untested() -> None:
     """These are tested here, in test_readme.py and in test_other_frameworks.py."""
-    tested = {README, DOCS / "many_classes.md", DOCS / "label_files.md"}
+    tested = {
+        README,
+        *(DOCS / f"{name}.md" for name in ("many_classes", "label_files", "objectives")),
+    }
     assert {page for page in PAGES if blocks(page, "python")} == tested
 
 
@@ -132,6 +141,56 @@ def test_code_for_many_classes_gives_the_loss_of_the_dense_table() -> None:
     table = np.asarray(ss.relation_labels_from_kernel(kernel, "shift"))
     expected = optax.softmax_cross_entropy(features @ kernel + bias, table[labels])
     np.testing.assert_allclose(given["loss"], expected, rtol=1e-5)
+
+
+def test_loop_of_an_objective_ends_with_the_labels_of_its_own_head() -> None:
+    """Three classes, four points each; an epoch is 20 steps and the warm-up lasts five of them."""
+    (loop,) = blocks(DOCS / "objectives.md", "python")
+    assert len([line for line in loop.splitlines() if line]) <= 15
+    labels = jnp.arange(12) % 3
+    images = (
+        jnp.asarray(np.random.RandomState(0).randn(12, 5)).at[:, :3].add(3 * jnp.eye(3)[labels])
+    )
+    model = nn.Dense(3)
+    given = {"ss": ss, "jax": jax, "num_classes": 3, "batches": lambda _: [(images, labels)] * 20}
+
+    def trained(epochs: int) -> dict[str, Any]:
+        params = {"head": model.init(jax.random.key(0), images)["params"]}
+
+        def apply(variables: Any, images: jax.Array) -> Any:
+            return model.apply({"params": variables["params"]["head"]}, images)
+
+        state = TrainState.create(apply_fn=apply, params=params, tx=optax.sgd(0.1))
+        names = given | {"state": state, "epochs": epochs}
+        exec(loop, names)
+        return names
+
+    np.testing.assert_array_equal(trained(4)["own"], np.eye(3))
+    after = trained(8)
+    kernel = np.asarray(after["state"].params["head"]["kernel"], np.float64)
+    unit = kernel / np.linalg.norm(kernel, axis=0)
+    relation = np.maximum(unit.T @ unit, 0)
+    relation /= relation.sum(axis=1, keepdims=True)
+    assert np.abs(relation - np.eye(3)).max() > 0.01
+    np.testing.assert_allclose(after["own"], (np.eye(3) + relation) / 2, atol=1e-5)
+    logits = after["state"].apply_fn({"params": after["state"].params}, images)
+    np.testing.assert_array_equal(logits.argmax(axis=1), labels)
+
+
+def test_options_of_objectives_are_those_that_their_arms_take() -> None:
+    """The columns of the page's table; an empty one is refused."""
+    table = (DOCS / "objectives.md").read_text().split("| option |")[1]
+    header, _, *rows = table.split("\n\n")[0].splitlines()
+    arms = [cell.strip() for cell in header.strip("|").split("|")[1:]]
+    taken = {arm: [] for arm in arms}
+    for row in rows:
+        option, _, *cells = (cell.strip() for cell in row.strip("|").split("|"))
+        name = option.strip("`-").replace("-", "_")
+        for arm, cell in zip(arms, cells, strict=True):
+            taken[arm] += [name] if cell else []
+    assert {arm: sorted(options) for arm, options in taken.items()} == {
+        arm.name: sorted(arm.options) for arm in ARMS if arm.options
+    }
 
 
 def test_ten_seeds_are_those_of_the_committed_rows() -> None:
