@@ -17,15 +17,13 @@ class InputError(ValueError):
       then: the next step, one sentence or several.
     """
 
-    def __init__(self, who: str, must: str = "", got: object = "", then: str = "") -> None:
-        """Keeps the parts: arguments of an exception go from process to process."""
-        super().__init__(who, must, got, then)
-        self.who, self.must, self.got, self.then = who, must, got, then
+    def __init__(self, who: str, must: str, got: object, then: str) -> None:
+        """Keeps the parts as texts: arguments of an exception go from process to process."""
+        super().__init__(who, must, str(got), then)
+        self.who, self.must, self.got, self.then = who, must, str(got), then
 
     def __str__(self) -> str:
         """The line."""
-        if not self.must:  # a line that is not in parts yet
-            return self.who
         return f"{self.who} must {self.must}, got {self.got}. {self.then}"
 
     def under(self, where: str) -> Self:

@@ -92,7 +92,7 @@ def checkpoint(tmp_path: Path) -> str:
         ("run --workers -1", "--workers must be from 0 to 256, got -1. Try 0: threads read."),
         ("run --checkpoint-steps 0", "--checkpoint-steps must be at least 1, got 0. Try 1000."),
         ("run --epsilon 2", "--epsilon must be from 0 to 1, got 2.0. 0 is the hard label, 1"),
-        ("run --rule softmax", "needed there, got temperature=None with rule 'softmax'. Set both"),
+        ("run --rule softmax", "no other, got temperature=None with rule 'softmax'. Set both"),
         ("run --temperature 1", "got temperature=1.0 with rule 'clip'."),
         (
             "run --rule softmax --temperature 0",

@@ -76,7 +76,7 @@ def test_nothing_is_trained_on_a_device_that_is_wrong(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse() -> None:
-        raise ss.InputError("wrong values")
+        raise ss.InputError("XLA_FLAGS", "be without it", "wrong values", "Leave it out.")
 
     monkeypatch.setattr(devices, "self_test", refuse)
     out = tmp_path / "out"

@@ -210,7 +210,7 @@ OBJECTIVES = ss.objectives
         ),
         (
             lambda: OBJECTIVES.online_relation_labels(3, "softmax", warmup_steps=1),
-            "temperature belongs to rule 'softmax'|temperature",
+            "temperature must be given with rule 'softmax' and with no other, got temperature=None",
         ),
         (
             lambda: OBJECTIVES.online_relation_labels(3, warmup_steps=1, epsilon=2),

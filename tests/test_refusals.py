@@ -172,7 +172,7 @@ REFUSED = {
     "relation_labels_from_kernel": [
         (lambda: from_kernel(KERNEL), "a length above 0, got zeros in kernel[:, 2] (class 2)."),
         (lambda: from_kernel(KERNEL[None]), "kernel must have shape [N, K], got (1, 6, 5)."),
-        (lambda: from_kernel(KERNEL, "softmax"), "temperature belongs to rule 'softmax'"),
+        (lambda: from_kernel(KERNEL, "softmax"), "temperature must be given with rule 'softmax'"),
         (lambda: from_kernel(KERNEL[:, :2], "literal", center=True), "cosine >= 0, got -1 in row"),
     ],
     "uniform_labels": [

@@ -161,10 +161,10 @@ def test_embeddings_in_bfloat16(tmp_path: Path) -> None:
 
 def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("1,2,3")
-    other = "x.csv must be a file of arrays: .*it must be of a kind that can be read, got a file"
-    with pytest.raises(ss.InputError, match=f"^--similarity vectors:{tmp_path}/{other}"):
+    other = "x.csv`: checkpoint .*: it must be of a kind that can be read, got a file"
+    with pytest.raises(ss.InputError, match=f"^`similarity=vectors:{tmp_path}/{other}"):
         make(tmp_path, "labels.npz", similarity=f"vectors:{tmp_path}/x.csv")
-    with pytest.raises(ss.InputError, match="--similarity vectors:FILE must name an existing file"):
+    with pytest.raises(ss.InputError, match="`similarity=vectors:FILE` must name an existing file"):
         make(tmp_path, "labels.npz", similarity=f"vectors:{tmp_path}/none.npy")
 
 
@@ -184,7 +184,7 @@ def test_file_of_other_classes_is_refused_before_training(tmp_path: Path) -> Non
         except ss.InputError as error:
             assert got in str(error)  # noqa: PT017
     center = RelationConfig(similarity=f"table:{tmp_path}/x.npy", center=True)
-    with pytest.raises(ss.InputError, match="--center must be given with class vectors, got"):
+    with pytest.raises(ss.InputError, match="`center` must be given with class vectors, got"):
         file_identity(center, names)
     assert file_identity(RunConfig().relation, names) == {}
 

@@ -91,7 +91,7 @@ def test_option_decides_and_size_where_it_does_not(monkeypatch: pytest.MonkeyPat
         assert load_dataset(DataConfig()).streamed is streamed
         assert not load_dataset(DataConfig(input="memory")).streamed
     monkeypatch.setattr("simsmooth_jax.data.load.available_memory", lambda: size - 1)
-    message = "--input memory must fit into the memory of 0.0 GiB, got 0.0 GiB of images in digits"
+    message = "`input=memory` must fit into the memory of 0.0 GiB, got 0.0 GiB of images in digits"
     with pytest.raises(ss.InputError, match=message):
         load_dataset(DataConfig(input="memory"))
 

@@ -143,7 +143,7 @@ def read_ahead(
         if "Worker process" not in str(error):
             raise
         raise ChildProcessError(
-            "a process that reads images has ended, perhaps for lack of memory: lower --workers"
+            "a process that reads images has ended, perhaps for lack of memory: lower `workers`"
         ) from error
     finally:
         iterator.close()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from simsmooth_jax.errors import InputError
+from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.machine.files import write_atomically
 from simsmooth_jax.method.tables import as_table, trainable_table
 from simsmooth_jax.method.top_k import TopKLabels
@@ -66,8 +66,10 @@ def load_table(path: Path) -> TableFile:
     """Reads a table file of either kind; never unpickles."""
     if not path.is_file():
         raise InputError(
-            "--labels must be onehot, uniform or the path of an existing .npz or .safetensors "
-            f"file, got {path}. Make one with: simsmooth labels CHECKPOINT --out labels.npz"
+            "`labels`",
+            "be onehot, uniform or the path of an existing .npz or .safetensors file",
+            path,
+            "Make one with: simsmooth labels CHECKPOINT --out labels.npz",
         )
     read = _read_safetensors if path.suffix == ".safetensors" else _read_npz
     try:
@@ -89,9 +91,10 @@ def load_table(path: Path) -> TableFile:
         raise
     except Exception as error:  # every way in which a library fails on a damaged file
         raise InputError(
-            f"{path}: it must be a table that simsmooth wrote, got one that cannot be read "
-            f"({_reason(error)}). "
-            "Make one with: simsmooth labels CHECKPOINT --out labels.npz"
+            f"{path}: it",
+            "be a table that simsmooth wrote",
+            f"one that cannot be read ({_reason(error)})",
+            "Make one with: simsmooth labels CHECKPOINT --out labels.npz",
         ) from error
 
 
@@ -115,25 +118,28 @@ def _reason(error: BaseException) -> str:
         return f"no {str(error.args[0]).split()[0]}"
     if "allow_pickle" in str(error):
         return "no NumPy archive, or pickled objects, which are never loaded"
-    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    return first_line(error)
 
 
 def load_labels(path: Path, class_names: tuple[str, ...]) -> TableFile:
     """Reads a table to train on, and refuses one of other classes or of another order."""
     file = load_table(path)
-    trainable_table(f"--labels {path}", file.table, len(class_names))
+    trainable_table(f"`labels={path}`", file.table, len(class_names))
     if file.class_names != class_names:
         pairs = zip(file.class_names, class_names, strict=False)
         row = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
         if row is None:
             raise InputError(
-                f"--labels {path}: class_names must be the {len(class_names)} of the data, got "
-                f"{len(file.class_names)}. Make the table from a classifier of these data."
+                f"`labels={path}`: class_names",
+                f"be the {len(class_names)} of the data",
+                len(file.class_names),
+                "Make the table from a classifier of these data.",
             )
         raise InputError(
-            f"--labels {path}: class_names must be those of the data in the same order, got "
-            f"{file.class_names[row]!r} in row {row} where the data have {class_names[row]!r}. "
-            "Permute table's rows and columns, or make the table from a classifier of these data."
+            f"`labels={path}`: class_names",
+            "be those of the data in the same order",
+            f"{file.class_names[row]!r} in row {row} where the data have {class_names[row]!r}",
+            "Permute table's rows and columns, or make the table from a classifier of these data.",
         )
     return file
 

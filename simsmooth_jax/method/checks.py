@@ -78,8 +78,7 @@ def array(function: str, argument: str, value: Any) -> None:
     """Refuses lists and numbers, which JAX would take for trees of scalars."""
     if not hasattr(value, "dtype"):
         raise InputError(
-            f"{function}: {argument} must be an array, got {type(value).__name__}. "
-            "Use jax.numpy.asarray."
+            f"{function}: {argument}", "be an array", type(value).__name__, "Use jax.numpy.asarray."
         )
 
 
@@ -89,8 +88,10 @@ def real_matrix(function: str, argument: str, value: Any, shape: str) -> None:
     dims, dtype = value.shape, value.dtype
     if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
         raise InputError(
-            f"{function}: {argument} must hold real numbers, got dtype {dtype}. "
-            "Pass the array itself, as float32, bfloat16 or float16."
+            f"{function}: {argument}",
+            "hold real numbers",
+            f"dtype {dtype}",
+            "Pass the array itself, as float32, bfloat16 or float16.",
         )
     if len(dims) != 2:
         hint = f"Pass one matrix {shape}."
@@ -100,11 +101,13 @@ def real_matrix(function: str, argument: str, value: Any, shape: str) -> None:
             )
         elif len(dims) == 4 and dims[:2] == (1, 1):
             hint = f"A 1x1 convolution is a Dense layer: take {argument}[0, 0]."
-        raise InputError(f"{function}: {argument} must have shape {shape}, got {dims}. {hint}")
+        raise InputError(f"{function}: {argument}", f"have shape {shape}", dims, hint)
     if dims[1] < 2 or dims[0] < 1:
         raise InputError(
-            f"{function}: {argument} must have shape {shape} with K >= 2 classes, got {dims}. "
-            "Relations need a second class; a kernel is [features, classes], not transposed."
+            f"{function}: {argument}",
+            f"have shape {shape} with K >= 2 classes",
+            dims,
+            "Relations need a second class; a kernel is [features, classes], not transposed.",
         )
 
 
@@ -114,8 +117,10 @@ def square_matrix(function: str, argument: str, value: Any) -> None:
     rows, columns = np.shape(value)
     if rows != columns:
         raise InputError(
-            f"{function}: {argument} must have shape [K, K], got ({rows}, {columns}). "
-            "A kernel [N, K] goes to cosine_similarity or relation_labels_from_kernel."
+            f"{function}: {argument}",
+            "have shape [K, K]",
+            f"({rows}, {columns})",
+            "A kernel [N, K] goes to cosine_similarity or relation_labels_from_kernel.",
         )
 
 
@@ -123,18 +128,24 @@ def fraction(function: str, argument: str, value: Any) -> None:
     """Refuses a scalar outside [0, 1]; a traced one passes."""
     if np.shape(value) != ():
         raise InputError(
-            f"{function}: {argument} must be a number in [0, 1], got shape {np.shape(value)}. "
-            "Map over several values with jax.vmap."
+            f"{function}: {argument}",
+            "be a number in [0, 1]",
+            f"shape {np.shape(value)}",
+            "Map over several values with jax.vmap.",
         )
     if not is_traced(value) and not _is_number(value):
         raise InputError(
-            f"{function}: {argument} must be a number in [0, 1], got {value!r}. "
-            "0 is the hard label, 1 the soft one alone."
+            f"{function}: {argument}",
+            "be a number in [0, 1]",
+            f"{value!r}",
+            "0 is the hard label, 1 the soft one alone.",
         )
     if not is_traced(value) and not 0 <= float(value) <= 1:
         raise InputError(
-            f"{function}: {argument} must be in [0, 1], got {float(value):g}. "
-            "0 is the hard label, 1 the soft one alone."
+            f"{function}: {argument}",
+            "be in [0, 1]",
+            f"{float(value):g}",
+            "0 is the hard label, 1 the soft one alone.",
         )
 
 
@@ -143,8 +154,10 @@ def class_count(function: str, num_classes: Any) -> None:
     whole = isinstance(num_classes, int | np.integer) and not isinstance(num_classes, bool)
     if not whole or num_classes < 2:
         raise InputError(
-            f"{function}: num_classes must be an integer >= 2, got {num_classes!r}. "
-            "It is the number of columns of the classifier's kernel."
+            f"{function}: num_classes",
+            "be an integer >= 2",
+            f"{num_classes!r}",
+            "It is the number of columns of the classifier's kernel.",
         )
 
 
@@ -164,8 +177,10 @@ def positive(function: str, argument: str, value: Any) -> None:
     )
     if not sound:
         raise InputError(
-            f"{function}: {argument} must be a finite number above 0, got {value}. "
-            "Smaller is sharper; try 0.1."
+            f"{function}: {argument}",
+            "be a finite number above 0",
+            value,
+            "Smaller is sharper; try 0.1.",
         )
 
 

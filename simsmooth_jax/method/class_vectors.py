@@ -165,13 +165,17 @@ def _checked_means(
     kinds = (jnp.floating, jnp.integer)
     if features.ndim != 2 or not any(jnp.issubdtype(features.dtype, kind) for kind in kinds):
         raise InputError(
-            f"{function}: {argument} must be real numbers [n, D], got "
-            f"{features.dtype}{list(features.shape)}. Flatten what follows the first axis."
+            f"{function}: {argument}",
+            "be real numbers [n, D]",
+            f"{features.dtype}{list(features.shape)}",
+            "Flatten what follows the first axis.",
         )
     if labels.shape != features.shape[:1] or not jnp.issubdtype(labels.dtype, jnp.integer):
         raise InputError(
-            f"{function}: labels must be integer class indices of shape ({features.shape[0]},), "
-            f"got {labels.dtype}{list(labels.shape)}. Give one for each row of {argument}."
+            f"{function}: labels",
+            f"be integer class indices of shape ({features.shape[0]},)",
+            f"{labels.dtype}{list(labels.shape)}",
+            f"Give one for each row of {argument}.",
         )
     static = {"argument": argument, "num_classes": num_classes, "sum_to_one": sum_to_one}
     return checks.run_checked(function, _means_program, features, labels, **static)

@@ -118,8 +118,10 @@ def diagnose(
     checks.real_matrix("diagnose", "kernel", kernel, "[N, K]")
     if checks.is_traced(kernel, temperature):
         raise InputError(
-            "diagnose: kernel must be an array of values, got a tracer. Call it outside of jit, "
-            "vmap and grad: it gives Python numbers."
+            "diagnose: kernel",
+            "be an array of values",
+            "a tracer",
+            "Call it outside of jit, vmap and grad: it gives Python numbers.",
         )
     if temperature is not None:
         checks.positive("diagnose", "temperature", temperature)

@@ -64,8 +64,10 @@ def head_kernel(
     kernels = _kernels(params)
     if not kernels:
         raise InputError(
-            "head_kernel: params must hold a leaf named 'kernel' with two dimensions, got none. "
-            "Pass the tree of parameters, for example state.params."
+            "head_kernel: params",
+            "hold a leaf named 'kernel' with two dimensions",
+            "none",
+            "Pass the tree of parameters, for example state.params.",
         )
     candidates = {
         path: flax_candidate(path, tuple(np.shape(leaf))) for path, leaf in kernels.items()
@@ -76,8 +78,10 @@ def head_kernel(
         return kernel[0, 0]
     if kernel.ndim != 2:
         raise InputError(
-            f"head_kernel: the kernel at {'/'.join(path)} must have shape [N, K], got "
-            f"{kernel.shape}. {shape_hint(kernel.shape)}"
+            f"head_kernel: the kernel at {'/'.join(path)}",
+            "have shape [N, K]",
+            kernel.shape,
+            shape_hint(kernel.shape),
         )
     return kernel
 
@@ -141,8 +145,10 @@ def find_kernel(
     listed = [f"{'/'.join(path)} {list(candidates[path].shape)}" for path in paths]
     more = f", and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
     raise InputError(
-        f"{where}: exactly one kernel must fit {asked}, got {len(found) or 'none of'}: "
-        f"{', '.join(listed[:LISTED])}{more}. Name one with {option}."
+        f"{where}: exactly one kernel",
+        f"fit {asked}",
+        f"{len(found) or 'none of'}: {', '.join(listed[:LISTED])}{more}",
+        f"Name one with {option}.",
     )
 
 

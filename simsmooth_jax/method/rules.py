@@ -155,22 +155,27 @@ def refuse_options(
     """Raises for an option out of range; traced numbers pass."""
     if rule not in RULES:
         raise InputError(
-            f"{function}: rule must be one of {', '.join(map(repr, RULES))}, got {rule!r}. "
-            "See the table in the documentation of relation_labels."
+            f"{function}: rule",
+            f"be one of {', '.join(map(repr, RULES))}",
+            f"{rule!r}",
+            "See the table in the documentation of relation_labels.",
         )
     checks.fraction(function, "epsilon", epsilon)
     if (temperature is not None) != (rule == "softmax"):
         raise InputError(
-            f"{function}: temperature belongs to rule 'softmax' and is needed there, got "
-            f"temperature={temperature} with rule {rule!r}. Set both, as 'softmax' with 0.2 for 10 "
-            "classes or 0.1 for 100, or neither."
+            f"{function}: temperature",
+            "be given with rule 'softmax' and with no other",
+            f"temperature={temperature} with rule {rule!r}",
+            "Set both, as 'softmax' with 0.2 for 10 classes or 0.1 for 100, or neither.",
         )
     if temperature is not None:
         checks.positive(function, "temperature", temperature)
     if not isinstance(include_self, bool):
         raise InputError(
-            f"{function}: include_self must be True or False, got {include_self!r}. "
-            "It is part of the program, not an array."
+            f"{function}: include_self",
+            "be True or False",
+            f"{include_self!r}",
+            "It is part of the program, not an array.",
         )
     if top_k is not None:
         advice = "Leave it out to keep every class."
@@ -185,6 +190,8 @@ def refuse_top_k(
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or not least <= value <= num_classes:
         raise InputError(
-            f"{function}: {argument} must be an integer from {least} to {num_classes} (the number "
-            f"of classes), got {value!r}. {advice}"
+            f"{function}: {argument}",
+            f"be an integer from {least} to {num_classes} (the number of classes)",
+            f"{value!r}",
+            advice,
         )

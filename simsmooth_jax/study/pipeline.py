@@ -52,7 +52,8 @@ def make_labels(relations: Relations, class_names: tuple[str, ...]) -> TableFile
     try:
         labels = jax.device_get(relations.labels())
     except InputError as error:
-        raise IllPosedError(str(error), relations.diagnosis) from error
+        parts = (error.who, error.must, error.got, error.then)
+        raise IllPosedError(*parts, relations.diagnosis) from error
     return TableFile(labels, class_names, rule, parameters, source, relations.sha256)
 
 
@@ -66,7 +67,9 @@ def similarity_file(relations: Relations, class_names: tuple[str, ...]) -> Table
 class IllPosedError(InputError):
     """The rule gives no labels on this kernel; `diagnosis` says why and which rules do."""
 
-    def __init__(self, message: str, diagnosis: Diagnosis | None) -> None:
+    def __init__(
+        self, who: str, must: str, got: object, then: str, diagnosis: Diagnosis | None = None
+    ) -> None:
         """Keeps the diagnosis for the program to show."""
-        super().__init__(message)
+        super().__init__(who, must, got, then)
         self.diagnosis = diagnosis

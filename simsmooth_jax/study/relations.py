@@ -82,7 +82,7 @@ def of_vectors(
 
 
 def find_relations(classifier: Classifier, config: RelationConfig) -> Relations:
-    """What `--similarity` asks of a trained classifier, or of a file."""
+    """What `similarity` asks of a trained classifier, or of a file."""
     if config.similarity not in OF_CLASSIFIER:
         return of_file(config)
     vectors = {
@@ -94,22 +94,26 @@ def find_relations(classifier: Classifier, config: RelationConfig) -> Relations:
 
 
 def of_file(config: RelationConfig) -> Relations:
-    """What `--similarity vectors:FILE` or `table:FILE` holds."""
+    """What a `similarity` of `vectors:FILE` or `table:FILE` holds."""
     if config.similarity.startswith("vectors:"):
         vectors, names = read_class_vectors(config.similarity)
         try:
             return of_vectors(vectors, config, names)
         except InputError as error:
-            raise InputError(f"--similarity {config.similarity}: {error}") from error
+            raise error.under(f"`similarity={config.similarity}`") from error
     if not config.similarity.startswith("table:"):
         raise InputError(
-            f"--similarity must be {', '.join(OF_CLASSIFIER)}, vectors:FILE or table:FILE, got "
-            f"{config.similarity!r}. kernel is the patent's own."
+            "`similarity`",
+            f"be {', '.join(OF_CLASSIFIER)}, vectors:FILE or table:FILE",
+            f"{config.similarity!r}",
+            "The patent's own is kernel.",
         )
     if config.center:
         raise InputError(
-            f"--center must be given with class vectors, got --similarity {config.similarity}, "
-            "which is finished. Leave it out."
+            "`center`",
+            "be given with class vectors",
+            f"`similarity={config.similarity}`, which is finished",
+            "Leave it out.",
         )
     similarity, names = read_similarity(config.similarity)
     refuse_relation(config, len(similarity))
@@ -117,17 +121,18 @@ def of_file(config: RelationConfig) -> Relations:
 
 
 def file_identity(config: RelationConfig, class_names: tuple[str, ...]) -> dict[str, str]:
-    """What says that `--similarity FILE` is still the same; refused if not of these classes."""
+    """What says that a similarity's file is still the same; refused if not of these classes."""
     if config.similarity in OF_CLASSIFIER:
         return {}
     relations = of_file(config)
     names = relations.class_names or class_names
+    start = f" that start with {names[:3]}" if relations.class_names else ""
     if relations.num_classes != len(class_names) or names != class_names:
         raise InputError(
-            f"--similarity {config.similarity} must be of the {len(class_names)} classes of the "
-            f"data in their order, got {relations.num_classes}"
-            f"{f' that start with {names[:3]}' if relations.class_names else ''}. See: simsmooth "
-            "data NAME"
+            f"`similarity={config.similarity}`",
+            f"be of the {len(class_names)} classes of the data in their order",
+            f"{relations.num_classes}{start}",
+            "See: simsmooth data NAME",
         )
     return {"similarity_sha256": relations.sha256}
 
@@ -139,6 +144,8 @@ def refuse_relation(config: RelationConfig, num_classes: int) -> None:
     rules.refuse_options("relation labels", num_classes, **values)
     if config.rule == "literal" and config.center:
         raise InputError(
-            "--center must not be given with --rule literal, got both. Centred columns sum to 0, "
-            "so that some cosine is negative: use --rule clip."
+            "`center`",
+            "not be given with `rule=literal`",
+            "both",
+            "Centred columns sum to 0, so that some cosine is negative: use `rule=clip`.",
         )

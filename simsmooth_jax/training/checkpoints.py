@@ -9,7 +9,7 @@ import jax
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import v1 as ocp
 
-from simsmooth_jax.errors import InputError
+from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.formats.orbax import STEP, find_step, no_checkpoint
 
 ALWAYS = {"step", "params", "batch_stats", "opt_state"}  # of every checkpoint, also if empty
@@ -27,9 +27,8 @@ def save(directory: Path, step: int, state: Any, metadata: dict[str, Any]) -> No
         try:
             checkpointer.save(step, _parts(state), overwrite=True, custom_metadata=metadata)
         except Exception as error:
-            reason = str(error).strip().splitlines() or [type(error).__name__]
             raise OSError(
-                f"checkpoint {directory / str(step)} was not written: {reason[0]}"
+                f"checkpoint {directory / str(step)} was not written: {first_line(error)}"
             ) from error
 
 
@@ -46,8 +45,10 @@ def restore(directory: Path, like: Any) -> Any | None:
     for name in sorted(stored.keys() | expected.keys()):
         if stored.get(name) != expected.get(name):
             raise InputError(
-                f"checkpoint {path}: {name} must be {expected.get(name, 'absent')}, got "
-                f"{stored.get(name, 'nothing')}. It is of another model or optimizer."
+                f"checkpoint {path}: {name}",
+                f"be {expected.get(name, 'absent')}",
+                stored.get(name, "nothing"),
+                "It is of another model or optimizer.",
             )
     abstract = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), parts
@@ -65,8 +66,10 @@ def read(checkpoint: Path, parts: tuple[str, ...]) -> tuple[dict[str, Any], dict
     missing = [part for part in parts if part not in stored]
     if missing:
         raise InputError(
-            f"checkpoint {path}: it must hold {', '.join(parts)}, got "
-            f"{', '.join(sorted(map(str, stored)))}. Save a training state with params."
+            f"checkpoint {path}: it",
+            f"hold {', '.join(parts)}",
+            ", ".join(sorted(map(str, stored))),
+            "Save a training state with params.",
         )
     device = SingleDeviceSharding(jax.devices()[0])
 
@@ -98,13 +101,17 @@ def resolve(checkpoint: Path) -> Path:
     """The directory of one step that a user's path means."""
     if not checkpoint.exists():
         raise InputError(
-            f"CHECKPOINT must be an existing directory, got {checkpoint}. "
-            "A run's classifiers are in its first, uniform and second."
+            "`checkpoint`",
+            "be an existing directory",
+            checkpoint,
+            "A run's classifiers are in its first, uniform and second.",
         )
     if not checkpoint.is_dir():
         raise InputError(
-            f"CHECKPOINT must be a directory that simsmooth trained in, got the file {checkpoint}. "
-            "Its kernel can still be used: simsmooth labels CHECKPOINT."
+            "`checkpoint`",
+            "be a directory that simsmooth trained in",
+            f"the file {checkpoint}",
+            "Its kernel can still be used: simsmooth labels CHECKPOINT.",
         )
     path = find_step(checkpoint.absolute())
     if path is None or not (path / STEP).is_file():
@@ -138,8 +145,10 @@ def _orbax(function: Callable[..., Any], path: Path, *arguments: Any) -> Any:
 
 def _damaged(path: Path, reason: str) -> InputError:
     return InputError(
-        f"checkpoint {path}: it must be whole, got a damaged one ({reason}). "
-        "Restore it from a copy, or train again with --overwrite."
+        f"checkpoint {path}: it",
+        "be whole",
+        f"a damaged one ({reason})",
+        "Restore it from a copy, or train again with `overwrite`.",
     )
 
 

@@ -45,15 +45,19 @@ class Classifier:
         variables, metadata = checkpoints.read(checkpoint, ("params", "batch_stats"))
         if "training" not in metadata:
             raise InputError(
-                f"CHECKPOINT must be one that simsmooth trained, got {checkpoint}, which does not "
-                "say its model and data. Its kernel can still be used: simsmooth labels CHECKPOINT."
+                "`checkpoint`",
+                "be one that simsmooth trained",
+                f"{checkpoint}, which does not say its model and data",
+                "Its kernel can still be used: simsmooth labels CHECKPOINT.",
             )
         try:
             config = TrainingConfig.from_json(metadata["training"])
         except InputError as error:
             raise InputError(
-                f"CHECKPOINT must be of a model that this version has, got {checkpoint}: {error}. "
-                "Use the version that trained it."
+                "`checkpoint`",
+                "be of a model that this version has",
+                f"{checkpoint}: {error.who} {error.got}",
+                "Use the version that trained it.",
             ) from error
         recorded = config.data
         source = dataclasses.replace(recorded.source, data_dir=data_dir or recorded.source.data_dir)
@@ -65,15 +69,20 @@ class Classifier:
         )
         if list(dataset.class_names) != metadata["class_names"]:
             raise InputError(
-                f"CHECKPOINT must be of the classes of {dataset.name} in their order, got "
-                f"{checkpoint} with {metadata['class_names'][:5]} first. Restore the data that it "
-                "was trained on."
+                "`checkpoint`",
+                f"be of the classes of {dataset.name} in their order",
+                f"{checkpoint} with {metadata['class_names'][:5]} first",
+                "Restore the data that it was trained on.",
             )
         if list(dataset.image_shape) != metadata.get("image_shape", list(dataset.image_shape)):
             raise InputError(
-                f"--data must hold images of the checkpoint's height, width and channels "
-                f"{tuple(metadata['image_shape'])}, got {dataset.image_shape} in {dataset.name}. "
-                "Convert them before."
+                "`data`",
+                (
+                    "hold images of the checkpoint's height, width and channels "
+                    f"{tuple(metadata['image_shape'])}"
+                ),
+                f"{dataset.image_shape} in {dataset.name}",
+                "Convert them before.",
             )
         return cls(config, dataset, **variables, image_statistics=metadata["image_statistics"])
 
@@ -124,7 +133,9 @@ class Classifier:
         if (empty := np.flatnonzero(counts == 0)).size:
             name = self.dataset.class_names[empty[0]]
             raise InputError(
-                f"--similarity must be of classes that all have training images, got none of "
-                f"{name}. Use --similarity kernel."
+                "`similarity`",
+                "be of classes that all have training images",
+                f"none of {name}",
+                "Use `similarity=kernel`.",
             )
         return sums / counts

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array
 
 from simsmooth_jax.data.dataset import Examples
-from simsmooth_jax.errors import DivergenceError, InputError
+from simsmooth_jax.errors import DivergenceError, InputError, first_line
 from simsmooth_jax.machine.files import write_atomically
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.training.evaluation import Evaluator, summarise
@@ -72,7 +72,10 @@ class MetricsLog:
             return [json.loads(line) for line in lines[:-1]]  # the rest, if any, is torn
         except ValueError as error:
             raise InputError(
-                f"{self.path}: every line must be JSON, got {error}. Start anew with --overwrite."
+                f"{self.path}: every line",
+                "be JSON",
+                first_line(error),
+                "Start anew with `overwrite`.",
             ) from error
 
     def _write(self, wait: bool) -> None:
@@ -134,6 +137,6 @@ class ValidationRows:
 def diverged(arm: str, what: str, got: str, directory: Path) -> DivergenceError:
     """The error of a training that went wrong, with the step in `got`."""
     return DivergenceError(
-        f"training {arm}: the {what} must stay finite, got {got}. Lower --learning-rate. "
+        f"training {arm}: the {what} must stay finite, got {got}. Lower `learning_rate`. "
         f"Checkpoints before it are kept in {directory}."
     )

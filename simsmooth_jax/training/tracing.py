@@ -54,7 +54,7 @@ def refuse_directory(directory: Path | None) -> None:
     """Refuses to trace into a file."""
     if directory is not None and directory.exists() and not directory.is_dir():
         raise InputError(
-            f"--profile must be a directory, got the file {directory}. Name a new directory."
+            "`profile`", "be a directory", f"the file {directory}", "Name a new directory."
         )
 
 
