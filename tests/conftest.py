@@ -1,6 +1,10 @@
 """What all tests share: eight CPU devices, a compilation cache, repeatable property tests."""
 
+import datetime
+import importlib.metadata
+import json
 import os
+import platform
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,10 +37,34 @@ hypothesis.settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks as fast whatever is marked neither as slow nor as heavy."""
+    """Marks as fast what is neither slow nor heavy, and puts it last, to fill the end."""
     for item in items:
         if not (item.get_closest_marker("slow") or item.get_closest_marker("heavy")):
             item.add_marker("fast")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Keeps the last result of the whole `pytest -m heavy`, which is committed."""
+    if config.option.markexpr != "heavy" or config.args_source.name == "ARGS":
+        return
+    stats = terminalreporter.stats
+    passed = [report for report in stats.get("passed", []) if report.when == "call"]
+    seconds = {report.nodeid: round(report.duration) for report in passed}
+    result = {
+        "command": "pytest -m heavy",
+        "date": datetime.date.today().isoformat(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in ("jax", "flax", "orbax-checkpoint")},
+        **{kind: len(stats.get(kind, [])) for kind in ("passed", "failed", "error", "skipped")},
+        "failures": [
+            report.nodeid for kind in ("failed", "error") for report in stats.get(kind, [])
+        ],
+        "seconds": dict(sorted(seconds.items(), key=lambda item: -item[1])[:10]),
+    }
+    path = REPOSITORY / "tests" / "heavy_result.json"
+    path.write_text(json.dumps(result, indent=2) + "\n")
 
 
 @pytest.fixture(scope="session")

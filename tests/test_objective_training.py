@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
-from program import simsmooth, start
+from program import LIMIT, Forked, simsmooth
 
 import simsmooth_jax as ss
 from simsmooth_jax.config.data import DataConfig, SourceConfig
@@ -182,15 +182,14 @@ def test_killed_in_mid_epoch_and_gone_on_with(labels: str, options: Any, tmp_pat
     whole.mkdir()
     killed.mkdir()
     simsmooth(*command, cwd=whole)
-    process = start(*command, cwd=killed)
-    deadline = time.monotonic() + 300
+    process = Forked(*command, cwd=killed)
+    deadline = time.monotonic() + LIMIT
     while not any((killed / "out" / str(step)).exists() for step in range(7, 40, 7)):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.001)
     process.kill()
-    process.communicate()
-    assert process.returncode == -9
+    assert process.wait() == -9
     simsmooth(*command, cwd=killed)
     for name in ("metrics.jsonl", "report.json", "config.json"):
         assert (killed / "out" / name).read_bytes() == (whole / "out" / name).read_bytes(), name

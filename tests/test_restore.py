@@ -28,8 +28,7 @@ def assert_head(found: Any, dtype: Any = np.float32) -> None:
     assert (found.bias == BIAS.astype(dtype)).all()
 
 
-@pytest.mark.parametrize("tree", stored.TREES)
-@pytest.mark.parametrize("place", stored.PLACES)
+@pytest.mark.parametrize(("place", "tree"), stored.FEW)
 def test_every_way_of_orbax_to_save(files: Path, place: str, tree: str) -> None:
     dtype = ml_dtypes.bfloat16 if tree == "bfloat16" else np.float32
     parts = {"train_state": "params/head/kernel", "boxed": "params/head/kernel/value"}
@@ -38,6 +37,12 @@ def test_every_way_of_orbax_to_save(files: Path, place: str, tree: str) -> None:
         found = ss.restore_head(files / name / place / tree)
         assert_head(found, dtype)
         assert found.path == parts.get(tree, "head/kernel"), name
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(("place", "tree"), stored.EVERY)
+def test_every_tree_in_every_place(shared_directory: Path, place: str, tree: str) -> None:
+    test_every_way_of_orbax_to_save(stored.written(shared_directory, "every"), place, tree)
 
 
 @pytest.mark.parametrize("name", ["v1_training", "manager_default", "manager_state"])

@@ -3,7 +3,6 @@
 import json
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
-from program import simsmooth, start
+from program import LIMIT, Forked, simsmooth
 
 # Read here by plain Orbax, which says how it places the arrays.
 ORBAX = pytest.mark.filterwarnings("ignore:Sharding info not provided")
@@ -27,7 +26,7 @@ FILES = ("metrics.jsonl", "report.json", "labels.npz", "similarity.npz", "config
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    simsmooth(*COMMAND, cwd=folder)
+    simsmooth(*COMMAND, cwd=folder, fresh=True)  # as a user starts it
     return folder / "run"
 
 
@@ -46,8 +45,8 @@ def assert_equal_runs(found: Path, expected: Path, history: str) -> None:
             assert (leaves[0] == leaves[1]).all(), f"{name}: {history}"
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+def wait_for(condition: Callable[[], bool], process: Forked) -> None:
+    deadline = time.monotonic() + LIMIT
     while process.poll() is None and not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -60,44 +59,45 @@ def test_killed_at_random_moments(uninterrupted: Path, tmp_path: Path, seed: int
     moments, log, history = random.Random(seed), tmp_path / "run" / "metrics.jsonl", []
     for starting_up in moments.sample([True, False, False, False], 4):
         begun = time.time()
-        process = start(*COMMAND, cwd=tmp_path)
+        process = Forked(*COMMAND, cwd=tmp_path)
         if not starting_up:  # a life that goes on cuts the log back before it trains
             wait_for(lambda: log.exists() and log.stat().st_mtime > begun, process)  # noqa: B023
         moment = moments.uniform(0, 0.6)
         time.sleep(moment)
         process.kill()
-        process.communicate()
+        process.wait()
         history.append(f"{moment:.2f} s {starting_up=} status {process.returncode}")
     simsmooth(*COMMAND, cwd=tmp_path)
     assert_equal_runs(tmp_path / "run", uninterrupted, f"seed {seed}, lives {history}")
     assert sum("status -9" in line for line in history) >= 2, history
 
 
+MOMENTS = ("config.json", "first/10", "labels.npz", "second/60")
+
+
 @pytest.mark.parametrize(
-    "moment",
-    [
-        "first/10",
-        "labels.npz",
-        pytest.param("config.json", marks=pytest.mark.heavy),
-        pytest.param("second/60", marks=pytest.mark.heavy),
-    ],
+    "moments",
+    [MOMENTS, *(pytest.param((moment,), marks=pytest.mark.heavy) for moment in MOMENTS)],
+    ids=" ".join,
 )
-def test_killed_as_a_file_appears(uninterrupted: Path, tmp_path: Path, moment: str) -> None:
+def test_killed_as_a_file_appears(
+    uninterrupted: Path, tmp_path: Path, moments: tuple[str, ...]
+) -> None:
     """Before the first checkpoint, at it, between the trainings, and after the last one."""
-    process = start(*COMMAND, cwd=tmp_path)
-    wait_for((tmp_path / "run" / moment).exists, process)
-    process.kill()
-    process.communicate()
-    assert process.returncode == -9
+    for moment in moments:
+        process = Forked(*COMMAND, cwd=tmp_path)
+        wait_for((tmp_path / "run" / moment).exists, process)
+        process.kill()
+        assert process.wait() == -9
     simsmooth(*COMMAND, cwd=tmp_path)
-    assert_equal_runs(tmp_path / "run", uninterrupted, f"killed at {moment}")
+    assert_equal_runs(tmp_path / "run", uninterrupted, f"killed at {moments}")
 
 
 def test_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
-    process = start(*COMMAND, cwd=tmp_path)
+    process = Forked(*COMMAND, cwd=tmp_path)
     wait_for((tmp_path / "run" / "first" / "10").exists, process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate()
     assert process.returncode == 130
     assert errors.splitlines()[-1] == (
         "simsmooth: stopped; the same command goes on from the last checkpoint"

@@ -8,7 +8,7 @@ import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,21 @@ KERNEL = np.arange(N * K, dtype=np.float32).reshape(N, K) - 9  # of integers: ex
 BIAS = np.arange(K, dtype=np.float32)
 TREES = ("train_state", "params", "boxed", "nnx", "nnx_pure", "convolution", "bfloat16")
 PLACES = ("one", "two", "eight", "sharded", "pmap")
+EVERY = tuple(itertools.product(PLACES, TREES))
+FEW = tuple(  # each tree, and each place
+    (place, tree)
+    for place, tree in EVERY
+    if place == "one" or tree == "params" or (place, tree) == ("eight", "train_state")
+)
 
 
-def written(shared_directory: Path) -> Path:
-    """The directory of all checkpoints, written by whichever process of a session comes first."""
-    directory = shared_directory / "checkpoints"
+def written(shared_directory: Path, cells: str = "few") -> Path:
+    """The directory of checkpoints, written by whichever process of a session comes first."""
+    directory = shared_directory / f"checkpoints-{cells}"
     with filelock.FileLock(f"{directory}.lock"):
         if not directory.exists():
-            subprocess.run([sys.executable, __file__, directory], check=True, capture_output=True)
+            command = [sys.executable, __file__, directory, cells]
+            subprocess.run(command, check=True, capture_output=True)
     return directory
 
 
@@ -146,14 +153,14 @@ MORE = ("checkpointables", "nnx_optimizer", "adagrad", "manager_zarr3")
 LARGE = ("v1", "manager_default", "pytree_files")  # ways to save that are tried with 8 MB
 
 
-def write_orbax(root: Path) -> None:
-    """Every cell: each way to save, of each tree, on each number of devices."""
+def write_orbax(root: Path, cells: Sequence[tuple[str, str]]) -> None:
+    """Each way to save, in each cell: of a place and a tree."""
     writers, kinds, placed = orbax_writers(), trees(), places()
     assert (*writers,) == ORBAX
     assert (*kinds,) == TREES
     assert (*placed,) == PLACES
-    for (place, put), (kind, tree) in itertools.product(placed.items(), kinds.items()):
-        on_devices = put(tree)
+    for place, kind in cells:
+        on_devices = placed[place](kinds[kind])
         for name, write in writers.items():
             write(root / name / place / kind, on_devices)
     random = np.random.default_rng(0)
@@ -236,7 +243,7 @@ if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", 8)
     target = Path(sys.argv[1])
-    write_orbax(target)
+    write_orbax(target, EVERY if sys.argv[2] == "every" else FEW)
     write_more(target / "more")
     write_flax(target / "flax")
     write_others(target / "others")
