@@ -47,7 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Keeps the last result of the whole `pytest -m heavy`, which is committed."""
-    if config.option.markexpr != "heavy" or config.args_source.name == "ARGS":
+    of_all = config.args_source.name != "ARGS" and not config.option.keyword
+    if config.option.markexpr != "heavy" or not of_all:
         return
     stats = terminalreporter.stats
     passed = [report for report in stats.get("passed", []) if report.when == "call"]
