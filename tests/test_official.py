@@ -18,6 +18,7 @@ from tensorflow_datasets.image_classification import cifar, mnist
 import simsmooth_jax as ss
 from simsmooth_jax.config.data import SourceConfig
 from simsmooth_jax.data.load import open_source
+from simsmooth_jax.machine.borrowed import tfds_cifar_layout
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +78,7 @@ def test_every_image_is_that_of_the_archives(fashion_mnist: Path) -> None:
 
 def cifar_archive(builder: Any, manual: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """An archive of the official layout with few images; gives what is in it."""
-    layout, random = builder._cifar_info, np.random.RandomState(0)
+    layout, random = tfds_cifar_layout(builder), np.random.RandomState(0)
     manual.mkdir(parents=True)
     parts: dict[str, list[Any]] = {"train": [], "test": []}
     keys = layout.label_keys

@@ -79,11 +79,11 @@ def _indices(source: Source, part: str, expression: str) -> dict[str, Int[np.nda
     if expression in source.splits:
         return {expression: np.arange(len(source.splits[expression]))}
     # Late, as it takes half a second.
-    from tensorflow_datasets.core import ReadInstruction
+    import tensorflow_datasets as tfds
 
     sizes = {name: _Size(len(examples)) for name, examples in source.splits.items()}
     try:
-        slices = ReadInstruction.from_spec(expression).to_absolute(sizes)
+        slices = tfds.core.ReadInstruction.from_spec(expression).to_absolute(sizes)
     except (ValueError, NotImplementedError, AttributeError) as error:
         if isinstance(error, AttributeError):  # of what TFDS asks of its own splits alone
             error = ValueError("shards are not counted here")

@@ -11,11 +11,10 @@ from typing import Any, Protocol
 
 import grain
 import numpy as np
-from absl import flags
-from grain.experimental import ThreadPrefetchIterDataset
 from jaxtyping import Int
 
 from simsmooth_jax.data.dataset import Examples, Split
+from simsmooth_jax.machine.borrowed import allow_grain_workers, prefetched
 from simsmooth_jax.machine.signals import interrupts_held
 
 AHEAD = 2  # batches that wait on the devices
@@ -125,13 +124,12 @@ def read_ahead(
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     dataset = grain.MapDataset.source(batches)[start:].to_iter_dataset(options)
     if workers:
-        if not flags.FLAGS.is_parsed():
-            flags.FLAGS.mark_as_parsed()  # Grain reads its own there, whatever program it is in
+        allow_grain_workers()
         processes = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=AHEAD)
         dataset = dataset.mp_prefetch(processes, worker_init_fn=_end_with_the_parent)
         dataset = dataset.map(_out_of_shared_memory)
     if place:
-        dataset = ThreadPrefetchIterDataset(dataset.map(place), prefetch_buffer_size=AHEAD)
+        dataset = prefetched(dataset.map(place), AHEAD)
     iterator, first = iter(dataset), None
     try:
         with interrupts_held():  # the threads and processes that start here never hear Ctrl-C

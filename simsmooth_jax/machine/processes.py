@@ -22,6 +22,7 @@ import jax
 
 from simsmooth_jax.config.processes import DistributedConfig, refuse_processes
 from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.machine.borrowed import jax_service
 from simsmooth_jax.machine.terminal import say
 
 START_SECONDS = 300.0  # for the last process to start
@@ -46,7 +47,7 @@ def from_writer(name: str, value: Any) -> Any:
     if jax.process_count() == 1:
         return value
     key = f"simsmooth/{name}"
-    client, me = _service()
+    client, me = jax_service()
     if me == 0:
         client.key_value_set(key, json.dumps(value))
     return json.loads(client.blocking_key_value_get(key, _DAY))
@@ -78,7 +79,7 @@ def joined(
         traceback.print_exception(error)
         fail(f"{type(error).__name__}: {first_line(error)}", 1)
     if jax.distributed.is_initialized():
-        _service()[0].wait_at_barrier("simsmooth/done", _DAY)
+        jax_service()[0].wait_at_barrier("simsmooth/done", _DAY)
         _done.set()  # none fails any more
         jax.distributed.shutdown()
 
@@ -122,7 +123,7 @@ def fail(message: str, status: int) -> NoReturn:
     """Says why this process ends, and ends all of them; none is left to wait for another."""
     _speaks.acquire()  # never released: the other thread must not speak as well
     say(message)
-    client, me = _service()
+    client, me = jax_service()
     ending = {"process": me, "status": status, "message": message}
     # Of several that fail at once the first one counts; a service that is gone tells nobody.
     with contextlib.suppress(jax.errors.JaxRuntimeError):
@@ -141,16 +142,9 @@ def _end(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _service() -> tuple[Any, int]:
-    """The client of JAX's service, and which of the processes this is: before there are devices."""
-    from jax._src import distributed  # JAX has no public name for it; Orbax uses it as well
-
-    return distributed.global_state.client, distributed.global_state.process_id
-
-
 def _watch() -> None:
     """In a thread: shows that this process lives, and ends it when another one does not."""
-    client, me = _service()
+    client, me = jax_service()
     heard: dict[str, tuple[str, float]] = {}
     for beat in itertools.count():
         try:

@@ -9,7 +9,6 @@ import io
 import shutil
 import tarfile
 import tempfile
-import types
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +23,10 @@ from tensorflow_datasets.image_classification import cifar, mnist
 
 from simsmooth_jax.data.conversion import Conversion
 from simsmooth_jax.data.dataset import Source
-from simsmooth_jax.data.sources.tfds_sets import default_data_dir, open_tfds, refusing_damage
+from simsmooth_jax.data.sources.tfds_sets import open_tfds, refusing_damage
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.bars import transient_bar
+from simsmooth_jax.machine.borrowed import tfds_cifar_layout, tfds_directory, tfds_with_splits
 
 BUILDERS: dict[str, Any] = {
     "fashion_mnist": mnist.FashionMNIST,
@@ -53,7 +53,7 @@ class RawSet:
 
 def open_official(name: str, data_dir: Path | None, conversion: Conversion) -> Source:
     """The prepared set; where it is not prepared, its archives are, found or downloaded."""
-    directory = data_dir or default_data_dir()
+    directory = data_dir or tfds_directory()
     with refusing_damage(f"{name} in {directory}"):  # also one of another format
         official = BUILDERS[name](data_dir=directory, file_format="array_record")
     prepared = Path(official.data_path)
@@ -89,13 +89,7 @@ def _prepare(name: str, directory: Path, raw: RawSet) -> None:
                 self.info.features[key].names = names
             return {split: records(split, self.info.features, bar) for split in raw.splits}
 
-        changed = {"name": name, "_split_generators": split_generators}
-        without_tensorflow: Any = types.new_class(
-            official.__name__,
-            (official,),
-            {"skip_registration": True},
-            lambda namespace: namespace.update(changed),
-        )
+        without_tensorflow = tfds_with_splits(official, split_generators)
         builder = without_tensorflow(data_dir=directory, file_format="array_record")
         tfds.disable_progress_bar()
         try:
@@ -125,7 +119,7 @@ def _read_fashion_mnist(official: Any, manual: Path) -> RawSet:
 
 def _read_cifar(official: Any, manual: Path) -> RawSet:
     """Each record is a byte for each label, then 3 x 32 x 32 of the image, channels first."""
-    layout = official._cifar_info
+    layout = tfds_cifar_layout(official)
     archive = Path(layout.url).name
     with tarfile.open(find_archives(official, [archive], manual)[archive]) as members:
 

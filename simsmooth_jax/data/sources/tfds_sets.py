@@ -13,11 +13,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 from google.protobuf.json_format import ParseError
 from jaxtyping import Int
-from tensorflow_datasets.core import constants, read_only_builder
 
 from simsmooth_jax.data.conversion import Conversion, read_image
 from simsmooth_jax.data.dataset import Source, refuse_labels
 from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.machine.borrowed import tfds_directory, tfds_prepared
 
 LABELS_AT_ONCE = 1024  # a record comes with its encoded image, which is dropped
 
@@ -75,11 +75,6 @@ class RecordExamples:
             return self.source.__getitems__(self.indices[indices].tolist())
 
 
-def default_data_dir() -> Path:
-    """Where TFDS keeps its sets: `$TFDS_DATA_DIR`, or `tensorflow_datasets` at home."""
-    return Path(constants.DATA_DIR).expanduser()
-
-
 def open_tfds(name: str, data_dir: Path | None, conversion: Conversion) -> Source:
     """The splits of a prepared set, `NAME[/CONFIG][:VERSION]`."""
     if (
@@ -92,10 +87,10 @@ def open_tfds(name: str, data_dir: Path | None, conversion: Conversion) -> Sourc
             f"{name!r}",
             "Write tfds:mnist or tfds:imagenet_resized/32x32:0.1.0.",
         )
-    directory = data_dir or default_data_dir()
+    directory = data_dir or tfds_directory()
     try:
         with refusing_damage(f"{name} in {directory}"):
-            builder: Any = read_only_builder.builder_from_files(name, data_dir=directory)
+            builder = tfds_prepared(name, directory)
     except tfds.core.DatasetNotFoundError as error:
         raise _not_prepared(name, directory) from error
     if builder.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
