@@ -165,7 +165,8 @@ def test_refused_sets(sets: Path) -> None:
     refuses("plain:2.0.0", sets, f"must be prepared in {sets}, got plain/1.0.0 there. Name one of")
     refuses("plain/odd", sets, "got plain/1.0.0 there.")
     for name in ("../plain", "plain/../plain", "/etc", "a b", "plain:", "plain:1.0", "plain/.."):
-        refuses(name, sets, "must name a set of TFDS, got")
+        form = "tfds:NAME[/CONFIG][:VERSION]"
+        refuses(name, sets, f"must name a set of TFDS as {form}, got {name!r}. Write tfds:mnist")
 
 
 def test_labels_are_read_in_small_pieces(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
