@@ -16,6 +16,7 @@ from_kernel: Any = ss.relation_labels_from_kernel
 uniform: Any = ss.uniform_labels
 onehot: Any = ss.onehot_labels
 loss: Any = ss.softmax_cross_entropy_with_label_table
+rows: Any = ss.target_rows
 diagnose: Any = ss.diagnose
 
 K, B = 5, 7
@@ -116,6 +117,17 @@ REFUSED = {
         (
             lambda: loss(LOGITS, LABELS, np.eye(K), where=LOGITS > 0),
             "(7,), got bool[7, 5]. It masks whole",
+        ),
+    ],
+    "target_rows": [
+        (lambda: rows([[1, 0], [0, 1]], LABELS), "table must be an array, got list. Use jax."),
+        (lambda: rows(S[0], LABELS), "table must have shape [K, K], got (5,). Pass one matrix"),
+        (lambda: rows(S[:3], LABELS), "table must have shape [K, K], got (3, 5)."),
+        (lambda: rows(S > 0, LABELS), "table must hold real numbers, got dtype bool."),
+        (lambda: rows(S, 3), "labels must be an array, got int. Use jax.numpy.asarray."),
+        (
+            lambda: rows(S, LABELS * 1.0),
+            "labels must be integer class indices, got dtype float32. Labels are indices, not one",
         ),
     ],
     "diagnose": [

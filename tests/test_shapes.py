@@ -37,6 +37,9 @@ def test_signatures_hold(dtype: Any) -> None:
     loss = checked(ss.softmax_cross_entropy_with_label_table)
     loss(logits, labels, table, where=labels == 0)
     loss(jnp.asarray(logits, jnp.float32), np.asarray(labels), np.asarray(table))
+    for form in (table, ss.top_k_labels(kernel, 2), ss.factored_labels(kernel)):
+        rows = checked(ss.target_rows)(form, labels)
+        assert rows.shape == checked(ss.target_rows)(form, np.asarray(labels)).shape == (2, 3, 5)
 
 
 def test_a_wrong_signature_is_found() -> None:

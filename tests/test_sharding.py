@@ -76,6 +76,44 @@ def test_loss_outside_of_jit(mesh):
     assert np.isnan(loss(logits, labels + K, ss.onehot_labels(K))).all()
 
 
+@pytest.mark.parametrize(
+    ("form", "table_spec"),
+    [
+        ("dense", P()),
+        ("dense", P("data", "classes")),
+        ("dense", P("classes")),
+        ("top-k", P("classes")),
+        ("factored", P()),
+        ("factored", P(None, "classes")),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("labels_spec", [P("data"), P(("data", "classes")), P()], ids=str)
+def test_rows_lie_where_their_labels_do(mesh, form, table_spec, labels_spec):
+    tables = {"dense": TABLE, "top-k": ss.top_k_labels(KERNEL, 3)}
+    table: Any = (tables | {"factored": ss.factored_labels(KERNEL)})[form]
+    expected = ss.target_rows(table, LABELS)
+    placed = jax.tree.map(lambda x: put(x, mesh, P(*table_spec[: np.ndim(x)])), table)
+    labels = put(LABELS, mesh, labels_spec)
+    found: list[Any] = [f(placed, labels) for f in (ss.target_rows, jax.jit(ss.target_rows))]
+    for rows in found:
+        assert_close(rows, expected)
+        if mesh.axis_types[0] == AxisType.Explicit:  # on Auto axes it is for XLA to say
+            assert rows.sharding.spec[0] == [*labels_spec, None][0]
+    assert_close(ss.target_rows(placed, LABELS), expected)  # the mesh is the table's alone
+    assert_close(ss.target_rows(table, labels), expected)
+
+
+def test_gradient_in_a_sharded_table_of_which_rows_are_taken(mesh):
+    def total(table, labels):
+        return (ss.target_rows(table, labels) ** 2).sum()
+
+    expected = jax.grad(total)(TABLE, LABELS)
+    with entered(mesh, True):
+        table, labels = put(TABLE, mesh, P(None, "classes")), put(LABELS, mesh, P("data"))
+        assert_close(jax.jit(jax.grad(total))(table, labels), expected)
+
+
 FUNCTIONS = {
     "cosine": (lambda kernel: ss.cosine_similarity(kernel, center=True), KERNEL),
     "labels": (

@@ -23,6 +23,7 @@ SIMILARITIES = 0.9 * np.stack([ss.cosine_similarity(kernel) for kernel in KERNEL
 LOGITS = RNG.normal(size=(D, B, K)).astype(np.float32)
 LABELS = RNG.integers(0, K, B)
 TABLES = RNG.dirichlet(np.ones(K), (D, K)).astype(np.float32)
+INDICES = np.argsort(RNG.normal(size=(K, K)), axis=1)
 EPSILONS = np.linspace(0.1, 0.8, D, dtype=np.float32)
 soft = {"rule": "softmax", "temperature": 0.3, "epsilon": 0.5, "top_k": 3, "include_self": False}
 cross_entropy = ss.softmax_cross_entropy_with_label_table
@@ -35,6 +36,9 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], jax.Array], np.ndarray]] = {
     "uniform": (partial(ss.uniform_labels, K), EPSILONS),
     "loss in logits": (lambda z: cross_entropy(z, LABELS, TABLES[0], where=LABELS > 1), LOGITS),
     "loss in table": (lambda t: cross_entropy(LOGITS[0], LABELS, t), TABLES),
+    "rows, dense": (lambda t: ss.target_rows(t, LABELS), TABLES),
+    "rows, top-k": (lambda w: ss.target_rows(ss.TopKLabels(INDICES, w), LABELS), TABLES),
+    "rows, factored": (lambda w: ss.target_rows(ss.factored_labels(w), LABELS), KERNELS),
 }
 
 

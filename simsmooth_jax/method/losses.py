@@ -79,11 +79,12 @@ def _refuse_arguments(function: str, logits: Any, labels: Any, where: Any) -> No
     for argument, value in {"logits": logits, "where": where}.items():
         if value is not None:
             checks.array(function, argument, value)
-    if not jnp.issubdtype(logits.dtype, jnp.floating) or not logits.shape:
+    dtype = jnp.result_type(logits)
+    if not jnp.issubdtype(dtype, jnp.floating) or not logits.shape:
         raise InputError(
             f"{function}: logits",
             "be floating point [..., K]",
-            f"{logits.dtype}{list(logits.shape)}",
+            f"{dtype}{list(logits.shape)}",
             "Pass what the model gives before softmax.",
         )
     targets.refuse_labels(

@@ -58,7 +58,8 @@ def target_rows(
     focal. `softmax_cross_entropy_with_label_table` needs no such array `[..., K]`.
 
     Differentiable in the table. Works on labels and classes that are sharded over Auto and Explicit
-    mesh axes: the rows are where their labels are, and a class axis stays on its devices.
+    mesh axes; on Explicit ones the rows are where their labels are, and a class axis that these do
+    not take stays on its devices.
 
     Args:
       table: row y is the target of class y: `[K, K]` real, or what `top_k_labels` or

@@ -20,8 +20,9 @@ LONG_ROW = 2048  # classes
 def refuse_labels(function: str, labels: Any, advice: str) -> None:
     """Refuses what is no array of class indices."""
     checks.array(function, "labels", labels)
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        must, got = "be integer class indices", f"dtype {labels.dtype}"
+    dtype = jnp.result_type(labels)
+    if not jnp.issubdtype(dtype, jnp.integer):
+        must, got = "be integer class indices", f"dtype {dtype}"
         raise InputError(f"{function}: labels", must, got, advice)
 
 
