@@ -34,7 +34,8 @@ def labels_and_flaws(
         if top_k is not None and top_k < similarity.shape[1]:
             relation = _keep_largest(relation, own, top_k)
         weight = jnp.asarray(epsilon, jnp.float32)
-        labels = mixed(own, relation, weight)
+        # Not `mixed`, which rounds otherwise: a table keeps its bits, and runs know it by its hash.
+        labels = jnp.where(own, (1 - weight) + weight * relation, weight * relation)
         return labels, _extremes(rows, labels, own)
 
     labels, extremes = in_strips(label, similarity)
