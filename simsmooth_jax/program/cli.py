@@ -62,31 +62,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _carry_out(command: Command) -> None:
+    """Imports what the command needs, and no other: pictures alone take a second."""
     if isinstance(command, RunConfig | TrainConfig):
         from simsmooth_jax.machine import processes
 
         with processes.joined(command.distributed, _ending):
-            from simsmooth_jax.program import run_command, train_command
-
             if isinstance(command, RunConfig):
+                from simsmooth_jax.program import run_command
+
                 run_command.run(command)
             else:
-                train_command.train(command)
-        return
-    from simsmooth_jax.program import (
-        data_command,
-        evaluate_command,
-        inspect_command,
-        labels_command,
-    )
+                from simsmooth_jax.program import train_command
 
-    if isinstance(command, LabelsConfig):
+                train_command.train(command)
+    elif isinstance(command, LabelsConfig):
+        from simsmooth_jax.program import labels_command
+
         labels_command.make_label_file(command)
     elif isinstance(command, InspectConfig):
+        from simsmooth_jax.program import inspect_command
+
         inspect_command.inspect(command)
     elif isinstance(command, DataCommandConfig):
+        from simsmooth_jax.program import data_command
+
         data_command.show_data(command)
     else:
+        from simsmooth_jax.program import evaluate_command
+
         evaluate_command.evaluate(command)
 
 
