@@ -49,4 +49,4 @@ def test_gpu_host_starts_a_process_for_each_device(tmp_path: Path) -> None:
         [*command, "--epochs", "0"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert failed.returncode == 2
-    assert failed.stderr.splitlines()[0].startswith("simsmooth: --epochs must be from 1")
+    assert failed.stderr.splitlines()[0].startswith("simsmooth: --epochs must be ")

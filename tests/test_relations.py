@@ -138,7 +138,7 @@ def test_table_of_a_run_or_of_a_file(folder: Path, tmp_path: Path) -> None:
         ("vectors", np.full((3, 2), None), "real numbers, got objects, which are a pickle. Save"),
         ("table", np.ones((0, 0)), "must hold a row for each of two classes or more, got [0, 0]."),
         ("vectors", np.ones((1, 7)), "of two classes or more, got [1, 7]. Save vectors [K, D]."),
-        ("vectors", np.diag([1, 0, 1]), "x.npy: diagnose: every class vector"),
+        ("vectors", np.diag([1, 0, 1]), "x.npy`: diagnose: every class vector"),
         ("vectors", np.diag([1, 0, 1]), "got zeros in kernel[:, 1] (class 1)."),
     ],
 )

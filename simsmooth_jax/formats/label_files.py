@@ -67,7 +67,7 @@ def load_table(path: Path) -> TableFile:
     if not path.is_file():
         raise InputError(
             "`labels`",
-            "be onehot, uniform or the path of an existing .npz or .safetensors file",
+            "be onehot, uniform, online, ols, maxsup or an existing .npz or .safetensors file",
             path,
             "Make one with: simsmooth labels CHECKPOINT --out labels.npz",
         )

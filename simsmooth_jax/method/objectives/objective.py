@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from simsmooth_jax.method import checks
 from simsmooth_jax.method.losses import softmax_cross_entropy_with_label_table
-from simsmooth_jax.method.tables import LabelTable, TopKLabels
+from simsmooth_jax.method.tables import LabelTable, TopKLabels, as_table
 
 
 class Batch(NamedTuple):
@@ -82,7 +82,7 @@ def label_table(table: LabelTable) -> Objective:
       >>> print(objective.loss(objective.data, objective.init(), logits, batch).round(4))
       [0.3429]
     """
-    return Objective(table, no_state, table_loss)
+    return Objective(as_table(table), no_state, table_loss)  # one kind of tree, one program
 
 
 def no_state() -> tuple[()]:
