@@ -113,7 +113,7 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
             load_table(path)
         assert "\n" not in str(refused.value)
 
-    refuses("path of an existing .npz or .safetensors file, got .*x.npz. Make one")
+    refuses("an existing .npz or .safetensors file, got .*x.npz. Make one")
     path.write_text("no archive")
     refuses(r"x.npz: it must be a table that simsmooth wrote, .*\(no NumPy archive")
     np.savez(path, other=TABLE)

@@ -18,7 +18,8 @@ ALWAYS = {"step", "params", "batch_stats", "opt_state"}  # of every checkpoint, 
 def save(directory: Path, step: int, state: Any, metadata: dict[str, Any]) -> None:
     """Writes `directory/step` atomically and then deletes the step before it.
 
-    `state` is a dataclass; a part of it without arrays, as the state of a table, is left out.
+    `state` is a dictionary, or a dataclass of which a part without arrays, as the state of a table,
+    is left out.
     """
     keep_latest: Any = ocp.training.preservation_policies.LatestN(1)
     with ocp.training.Checkpointer(
@@ -53,7 +54,8 @@ def restore(directory: Path, like: Any) -> Any | None:
     abstract = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), parts
     )
-    return dataclasses.replace(like, **_orbax(ocp.load, path, abstract))
+    found = _orbax(ocp.load, path, abstract)
+    return found if isinstance(like, dict) else dataclasses.replace(like, **found)
 
 
 def read(checkpoint: Path, parts: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -121,6 +123,8 @@ def resolve(checkpoint: Path) -> Path:
 
 def _parts(state: Any) -> dict[str, Any]:
     """The fields of a state by name, but for those that came later where they hold no array."""
+    if isinstance(state, dict):
+        return state
     fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
     return {
         name: value for name, value in fields.items() if name in ALWAYS or jax.tree.leaves(value)
