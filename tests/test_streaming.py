@@ -173,7 +173,7 @@ def test_error_of_a_reader_reaches_the_training(workers: int) -> None:
 
 @pytest.mark.parametrize("sample", [10_000, 150])
 def test_statistics_are_those_of_one_sample(sample: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simsmooth_jax.data.load.dataset.STATISTICS_IMAGES", sample)
+    monkeypatch.setattr("simsmooth_jax.data.dataset.STATISTICS_IMAGES", sample)
     dataset = dataclasses.replace(DIGITS, train=OnDisk(DIGITS.train))
     assert dataset.channel_statistics() == DIGITS.channel_statistics()
     assert isinstance(DIGITS.train, Split)
