@@ -92,7 +92,8 @@ def test_pyright_knows_every_public_name_and_no_other(tmp_path: Path) -> None:
         "ss.no_such_name",
     ]
     file.write_text("\n".join(lines))
-    command = [sys.executable, "-m", "pyright", "--outputjson", str(file)]
+    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable]
+    command += ["--outputjson", str(file)]
     found = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     errors = [e for e in json.loads(found)["generalDiagnostics"] if e["severity"] == "error"]
     assert [error["rule"] for error in errors] == ["reportAttributeAccessIssue"]
