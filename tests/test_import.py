@@ -84,6 +84,7 @@ def test_unknown_attributes_are_attribute_errors():
     assert not hasattr(ss, "__wrapped__")
 
 
+@pytest.mark.slow
 def test_pyright_knows_every_public_name_and_no_other(tmp_path: Path) -> None:
     file = tmp_path / "user.py"
     lines = [
