@@ -1,4 +1,4 @@
-"""`simsmooth train`: one training against one table; and what it has in common with a run."""
+"""`simsmooth train`: one training; and what it has in common with a run."""
 
 import dataclasses
 from pathlib import Path
@@ -19,7 +19,7 @@ from simsmooth_jax.training.runner import ArmRunner, sha256
 
 
 def train(config: TrainConfig) -> None:
-    """`simsmooth train`: one training against one table."""
+    """`simsmooth train`: one training, by a table of labels or labels that it makes itself."""
     devices.self_test()
     runner = ArmRunner(config.training, config.saving)
     plan = Plan.of(runner, config.uniform_epsilon)._replace(options=config.objective)

@@ -14,7 +14,7 @@ from simsmooth_jax.config.training import TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.data.streaming import evaluation_batches
-from simsmooth_jax.errors import InputError
+from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.method.class_vectors import class_sums
 from simsmooth_jax.method.heads import HEAD
 from simsmooth_jax.training import checkpoints
@@ -56,7 +56,7 @@ class Classifier:
             raise InputError(
                 "`checkpoint`",
                 "be of a model that this version has",
-                f"{checkpoint}: {error.who} {error.got}",
+                f"{checkpoint}: {first_line(error)}",
                 "Use the version that trained it.",
             ) from error
         recorded = config.data

@@ -1,4 +1,4 @@
-"""One arm of a comparison: a table of labels, trained, recorded and evaluated like every other."""
+"""One arm of a comparison: an objective, trained, recorded and evaluated like every other."""
 
 import hashlib
 from pathlib import Path
