@@ -34,7 +34,7 @@ def test_restored_bits_are_the_saved_ones(
 ) -> None:
     saved, like = state(devices[:saved_on]), state(devices[:restored_on], seed=5)
     checkpoints.save(tmp_path / "a", 3, saved, {"name": "dög"})
-    restored = checkpoints.restore(tmp_path / "a", like)
+    restored = checkpoints.restore_state(tmp_path / "a", like)
     assert restored is not None
     pairs = [jax.tree.leaves(tree) for tree in (restored, saved, like)]
     for found, expected, place in zip(*pairs, strict=True):
@@ -79,12 +79,12 @@ def test_one_wrong_leaf_is_an_error(
 ) -> None:
     checkpoints.save(tmp_path, 3, state(devices[:1]), {})
     with pytest.raises(ss.InputError, match=message):
-        checkpoints.restore(tmp_path, state(devices[:1], **changes))
+        checkpoints.restore_state(tmp_path, state(devices[:1], **changes))
 
 
 def test_reading_creates_nothing(tmp_path: Path, devices: list[Any]) -> None:
-    assert checkpoints.restore(tmp_path / "none", state(devices[:1])) is None
-    assert checkpoints.restore(tmp_path, state(devices[:1])) is None
+    assert checkpoints.restore_state(tmp_path / "none", state(devices[:1])) is None
+    assert checkpoints.restore_state(tmp_path, state(devices[:1])) is None
     with pytest.raises(ss.InputError, match="an existing directory, got"):
         checkpoints.read(tmp_path / "none", ("params",))
     assert os.listdir(tmp_path) == []
@@ -95,7 +95,7 @@ def test_what_a_kill_leaves_of_a_save_is_no_checkpoint(tmp_path: Path, devices: 
     checkpoints.save(tmp_path, 3, state(devices[:1]), {})
     (tmp_path / "7").mkdir()
     (tmp_path / "8.orbax-checkpoint-tmp-1" / "state").mkdir(parents=True)
-    restored = checkpoints.restore(tmp_path, state(devices[:1], seed=5))
+    restored = checkpoints.restore_state(tmp_path, state(devices[:1], seed=5))
     assert restored is not None
     assert int(restored["step"]) == 3
     checkpoints.save(tmp_path, 8, state(devices[:1], 8), {})
@@ -128,4 +128,4 @@ def test_damaged_checkpoint_is_refused_by_name(tmp_path: Path, devices: list[Any
     with pytest.raises(ss.InputError, match=message):
         checkpoints.read(tmp_path / "a", ("params",))
     with pytest.raises(ss.InputError, match=message):
-        checkpoints.restore(tmp_path / "a", state(devices[:1]))
+        checkpoints.restore_state(tmp_path / "a", state(devices[:1]))

@@ -43,7 +43,7 @@ def by_path(tree: Any) -> dict[str, np.ndarray]:
 def test_state_is_restored_bit_for_bit(trainer: Trainer) -> None:
     for start in (None, max_suppression().init):  # neither has a state of its own
         like = trainer.init(0) if start is None else trainer.init(0, start)
-        found = by_path(checkpoints.restore(OLDER / "run" / "uniform", like))
+        found = by_path(checkpoints.restore_state(OLDER / "run" / "uniform", like))
         with np.load(OLDER / "state.npz") as expected:
             assert found.keys() == set(expected.files)
             for name, array in found.items():
@@ -53,7 +53,7 @@ def test_state_is_restored_bit_for_bit(trainer: Trainer) -> None:
 def test_other_objectives_do_not_go_on_from_it(trainer: Trainer) -> None:
     like = trainer.init(0, online_label_smoothing(10).init)
     with pytest.raises(ValueError, match=r"objective/counts must be float32\[10\], got nothing"):
-        checkpoints.restore(OLDER / "run" / "uniform", like)
+        checkpoints.restore_state(OLDER / "run" / "uniform", like)
 
 
 def test_run_goes_on_to_the_numbers_of_before(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ class Dataset:
             raise InputError(where, "hold one image at least", "none", "Widen the split.")
         if isinstance(split, Split):
             refuse_arrays(where, split.images, split.labels)
-            refuse_labels(where, split.labels, self.num_classes)
+            refuse_unknown_classes(where, split.labels, self.num_classes)
         if split.image_shape != self.train.image_shape:
             raise InputError(
                 where,
@@ -178,7 +178,7 @@ def refuse_arrays(where: str, images: np.ndarray, labels: np.ndarray) -> None:
         )
 
 
-def refuse_labels(where: str, labels: np.ndarray, num_classes: int) -> None:
+def refuse_unknown_classes(where: str, labels: np.ndarray, num_classes: int) -> None:
     """Refuses labels that name no class; those that count from 1 are recognised."""
     wrong = labels[(labels < 0) | (labels >= num_classes)]
     if not len(wrong):

@@ -33,7 +33,7 @@ def save(directory: Path, step: int, state: Any, metadata: dict[str, Any]) -> No
             ) from error
 
 
-def restore(directory: Path, like: Any) -> Any | None:
+def restore_state(directory: Path, like: Any) -> Any | None:
     """The last state in a training's directory, or None where there is no checkpoint.
 
     `like` gives the tree, shapes, dtypes and shardings, which are compared strictly.

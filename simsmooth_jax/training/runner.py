@@ -50,7 +50,7 @@ class ArmRunner:
         self.refuse(objective)
         trainer, saving, seed = self.trainer, self.saving, self.config.seed
         state = trainer.init(seed, objective.init)
-        state = checkpoints.restore(directory, like=state) or state
+        state = checkpoints.restore_state(directory, like=state) or state
         step = int(state.step)
         log.rewind(arm, step)
         progress.start(arm, step, trainer.total_steps)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from simsmooth_jax.data.conversion import CHANNELS, Conversion
-from simsmooth_jax.data.dataset import Source, Split, refuse_arrays, refuse_labels
+from simsmooth_jax.data.dataset import Source, Split, refuse_arrays, refuse_unknown_classes
 from simsmooth_jax.data.splits import ALL_NAMES
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.formats.numpy_files import read_header, texts_of
@@ -49,7 +49,7 @@ def open_npz(path: Path, conversion: Conversion) -> Source:
         splits[name] = _split(f"{shown}: {name}", arrays, name, conversion)
     class_names = _class_names(shown, arrays, splits["train"].labels)
     for name, split in splits.items():
-        refuse_labels(f"{shown}: {name}_labels", split.labels, len(class_names))
+        refuse_unknown_classes(f"{shown}: {name}_labels", split.labels, len(class_names))
     lowest = min(split.labels.min() for split in splits.values())
     if "class_names" not in arrays and lowest == 1:  # an empty class "0" would be trained
         raise InputError(

@@ -15,7 +15,7 @@ from google.protobuf.json_format import ParseError
 from jaxtyping import Int
 
 from simsmooth_jax.data.conversion import Conversion, read_image
-from simsmooth_jax.data.dataset import Source, refuse_labels
+from simsmooth_jax.data.dataset import Source, refuse_unknown_classes
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.machine.borrowed import tfds_directory, tfds_prepared
 
@@ -55,7 +55,7 @@ class RecordExamples:
                     "Declare one for all: `image_size`.",
                 )
             images[place], labels[place] = pixels, record[label_key]
-        refuse_labels(self.where, labels, self.num_classes)
+        refuse_unknown_classes(self.where, labels, self.num_classes)
         return images, labels
 
     def select(self, indices: Any) -> Self:
