@@ -50,7 +50,8 @@ def _in_the_fork(
 
     for number, path in enumerate(files, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
-    sys.stdout, sys.stderr = (open(number, "w", buffering=1) for number in (1, 2))  # noqa: SIM115
+    # Nobody may close the two: a socket would take the number, and what is printed would go there.
+    sys.stdout, sys.stderr = (open(n, "w", buffering=1, closefd=False) for n in (1, 2))  # noqa: SIM115
     os.chdir(cwd)
     os.environ.update(values)
     if "JAX_NUM_CPU_DEVICES" in values:  # which JAX has read before
