@@ -117,13 +117,17 @@ class Forked:
 
 
 def start(
-    *arguments: object, cwd: Path, start_new_session: bool = False, cache: Path = CACHE
+    *arguments: object,
+    cwd: Path,
+    start_new_session: bool = False,
+    cache: Path = CACHE,
+    optimized: bool = False,
 ) -> subprocess.Popen[str]:
-    """Starts `python -m simsmooth_jax`."""
+    """Starts `python -m simsmooth_jax`; a long one is better optimized, as a user's is."""
     return subprocess.Popen(
         [sys.executable, "-m", "simsmooth_jax", *map(str, arguments)],
         cwd=cwd,
-        env=environment(cache),
+        env=environment(cache) | ({"XLA_FLAGS": ""} if optimized else {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -69,7 +69,7 @@ def test_a_step_sends_its_gradient_and_two_metrics_once(
     makes one operation of them. Nothing else is split, so that nothing else is sent: above all no
     image. (BatchNorm would add the statistics of each of its layers.)
     """
-    for count in (2, 8):
+    for count in (2, 8) if model is MLP else (8,):
         trainer = make_trainer(devices[:count], model)
         state = trainer.init(0)
         program = lowered(trainer, state).compile()
@@ -89,7 +89,8 @@ def test_one_device_sends_nothing(devices: list[Any]) -> None:
 @pytest.mark.parametrize("model", [MLP, CNN], ids=["mlp", "cnn"])
 def test_any_number_of_devices_agrees(model: ModelConfig, devices: list[Any]) -> None:
     losses, counts = {}, {}
-    for count in (1, 2, 4, 8):
+    numbers = (1, 2, 4, 8) if model is MLP else (1, 8)
+    for count in numbers:
         trainer, losses[count] = make_trainer(devices[:count], model, learning_rate=0.1), []
         state = trainer.init(0)
         for _ in range(20):
@@ -100,7 +101,7 @@ def test_any_number_of_devices_agrees(model: ModelConfig, devices: list[Any]) ->
         counts[count] = [found["count"], found["correct"], *found["bins"]["correct_sum"]]
         counts[count] += found["bins"]["count"]
     assert losses[1][-1] < 0.95 * losses[1][0]
-    for count in (2, 4, 8):
+    for count in numbers[1:]:
         np.testing.assert_allclose(losses[count], losses[1], rtol=1e-5)
         assert counts[count] == counts[1]
 

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 CONFIG = TrainingConfig(
     model=ModelConfig("mlp", width=8, depth=1),
     optimizer=OptimizerConfig(epochs=2, batch_size=128),
-    augmentation=AugmentationConfig(crop=1, mixup=0.5),  # every step has a key of its own
+    augmentation=AugmentationConfig(crop=1, flip=True),  # every step has a key of its own
 )
 DIGITS = load_dataset(DataConfig())
 TABLE = ss.uniform_labels(10, 0.1)

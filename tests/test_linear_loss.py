@@ -3,13 +3,11 @@
 import re
 from typing import Any
 
-import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
-from hypothesis import given, settings
 
 import simsmooth_jax as ss
 from simsmooth_jax.method import class_blocks
@@ -44,19 +42,22 @@ def tables(num_classes: int, seed: int) -> dict[str, tuple[Any, np.ndarray]]:
     }
 
 
-@settings(max_examples=10)  # each of them compiles programs of its own
-@given(
-    batch=st.integers(1, 5),
-    num_features=st.integers(1, 6),
-    num_classes=st.integers(2, 30),
-    block=st.integers(1, 12),
-    form=st.sampled_from(["dense", "top-k", "shift", "literal"]),
-    seed=st.integers(0, 99),
+@pytest.mark.parametrize("form", ["dense", "top-k", "shift", "literal"])
+@pytest.mark.parametrize(
+    ("batch", "num_features", "num_classes", "block"),
+    [
+        (3, 4, 23, 6),
+        *(
+            pytest.param(*sizes, marks=pytest.mark.heavy)
+            for sizes in ((1, 1, 2, 1), (5, 2, 12, 12), (2, 6, 9, 10), (4, 3, 30, 7))
+        ),
+    ],
 )
 @pytest.mark.slow
-def test_agrees_with_float64_in_every_form(batch, num_features, num_classes, block, form, seed):
-    features, kernel, bias, labels = problem(batch, num_features, num_classes, seed)
-    table, rows = tables(num_classes, seed)[form]
+def test_agrees_with_float64_in_every_form(batch, num_features, num_classes, block, form):
+    """Each of the sizes compiles programs of its own."""
+    features, kernel, bias, labels = problem(batch, num_features, num_classes, 0)
+    table, rows = tables(num_classes, 0)[form]
     weights = np.arange(1.0, batch + 1).astype(np.float32)  # a gradient of its own for each example
 
     def total(features, kernel, bias):

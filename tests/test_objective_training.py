@@ -174,7 +174,11 @@ OPTIONS += ("--epochs", 6, "--learning-rate", 0.3, "--checkpoint-steps", 7, "--o
 @pytest.mark.filterwarnings("ignore:Sharding info not provided")  # plain Orbax reads here
 @pytest.mark.parametrize(
     ("labels", "options"),
-    [("online", ("--label-period", 4, "--label-warmup", 1)), ("ols", ()), ("maxsup", ())],
+    [
+        ("online", ("--label-period", 4, "--label-warmup", 1)),
+        ("ols", ()),
+        pytest.param("maxsup", (), marks=pytest.mark.heavy),  # which has no state
+    ],
 )
 def test_killed_in_mid_epoch_and_gone_on_with(labels: str, options: Any, tmp_path: Path) -> None:
     command = ("train", "--labels", labels, *options, *OPTIONS)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from compilations import count_compilations
 from orbax.checkpoint import v1 as ocp
-from program import simsmooth
+from program import LIMIT, simsmooth, start
 
 from simsmooth_jax.config.commands import RunConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
@@ -32,7 +32,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def printed(folder: Path) -> str:
-    return simsmooth("run", "--out", "run", cwd=folder, fresh=True).stdout  # as a user starts it
+    process = start("run", "--out", "run", cwd=folder, optimized=True)  # as a user starts it
+    output, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, errors
+    return output
 
 
 @pytest.fixture(scope="module")
