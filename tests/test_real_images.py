@@ -61,11 +61,11 @@ def test_cifar100_trains_from_arrays_and_from_files(data: str, cifar: Path, tmp_
 def test_streamed_run_is_killed_in_mid_epoch_and_ends_with_the_bits_in_memory(
     cifar: Path, tmp_path: Path
 ) -> None:
-    """Augmented, by worker processes; 9 steps an epoch and a checkpoint every 4."""
+    """Augmented, by a worker process; 9 steps an epoch and a checkpoint every 4."""
     common = ("train", "--data", "folder:cifar100", *STEPS, "--crop", 4, "--flip", "--mixup", 1)
     common += ("--epochs", 6, "--checkpoint-every", 100, "--checkpoint-steps", 4)
     simsmooth(*common, "--input", "memory", "--out", tmp_path / "memory", cwd=cifar)
-    streamed = (*common, "--input", "stream", "--workers", 2, "--out", tmp_path / "stream")
+    streamed = (*common, "--input", "stream", "--workers", 1, "--out", tmp_path / "stream")
     process = Forked(*streamed, cwd=cifar)
 
     def saved() -> set[int]:

@@ -26,7 +26,7 @@ FILES = ("metrics.jsonl", "report.json", "labels.npz", "similarity.npz", "config
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    simsmooth(*COMMAND, cwd=folder, fresh=True)  # as a user starts it
+    simsmooth(*COMMAND, cwd=folder)
     return folder / "run"
 
 

@@ -163,7 +163,7 @@ def test_streamed_evaluation_is_the_one_in_memory() -> None:
     assert found[0]["count"] == 500
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1])
 def test_error_of_a_reader_reaches_the_training(workers: int) -> None:
     dataset = dataclasses.replace(DIGITS, train=Failing(DIGITS.train), streamed=True)
     batches = TrainingBatches(dataset.train, 0, 100, 30)

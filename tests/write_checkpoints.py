@@ -4,6 +4,7 @@ Nothing of this package is imported: what is tested reads what others have writt
 once for a test session, in a process of its own with eight CPU devices.
 """
 
+import functools
 import itertools
 import json
 import subprocess
@@ -38,6 +39,7 @@ def written(shared_directory: Path, cells: str = "few") -> Path:
     return directory
 
 
+@functools.cache
 def trees() -> dict[str, Any]:
     """The same head in the trees that people save, each beside a body of another shape."""
     import flax.linen as nn
