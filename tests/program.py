@@ -16,6 +16,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / ".cache"
+OPTIMIZED = {"XLA_FLAGS": ""}  # for long trainings, which a user compiles so
 LIMIT = 600  # seconds: no test expects it, and it ends one that would never end
 
 COMMANDS = ("run", "train", "labels", "inspect", "evaluate", "data")
@@ -121,13 +122,13 @@ def start(
     cwd: Path,
     start_new_session: bool = False,
     cache: Path = CACHE,
-    optimized: bool = False,
+    variables: dict[str, str] | None = None,
 ) -> subprocess.Popen[str]:
-    """Starts `python -m simsmooth_jax`; a long one is better optimized, as a user's is."""
+    """Starts `python -m simsmooth_jax`."""
     return subprocess.Popen(
         [sys.executable, "-m", "simsmooth_jax", *map(str, arguments)],
         cwd=cwd,
-        env=environment(cache) | ({"XLA_FLAGS": ""} if optimized else {}),
+        env=environment(cache) | (variables or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

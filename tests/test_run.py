@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from compilations import count_compilations
 from orbax.checkpoint import v1 as ocp
-from program import LIMIT, simsmooth, start
+from program import LIMIT, OPTIMIZED, Forked, simsmooth, start
 
 from simsmooth_jax.config.commands import RunConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def printed(folder: Path) -> str:
-    process = start("run", "--out", "run", cwd=folder, optimized=True)  # as a user starts it
+    process = start("run", "--out", "run", cwd=folder, variables=OPTIMIZED)  # as a user starts it
     output, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == 0, errors
     return output
@@ -124,7 +124,7 @@ def test_a_finished_run_with_a_missing_file_makes_it_again(run: Path) -> None:
     report, labels = (run / "report.json").read_bytes(), (run / "labels.npz").read_bytes()
     (run / "labels.npz").unlink()
     (run / "pictures" / "curves.png").unlink()
-    simsmooth("run", "--out", "run", cwd=run.parent)
+    assert Forked("run", "--out", "run", cwd=run.parent, variables=OPTIMIZED).wait() == 0
     assert (run / "pictures" / "curves.png").exists()
     assert (run / "labels.npz").read_bytes() == labels
     assert (run / "report.json").read_bytes() == report
