@@ -16,7 +16,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / ".cache"
-OPTIMIZED = {"XLA_FLAGS": ""}  # for long trainings, which a user compiles so
+# For long trainings, in which steps take more time than their compilation.
+OPTIMIZED = {"XLA_FLAGS": os.environ.get("XLA_FLAGS", "").replace("level=0", "level=1")}
 LIMIT = 600  # seconds: no test expects it, and it ends one that would never end
 
 COMMANDS = ("run", "train", "labels", "inspect", "evaluate", "data")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import REPOSITORY, simsmooth
+from program import LIMIT, REPOSITORY, environment, simsmooth
 
 LAUNCH = REPOSITORY / "experiments" / "launch"
 SCRIPTS = sorted(path for path in LAUNCH.iterdir() if path.suffix in (".sh", ".sbatch"))
@@ -31,22 +31,31 @@ def test_options_are_those_of_the_command(tmp_path: Path) -> None:
             assert option in shown or option == "--kill-on-bad-exit", (path, option)
 
 
+def gpu_host(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Two processes on CPU devices, one in each: CUDA's variable is for GPUs alone."""
+    values = environment() | {"JAX_NUM_CPU_DEVICES": "1", "PORT": "18476"}
+    values["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{values['PATH']}"
+    command = ["bash", LAUNCH / "gpu-host.sh", "2", "out", "--model", "mlp", "--width", "8"]
+    return subprocess.run(
+        [*command, "--depth", "1", *options],
+        cwd=folder,
+        env=values,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+
+
 @pytest.mark.slow
 def test_gpu_host_starts_a_process_for_each_device(tmp_path: Path) -> None:
-    """On CPU devices here, one in each process: CUDA's variable is for GPUs alone."""
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
-    environment |= {"XDG_CACHE_HOME": str(REPOSITORY / ".cache"), "PORT": "18476"}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    options = ("--model", "mlp", "--width", "8", "--depth", "1", "--epochs", "1")
-    command = ["bash", LAUNCH / "gpu-host.sh", "2", "out", *options]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-    )
+    done = gpu_host(tmp_path, "--epochs", "1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "out: finished"
     assert (tmp_path / "out" / "report.json").exists()
-    failed = subprocess.run(
-        [*command, "--epochs", "0"], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
+
+
+@pytest.mark.heavy
+def test_gpu_host_fails_with_its_processes(tmp_path: Path) -> None:
+    failed = gpu_host(tmp_path, "--epochs", "0")
     assert failed.returncode == 2
     assert failed.stderr.splitlines()[0].startswith("simsmooth: --epochs must be ")

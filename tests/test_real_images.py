@@ -63,7 +63,7 @@ def test_streamed_run_is_killed_in_mid_epoch_and_ends_with_the_bits_in_memory(
 ) -> None:
     """Augmented, by a worker process; 9 steps an epoch and a checkpoint every 4."""
     common = ("train", "--data", "folder:cifar100", *STEPS, "--crop", 4, "--flip", "--mixup", 1)
-    common += ("--epochs", 6, "--checkpoint-every", 100, "--checkpoint-steps", 4)
+    common += ("--epochs", 4, "--checkpoint-every", 100, "--checkpoint-steps", 4)
     simsmooth(*common, "--input", "memory", "--out", tmp_path / "memory", cwd=cifar)
     streamed = (*common, "--input", "stream", "--workers", 1, "--out", tmp_path / "stream")
     process = Forked(*streamed, cwd=cifar)

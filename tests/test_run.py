@@ -21,7 +21,7 @@ ORBAX = pytest.mark.filterwarnings("ignore:Sharding info not provided")
 pytestmark = [pytest.mark.slow, ORBAX]
 
 ARMS = ("onehot", "uniform", "relation")
-SHORT = ("--epochs", 2)
+LONG, SHORT = ("--epochs", 12), ("--epochs", 2)
 PICTURES = ("curves.png", "reliability.png", "similarity.png")
 
 
@@ -32,7 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def printed(folder: Path) -> str:
-    process = start("run", "--out", "run", cwd=folder, variables=OPTIMIZED)  # as a user starts it
+    process = start(
+        "run", *LONG, "--out", "run", cwd=folder, variables=OPTIMIZED
+    )  # as a user starts it
     output, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == 0, errors
     return output
@@ -81,7 +83,7 @@ def test_nearest_classes_are_those_of_the_similarity(run: Path, printed: str) ->
 def test_everything_promised_is_there(run: Path, report: dict[str, Any]) -> None:
     assert json.loads((run / "config.json").read_text())["relation"]["rule"] == "clip"
     for name in ("first", "uniform", "second"):
-        assert ocp.is_orbax_checkpoint(str(run / name / "450"))
+        assert ocp.is_orbax_checkpoint(str(run / name / "180"))
     for name in PICTURES:
         assert (run / "pictures" / name).read_bytes().startswith(b"\x89PNG")
     assert set(report["arms"]) == set(ARMS)
@@ -94,14 +96,14 @@ def test_everything_promised_is_there(run: Path, report: dict[str, Any]) -> None
 def test_every_step_has_one_row(run: Path) -> None:
     rows = metrics(run)
     steps = [(row["arm"], row["step"]) for row in rows if "loss" in row]
-    assert steps == [(arm, step) for arm in ARMS for step in range(1, 451)]
+    assert steps == [(arm, step) for arm in ARMS for step in range(1, 181)]
     validated = [(row["arm"], row["epoch"]) for row in rows if "validation_accuracy" in row]
-    assert validated == [(arm, epoch) for arm in ARMS for epoch in range(1, 31)]
+    assert validated == [(arm, epoch) for arm in ARMS for epoch in range(1, 13)]
 
 
 def test_labels_are_the_method_applied_to_the_first_checkpoint(run: Path) -> None:
     """From the raw checkpoint to the table in NumPy float64, by none of our code."""
-    kernel = np.asarray(ocp.load(str(run / "first" / "450"))["params"]["head"]["kernel"], float)
+    kernel = np.asarray(ocp.load(str(run / "first" / "180"))["params"]["head"]["kernel"], float)
     unit = kernel / np.linalg.norm(kernel, axis=0)
     positive = np.maximum(unit.T @ unit, 0)
     with np.load(run / "labels.npz", allow_pickle=False) as file:
@@ -113,7 +115,7 @@ def test_labels_are_the_method_applied_to_the_first_checkpoint(run: Path) -> Non
 
 def test_a_finished_run_shows_its_result_again(run: Path, printed: str) -> None:
     before = (run / "report.json").stat().st_mtime_ns
-    again = simsmooth("run", "--out", "run", cwd=run.parent)
+    again = simsmooth("run", *LONG, "--out", "run", cwd=run.parent)
     assert "was finished before; --overwrite starts anew" in again.stdout
     table = printed[printed.index("nearest classes") : printed.index("Relation labels")]
     assert table in again.stdout
@@ -124,7 +126,7 @@ def test_a_finished_run_with_a_missing_file_makes_it_again(run: Path) -> None:
     report, labels = (run / "report.json").read_bytes(), (run / "labels.npz").read_bytes()
     (run / "labels.npz").unlink()
     (run / "pictures" / "curves.png").unlink()
-    assert Forked("run", "--out", "run", cwd=run.parent, variables=OPTIMIZED).wait() == 0
+    assert Forked("run", *LONG, "--out", "run", cwd=run.parent, variables=OPTIMIZED).wait() == 0
     assert (run / "pictures" / "curves.png").exists()
     assert (run / "labels.npz").read_bytes() == labels
     assert (run / "report.json").read_bytes() == report

@@ -11,7 +11,7 @@ from program import start
 
 pytestmark = pytest.mark.slow
 
-COMMAND = ("train", "--input", "stream", "--workers", 2, "--epochs", 1000, "--batch-size", 100)
+COMMAND = ("train", "--input", "stream", "--epochs", 1000, "--batch-size", 100)
 COMMAND += ("--model", "mlp", "--width", 8, "--depth", 1, "--out", "first")
 STOPPED = "simsmooth: stopped; the same command goes on from the last checkpoint"
 
@@ -35,7 +35,7 @@ HEAVY = [pytest.param(2, seconds, marks=pytest.mark.heavy) for seconds in (0.2, 
 @pytest.mark.parametrize(("number", "seconds"), [(1, 0), (2, 1), *HEAVY])
 def test_interrupt_of_all_is_one_line(number: int, seconds: float, tmp_path: Path) -> None:
     """As the first worker starts, as both import what they need, and in the midst of training."""
-    process = start(*COMMAND, cwd=tmp_path, start_new_session=True)
+    process = start(*COMMAND, "--workers", number, cwd=tmp_path, start_new_session=True)
     wait_for_workers(process, number)
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)
@@ -59,7 +59,7 @@ def is_group_alive(group: int) -> bool:
 
 
 def test_a_killed_worker_is_one_line(tmp_path: Path) -> None:
-    process = start(*COMMAND, cwd=tmp_path)
+    process = start(*COMMAND, "--workers", 2, cwd=tmp_path)
     wait_for_workers(process, 2)
     while not (tmp_path / "first" / "metrics.jsonl").exists():
         time.sleep(0.01)
