@@ -21,7 +21,8 @@ ORBAX = pytest.mark.filterwarnings("ignore:Sharding info not provided")
 pytestmark = [pytest.mark.slow, ORBAX]
 
 ARMS = ("onehot", "uniform", "relation")
-LONG, SHORT = ("--epochs", 12), ("--epochs", 2)
+LONG = ("--epochs", 12)
+SHORT = ("--epochs", 2, "--model", "mlp", "--width", 16, "--depth", 1)
 PICTURES = ("curves.png", "reliability.png", "similarity.png")
 
 

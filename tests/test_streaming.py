@@ -65,7 +65,7 @@ class Failing(OnDisk):
 
 
 def training(data: DataConfig) -> TrainingConfig:
-    model, optimizer = ModelConfig("cnn", width=8), OptimizerConfig(epochs=3, batch_size=64)
+    model, optimizer = ModelConfig("mlp", 8, 1), OptimizerConfig(epochs=3, batch_size=64)
     return TrainingConfig(data=data, model=model, optimizer=optimizer)
 
 
