@@ -1,12 +1,11 @@
 """The training loop against a bare jitted step, Flax's own way of writing one, and PyTorch.
 
-    python experiments/benchmarks/loop.py            # 5 minutes on two CPU cores
+    python experiments/benchmarks/loop.py            # 7 minutes on two CPU cores
     python experiments/benchmarks/loop.py --resnet20 # 3 minutes
 
 A training of the default CNN on digits with the default options, or an epoch of 8 steps of
 ResNet-20, with log and progress bar, in pairs with the bare step on ready batches. Expected: 98%
-or more of its rate, where rows and bar take less than 60 us of a step of 4 ms; and ahead of the
-loop as Flax's Linen example has it.
+or more of its rate, and ahead of the loop as Flax's Linen example has it.
 """
 
 import argparse
