@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from program import start
+from program import LIMIT, start
 
 pytestmark = pytest.mark.slow
 
@@ -39,12 +39,12 @@ def test_interrupt_of_all_is_one_line(number: int, seconds: float, tmp_path: Pat
     wait_for_workers(process, number)
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=20)  # until its workers have ended, too
+    _, errors = process.communicate(timeout=LIMIT)  # until its workers have ended, too
     assert process.returncode == 130, errors
     assert errors.splitlines()[-1] == STOPPED
     assert "Traceback" not in errors
     assert "leaked" not in errors
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + LIMIT
     while is_group_alive(process.pid):  # Python's own tracker of their memory ends last
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -64,7 +64,7 @@ def test_a_killed_worker_is_one_line(tmp_path: Path) -> None:
     while not (tmp_path / "first" / "metrics.jsonl").exists():
         time.sleep(0.01)
     os.kill(workers(process)[0], signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == 1, errors
     (line,) = [line for line in errors.splitlines() if line.startswith("simsmooth:")]
     assert line.endswith(
