@@ -51,7 +51,7 @@ def test_what_takes_long_shows_a_bar_that_vanishes(
         read(0.5)
     assert "reading" in written.getvalue()
     assert written.getvalue().endswith("\x1b[2K")  # the line is erased, the cursor at its start
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)  # Rich does not wait for its thread
     assert threading.active_count() == before
