@@ -40,7 +40,7 @@ jax.config.update("jax_compilation_cache_dir", str(REPOSITORY / ".cache" / "xla"
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
-hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, max_examples=30)
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, max_examples=20)
 hypothesis.settings.load_profile("suite")
 
 

@@ -46,7 +46,7 @@ def gpu_host(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_gpu_host_starts_a_process_for_each_device(tmp_path: Path) -> None:
     done = gpu_host(tmp_path, "--epochs", "1")
     assert done.returncode == 0, done.stderr

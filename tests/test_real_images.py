@@ -58,6 +58,7 @@ def test_cifar100_trains_from_arrays_and_from_files(data: str, cifar: Path, tmp_
     assert len([row for row in rows if "loss" in row]) == 3 * 3 * 9
 
 
+@pytest.mark.heavy
 def test_streamed_run_is_killed_in_mid_epoch_and_ends_with_the_bits_in_memory(
     cifar: Path, tmp_path: Path
 ) -> None:

@@ -133,6 +133,7 @@ def test_a_finished_run_with_a_missing_file_makes_it_again(run: Path) -> None:
     assert (run / "report.json").read_bytes() == report
 
 
+@pytest.mark.heavy  # as test_resume.py shows as well
 def test_the_same_seed_gives_the_same_bits(short: Path) -> None:
     simsmooth("run", *SHORT, "--out", "again", cwd=short.parent)
     for name in ("metrics.jsonl", "report.json", "labels.npz", "similarity.npz", "config.json"):
