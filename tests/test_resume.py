@@ -73,13 +73,10 @@ def test_killed_at_random_moments(uninterrupted: Path, tmp_path: Path, seed: int
 
 
 MOMENTS = ("config.json", "first/10", "labels.npz", "second/60")
+HEAVY = [pytest.param((moment,), marks=pytest.mark.heavy) for moment in MOMENTS]
 
 
-@pytest.mark.parametrize(
-    "moments",
-    [MOMENTS, *(pytest.param((moment,), marks=pytest.mark.heavy) for moment in MOMENTS)],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("moments", [("first/10", "labels.npz"), *HEAVY], ids=" ".join)
 def test_killed_as_a_file_appears(
     uninterrupted: Path, tmp_path: Path, moments: tuple[str, ...]
 ) -> None:

@@ -112,7 +112,7 @@ def test_processes_share_each_batch() -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_reading_starts_anywhere(workers: int) -> None:
     batches = TrainingBatches(DIGITS.train, 0, 100, 30)
-    for start in (7, 30) if workers else (0, 7, 29, 30):
+    for start in (7,) if workers else (0, 7, 29, 30):
         found = [labels for _, labels, _ in read_ahead(batches, start=start, workers=workers)]
         assert len(found) == 30 - start
         for step, labels in enumerate(found, start):
