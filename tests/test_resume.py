@@ -80,7 +80,7 @@ HEAVY = [pytest.param((moment,), marks=pytest.mark.heavy) for moment in MOMENTS]
 def test_killed_as_a_file_appears(
     uninterrupted: Path, tmp_path: Path, moments: tuple[str, ...]
 ) -> None:
-    """Before the first checkpoint, at it, between the trainings, and after the last one."""
+    """At the first checkpoint and between the trainings; before and after as well in `heavy`."""
     for moment in moments:
         process = Forked(*COMMAND, cwd=tmp_path)
         wait_for((tmp_path / "run" / moment).exists, process)

@@ -1,12 +1,10 @@
 """Writes every kind of checkpoint that a head is read from, with other programs' own writers.
 
-Nothing of this package is imported: what is tested reads what others have written. The script runs
-once for a test session, in a process of its own with eight CPU devices.
+Nothing of this package is imported. It runs once for a session, on eight CPU devices of its own.
 """
 
 import functools
 import itertools
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -231,9 +229,9 @@ def write_others(root: Path) -> None:
             typed = {key: array.astype(dtype) for key, array in arrays.items()}
             path = root / f"{name}-{np.dtype(dtype).name}.safetensors"
             safetensors.numpy.save_file(typed, path, metadata={"format": "pt"})
-    flax = {"params.head.kernel": KERNEL, "params.head.bias": BIAS}
-    safetensors.numpy.save_file(flax, root / "flax.safetensors")
-    np.savez(root / "flax.npz", **flax)
+    of_flax = {"params.head.kernel": KERNEL, "params.head.bias": BIAS}
+    safetensors.numpy.save_file(of_flax, root / "flax.safetensors")
+    np.savez(root / "flax.npz", **of_flax)
     np.savez_compressed(root / "torch.npz", **dict(torch_names())["fc"])
     np.savez(root / "bare.npz", w=KERNEL.T, bias=BIAS)
     np.save(root / "bare.npy", KERNEL)
@@ -244,9 +242,8 @@ if __name__ == "__main__":
 
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", 8)
-    target = Path(sys.argv[1])
-    write_orbax(target, EVERY if sys.argv[2] == "every" else FEW)
+    target, cells = Path(sys.argv[1]), EVERY if sys.argv[2] == "every" else FEW
+    write_orbax(target, cells)
     write_more(target / "more")
     write_flax(target / "flax")
     write_others(target / "others")
-    print(json.dumps({"written": len(list(target.rglob("*")))}))
