@@ -1,10 +1,13 @@
 """How the labels that a classifier is trained on are made."""
 
 import dataclasses
+from typing import Literal
 
 from simsmooth_jax.config.options import option
 from simsmooth_jax.literals import Rule
 
+EmptyClasses = Literal["refuse", "hard"]
+OF_CLASSIFIER = ("kernel", "features", "predictions")  # the others are files
 HARD_TO_SOFT = "0 is the hard label, 1 the soft one alone."
 
 
@@ -30,6 +33,9 @@ class RelationConfig:
     """The own class takes part in its relation row; --no-include-self leaves it out."""
     center: bool = False
     """Subtract the mean column of the kernel before the cosines are taken."""
+    empty_classes: EmptyClasses = option("refuse", before="refuse")
+    """What becomes of classes without a training image, whose columns are untrained: refuse them,
+    or give them hard labels and leave them out of all others."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int, Int32, UInt8
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.formats.class_names import refuse_twice
+from simsmooth_jax.formats.class_names import told_apart
 
 STATISTICS_IMAGES = 10_000  # of the training images
 _CHUNK = 100  # of them are looked at at a time
@@ -82,9 +82,9 @@ class Source:
     note: str = ""  # what a reader of the results should know of these images
 
     def __post_init__(self) -> None:
-        """Refuses names that no table could be told apart by, or no file could hold."""
+        """Tells classes of one name apart, and refuses names that no file could hold."""
         who = f"data {self.name}: class_names"
-        refuse_twice(who, self.class_names, "Rename one.")
+        object.__setattr__(self, "class_names", told_apart(who, self.class_names))
         for name in self.class_names:
             if not name or {unicodedata.category(letter) for letter in name} & {"Cc", "Cs"}:
                 raise InputError(who, "be texts of one line", f"{name!r}", "Rename it.")
@@ -124,6 +124,11 @@ class Dataset:
         """Height, width, channels."""
         return self.train.image_shape
 
+    def train_counts(self) -> Int[np.ndarray, " classes"] | None:
+        """Training images of each class, or None where counting them would read all images."""
+        labels = known_labels(self.train)
+        return None if labels is None else np.bincount(labels, minlength=self.num_classes)
+
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and deviation of each channel of the training images, on the scale 0 to 1.
 
@@ -158,6 +163,15 @@ class Dataset:
                 split.image_shape,
                 "Declare one: `image_size`, `image_mode`.",
             )
+
+
+def known_labels(examples: Any) -> Int32[np.ndarray, " n"] | None:
+    """Every label where they are in memory, though the images need not be."""
+    if not hasattr(examples, "pieces"):
+        return getattr(examples, "labels", None)
+    pieces = [known_labels(piece) for piece in examples.pieces]  # of several splits
+    known = [labels for labels in pieces if labels is not None]
+    return np.concatenate(known)[examples.indices] if len(known) == len(pieces) else None
 
 
 def refuse_arrays(where: str, images: np.ndarray, labels: np.ndarray) -> None:

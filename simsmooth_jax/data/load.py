@@ -9,7 +9,7 @@ import numpy as np
 
 from simsmooth_jax.config.data import DataConfig, InputMode, SourceConfig
 from simsmooth_jax.data.conversion import Conversion
-from simsmooth_jax.data.dataset import Dataset, Examples, Source, Split
+from simsmooth_jax.data.dataset import Dataset, Examples, Source, Split, known_labels
 from simsmooth_jax.data.splits import cut_splits
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.bars import transient_bar
@@ -30,7 +30,7 @@ def load_dataset(config: DataConfig) -> Dataset:
 def _warn_of_missing_classes(source: Source, parts: dict[str, Examples]) -> None:
     """Names the classes without an image, in the parts whose labels are in memory."""
     for part in ("train", "test"):
-        labels = getattr(parts[part], "labels", None)
+        labels = known_labels(parts[part])
         missing = [] if labels is None else sorted(set(range(len(source.class_names))) - {*labels})
         if missing:
             names = ", ".join(source.class_names[k] for k in missing[:5])

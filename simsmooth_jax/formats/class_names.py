@@ -1,8 +1,10 @@
 """The names of a kernel's classes: of a file, else of its checkpoint, else their numbers."""
 
+import contextlib
+import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,10 @@ def of_head(metadata: Mapping[str, Any], num_classes: int, file: Path | None) ->
       file: a text file with a name on each line, which goes before the checkpoint's.
 
     Returns:
-      K names, all different.
+      K names, all different: two classes of one name are told apart by their numbers.
 
     Raises:
-      ValueError: the file is not there, no text in UTF-8, or not of K different names; two of the
-        checkpoint's are the same.
+      ValueError: the file is not there, no text in UTF-8, or not of K names.
     """
     if file is not None:
         return _of_file(file, num_classes)
@@ -38,16 +39,80 @@ def of_head(metadata: Mapping[str, Any], num_classes: int, file: Path | None) ->
             stacklevel=3,
         )
         return numbers
-    names = tuple(map(str, names))
-    refuse_twice("`checkpoint`: class_names", names, "Give their names: `class_names=FILE`.")
-    return names
+    return told_apart("`checkpoint`: class_names", tuple(map(str, names)))
 
 
-def refuse_twice(who: str, names: Sequence[str], then: str) -> None:
-    """Refuses two classes of one name, which no table could tell apart."""
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice is not None:
-        raise InputError(who, "differ", f"{twice!r} twice", then)
+def told_apart(who: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The names, with its number behind each that several classes have, as ImageNet's two cranes.
+
+    `crane` of classes 134 and 517 becomes `crane (134)` and `crane (517)`, with a warning.
+
+    Raises:
+      ValueError: such a name is another class's already.
+    """
+    counts = Counter(names)
+    twice = [name for name, count in counts.items() if count > 1]
+    if not twice:
+        return tuple(names)
+    found = tuple(f"{name} ({k})" if counts[name] > 1 else name for k, name in enumerate(names))
+    again = next((name for name, count in Counter(found).items() if count > 1), None)
+    if again is not None:
+        got = f"{names[found.index(again)]!r} for several classes, and {again!r} as well"
+        raise InputError(who, "differ", got, "Rename one of them.")
+    more = f" (and {len(twice) - 1} more)" if len(twice) > 1 else ""
+    shown = ", ".join(repr(name) for k, name in enumerate(found) if names[k] == twice[0])
+    text = f"{who}: {twice[0]!r}{more} is the name of several classes, now {shown}"
+    warnings.warn(text, stacklevel=3)
+    return found
+
+
+def order_of(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Where each wanted name stands among names that are the same in another order.
+
+    Raises:
+      ValueError: a name is told apart by its number in both orders: nothing says which is which.
+    """
+    if both := sorted(_numbered(names) & _numbered(wanted)):
+        raise InputError(
+            "names in another order",
+            "be each class's own",
+            f"{both[0]!r}, which is its number in both orders behind the name of several classes",
+            "Rename such classes, or permute the table's rows and columns yourself.",
+        )
+    places = {name: k for k, name in enumerate(names)}
+    return [places[name] for name in wanted]
+
+
+@contextlib.contextmanager
+def called_by_name(names: Sequence[str], places: Sequence[int] | Any = ()) -> Iterator[None]:
+    """Lets errors of functions that know numbers alone say which class: `class 3 'cat'`.
+
+    `places` are the numbers of the classes that such a function counts through, where it does not
+    count through all.
+    """
+
+    def renumbered(found: re.Match[str]) -> str:
+        number = int(found[2])
+        number = int(places[number]) if number < len(places) else number
+        known = found[1] in ("class ", "row ") and not found[3] and number < len(names)
+        name = f" {names[number]!r}" if known and names[number] != str(number) else ""
+        return f"{found[1]}{number}{name}{found[3]}"
+
+    def said(text: str) -> str:
+        return re.sub(r"(\bclass |\brow |\bcolumn |\[:, )(\d+)\b((?: \(class)?)", renumbered, text)
+
+    try:
+        yield
+    except InputError as error:
+        parts = (error.who, error.must, said(error.got), said(error.then))
+        raise InputError(*parts) from error
+
+
+def _numbered(names: Sequence[str]) -> set[str]:
+    """The names that `told_apart` may have made: several of one name, each with its own number."""
+    base = {k: name.removesuffix(f" ({k})") for k, name in enumerate(names)}
+    counts = Counter(base[k] for k, name in enumerate(names) if base[k] != name)
+    return {name for k, name in enumerate(names) if base[k] != name and counts[base[k]] > 1}
 
 
 def _of_file(file: Path, num_classes: int) -> tuple[str, ...]:
@@ -72,13 +137,11 @@ def _of_file(file: Path, num_classes: int) -> tuple[str, ...]:
             len(names),
             "Write a class name on each line.",
         )
-    for row, name in enumerate(names):
-        if not name or name in names[:row]:
-            found = f"{name!r} again" if name else "an empty one"
-            raise InputError(
-                f"`class_names={file}`: every line",
-                "be a name of its own",
-                f"{found} in line {row + 1}",
-                "Name each class differently.",
-            )
-    return names
+    if "" in names:
+        raise InputError(
+            f"`class_names={file}`: every line",
+            "be a name",
+            f"an empty one in line {names.index('') + 1}",
+            "Name each class.",
+        )
+    return told_apart(f"`class_names={file}`", names)

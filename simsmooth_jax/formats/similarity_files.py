@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.formats.class_names import refuse_twice
+from simsmooth_jax.formats.class_names import told_apart
 from simsmooth_jax.formats.numpy_files import NAMES
 from simsmooth_jax.formats.opening import StoredArrays, open_stored
 
@@ -131,5 +131,4 @@ def _class_names(where: str, stored: StoredArrays, num_classes: int) -> tuple[st
             len(names),
             "Save a name for each row.",
         )
-    refuse_twice(f"{where}: class_names", names, "Save another name for one.")
-    return tuple(names)
+    return told_apart(f"{where}: class_names", names)

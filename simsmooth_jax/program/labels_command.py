@@ -1,9 +1,7 @@
 """`simsmooth labels`: a classifier, or a file that says what is similar -> a table of labels."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from simsmooth_jax.config.commands import LabelsConfig
+from simsmooth_jax.config.labels import OF_CLASSIFIER
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats import class_names
 from simsmooth_jax.formats.head import read_head
@@ -11,7 +9,7 @@ from simsmooth_jax.formats.opening import open_stored
 from simsmooth_jax.machine.bars import transient_bar
 from simsmooth_jax.machine.files import refuse_output
 from simsmooth_jax.program import report
-from simsmooth_jax.study import pipeline, relations
+from simsmooth_jax.study import empty_classes, pipeline, relations
 from simsmooth_jax.study.relations import Relations
 from simsmooth_jax.training.classifier import Classifier
 
@@ -33,8 +31,7 @@ def make_label_file(config: LabelsConfig) -> None:
     try:
         with transient_bar() as bar:
             bar.add_task("comparing the classes", total=None)  # no steps to count
-            found, metadata = _relations(config)
-            names = class_names.of_head(metadata, found.num_classes, config.class_names)
+            found, names = _relations(config)
             table = pipeline.make_labels(found, names)
     except pipeline.IllPosedError as error:
         print(error.diagnosis or "")
@@ -43,11 +40,13 @@ def make_label_file(config: LabelsConfig) -> None:
     if found.diagnosis is not None:
         print(found.diagnosis)
     report.console().print(report.nearest_table(found.first_rows(report.MAX_CLASSES), names))
+    if hard := report.hard_classes(table.parameters):
+        print(hard)
     print(f"labels: {config.out}")
 
 
-def _relations(config: LabelsConfig) -> tuple[Relations, Mapping[str, Any]]:
-    """What the labels are made from, with what is known besides, as the names of the classes."""
+def _relations(config: LabelsConfig) -> tuple[Relations, tuple[str, ...]]:
+    """What the labels are made from, and the names of the classes."""
     similarity, checkpoint = config.relation.similarity, config.checkpoint
     for option, kinds in USED_BY.items():
         value = getattr(config, option)
@@ -58,7 +57,7 @@ def _relations(config: LabelsConfig) -> tuple[Relations, Mapping[str, Any]]:
                 f"{value} with {similarity}",
                 "Leave it out.",
             )
-    if similarity not in relations.OF_CLASSIFIER:
+    if similarity not in OF_CLASSIFIER:
         found = relations.of_file(config.relation)
         if checkpoint is not None:
             raise InputError(
@@ -67,7 +66,10 @@ def _relations(config: LabelsConfig) -> tuple[Relations, Mapping[str, Any]]:
                 checkpoint,
                 "Leave one of them out.",
             )
-        return found, {"class_names": found.class_names and list(found.class_names)}
+        metadata = {"class_names": found.class_names and list(found.class_names)}
+        names = class_names.of_head(metadata, found.num_classes, config.class_names)
+        empty_classes.kept_classes(config.relation, None, names, similarity)
+        return found, names
     if checkpoint is None:
         raise InputError(
             "CHECKPOINT",
@@ -79,7 +81,14 @@ def _relations(config: LabelsConfig) -> tuple[Relations, Mapping[str, Any]]:
         stored = open_stored(checkpoint)
         head = read_head(stored, config.head, config.num_classes, config.layout)
         print(f"kernel: {head.path} of {checkpoint} ({stored.format})")
-        return relations.of_vectors(head.kernel, config.relation), stored.metadata
+        num_classes = head.kernel.shape[1]
+        names = class_names.of_head(stored.metadata, num_classes, config.class_names)
+        counts = empty_classes.counts_of_checkpoint(stored.metadata, num_classes)
+        where = f"checkpoint {checkpoint}"
+        kept = empty_classes.kept_classes(config.relation, counts, names, where)
+        with class_names.called_by_name(names, kept.places):
+            return relations.of_vectors(head.kernel, config.relation, kept), names
     classifier = Classifier.restore(checkpoint, config.data, config.data_dir)
-    names = list(classifier.dataset.class_names)
-    return relations.find_relations(classifier, config.relation), {"class_names": names}
+    metadata = {"class_names": list(classifier.dataset.class_names)}
+    found = relations.find_relations(classifier, config.relation)
+    return found, class_names.of_head(metadata, found.num_classes, config.class_names)

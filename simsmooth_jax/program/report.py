@@ -1,5 +1,6 @@
 """Results as text: what a run, a training or an evaluation shows at its end."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,13 @@ def nearest_table(similarity: np.ndarray, class_names: tuple[str, ...], count: i
     if len(class_names) > MAX_CLASSES:
         table.caption = f"the first {MAX_CLASSES} of {len(class_names)} classes"
     return table
+
+
+def hard_classes(parameters: Mapping[str, Any]) -> str:
+    """A line about the classes that relation labels leave out, or an empty string."""
+    names = parameters.get("hard_classes", [])
+    listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return f"Without training images, and so with one-hot labels: {listed}." if names else ""
 
 
 def console() -> Console:

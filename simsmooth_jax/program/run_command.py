@@ -38,7 +38,7 @@ def run(config: RunConfig) -> None:
     training = config.training
     runner = ArmRunner(training, config.saving)
     num_classes = runner.dataset.num_classes
-    relations.refuse_relation(config.relation, num_classes)
+    relations.refuse_dataset(config.relation, runner.dataset)
     refuse_dense_table("run", num_classes, advice=STEPS_WITHOUT)
     file = relations.file_identity(config.relation, runner.dataset.class_names)
     fixed, absent = identity(config, runner) | file, stored.identity_before(type(config))
@@ -100,6 +100,8 @@ def _show_run(directory: Path, finished: bool) -> None:
         f"Relation labels: rule {labels.rule}, epsilon {labels.parameters['epsilon']:g}. The own "
         f"class keeps {own:.2f} of its label on average; related classes share the rest."
     )
+    if hard := report.hard_classes(labels.parameters):
+        console.print(hard)
     if warning := own_mass_warning(own):
         console.print(f"Warning: {warning}.")
     if result["note"]:

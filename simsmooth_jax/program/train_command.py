@@ -14,6 +14,7 @@ from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.program import report
 from simsmooth_jax.program.run_directory import REPORT, default_directory, open_directory
 from simsmooth_jax.study.arms import ARM, RELATION, Plan, refuse_options
+from simsmooth_jax.study.empty_classes import refuse_for_online
 from simsmooth_jax.training.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner, sha256
 
@@ -25,6 +26,8 @@ def train(config: TrainConfig) -> None:
     plan = Plan.of(runner, config.uniform_epsilon)._replace(options=config.objective)
     arm = ARM.get(config.labels, RELATION)
     refuse_options(arm, config.objective)
+    if config.labels == "online":
+        refuse_for_online(runner.dataset)
     if arm is RELATION:
         table = load_labels(Path(config.labels), runner.dataset.class_names).table
         plan = plan._replace(table=table)

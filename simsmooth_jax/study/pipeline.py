@@ -10,6 +10,7 @@ import numpy as np
 from simsmooth_jax.config import options
 from simsmooth_jax.config.commands import RunConfig
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.formats.class_names import called_by_name
 from simsmooth_jax.formats.label_files import TableFile
 from simsmooth_jax.machine.bars import ProgressBars
 from simsmooth_jax.machine.processes import is_writer
@@ -49,8 +50,11 @@ def make_labels(relations: Relations, class_names: tuple[str, ...]) -> TableFile
     """Similarity -> labels, ready to be saved; an ill-posed rule is diagnosed."""
     parameters = dataclasses.asdict(relations.config)
     rule, source = parameters.pop("rule"), parameters.pop("similarity")
+    del parameters["empty_classes"]
+    parameters |= relations.kept.noted(class_names)
     try:
-        labels = jax.device_get(relations.labels())
+        with called_by_name(class_names, relations.kept.places):
+            labels = jax.device_get(relations.labels())
     except InputError as error:
         parts = (error.who, error.must, error.got, error.then)
         raise IllPosedError(*parts, relations.diagnosis) from error
@@ -60,7 +64,7 @@ def make_labels(relations: Relations, class_names: tuple[str, ...]) -> TableFile
 def similarity_file(relations: Relations, class_names: tuple[str, ...]) -> TableFile:
     """The similarity itself, ready to be saved."""
     config, table = relations.config, np.asarray(relations.similarity)
-    parameters = {"center": config.center}
+    parameters = {"center": config.center} | relations.kept.noted(class_names)
     return TableFile(table, class_names, "cosine", parameters, config.similarity, relations.sha256)
 
 

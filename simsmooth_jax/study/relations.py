@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from simsmooth_jax.config.labels import RelationConfig
+from simsmooth_jax.config.labels import OF_CLASSIFIER, RelationConfig
+from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.formats import class_names
 from simsmooth_jax.formats.label_files import array_sha256
 from simsmooth_jax.formats.similarity_files import read_class_vectors, read_similarity
 from simsmooth_jax.machine.memory import refuse_dense_table
@@ -18,24 +20,27 @@ from simsmooth_jax.method.diagnosis import Diagnosis, diagnose
 from simsmooth_jax.method.heads import head_kernel
 from simsmooth_jax.method.labels import relation_labels
 from simsmooth_jax.method.similarity import cosine_rows, cosine_similarity, unit_columns_and_flaws
-from simsmooth_jax.method.tables import LabelTable
+from simsmooth_jax.method.tables import LabelTable, as_table
 from simsmooth_jax.method.top_k import top_k_labels
 from simsmooth_jax.study import arms
+from simsmooth_jax.study.empty_classes import Kept, kept_classes
 from simsmooth_jax.training.classifier import Classifier
 
+NO_LABEL_OPTIONS = ("similarity", "center", "empty_classes")  # what the labels are made of
 COMPACT = "Keep the most related classes: `top_k=32`, which takes {compact:.2f} GiB."
-OF_CLASSIFIER = ("kernel", "features", "predictions")
 
 
 @dataclasses.dataclass(frozen=True)
 class Relations:
-    """Class vectors `[D, K]`, with their diagnosis, or a finished similarity `[K, K]`.
+    """Class vectors `[D, k]`, with their diagnosis, or a finished similarity `[k, k]`.
 
-    `class_names` are those that a file has told.
+    They are of the kept classes, all K or those that have training images. `class_names` are those
+    that a file has told.
     """
 
     config: RelationConfig
     sha256: str
+    kept: Kept
     vectors: Any = None
     table: Any = None
     diagnosis: Diagnosis | None = None
@@ -44,61 +49,78 @@ class Relations:
     @property
     def num_classes(self) -> int:
         """K."""
-        return (self.table if self.vectors is None else self.vectors).shape[1]
+        return self.kept.num_classes
 
-    @functools.cached_property
+    @property
     def similarity(self) -> Float[Array, "classes classes"]:
         """The whole of it, which not every number of classes has room for."""
-        if self.vectors is None:
-            return jnp.asarray(self.table)
-        return cosine_similarity(self.vectors, center=self.config.center)
+        return as_table(self.kept.among_all(self._of_kept)).to_dense()
 
     def first_rows(self, count: int) -> Float[np.ndarray, "rows classes"]:
         """The similarity of the first classes to all."""
+        own = int((self.kept.places < count).sum())
         if self.vectors is None:
-            return self.table[:count]
+            return self.kept.first_rows(self.table[:own], count)
         unit, _ = unit_columns_and_flaws(self.vectors, self.config.center)
-        return np.asarray(cosine_rows(unit.T, 0, min(count, self.num_classes)))
+        return self.kept.first_rows(cosine_rows(unit.T, 0, own), count)
 
     def labels(self) -> LabelTable:
         """Relation labels, of many classes with `top_k` in the form that keeps nothing else."""
         options = dataclasses.asdict(self.config)
-        rule, center, _ = (options.pop(key) for key in ("rule", "center", "similarity"))
+        rule, center = options.pop("rule"), options.pop("center")
+        del options["similarity"], options["empty_classes"]
         top_k = options["top_k"]
         if self.vectors is None or top_k is None or self.num_classes < arms.MANY_CLASSES:
-            return relation_labels(self.similarity, rule, **options)
-        return top_k_labels(self.vectors, options.pop("top_k"), rule, center=center, **options)
+            return self.kept.among_all(relation_labels(self._of_kept, rule, **options))
+        del options["top_k"]
+        table = top_k_labels(self.vectors, top_k, rule, center=center, **options)
+        return self.kept.among_all(table)
+
+    @functools.cached_property
+    def _of_kept(self) -> Float[Array, "kept kept"]:
+        if self.vectors is None:
+            return jnp.asarray(self.table)
+        return cosine_similarity(self.vectors, center=self.config.center)
 
 
 def of_vectors(
-    vectors: Any, config: RelationConfig, class_names: tuple[str, ...] | None = None
+    vectors: Any,
+    config: RelationConfig,
+    kept: Kept | None = None,
+    names: tuple[str, ...] | None = None,
 ) -> Relations:
-    """The cosines of class vectors `[D, K]`, as of a kernel."""
-    refuse_relation(config, vectors.shape[1])
+    """The cosines of class vectors `[D, K]`, as of a kernel, of all classes or the kept ones."""
+    kept = kept or Kept.all_of(vectors.shape[1])
+    refuse_relation(config, len(kept.places))
     if config.top_k is None:
         refuse_dense_table("relation labels", vectors.shape[1], advice=COMPACT)
-    diagnosis = diagnose(vectors, center=config.center, temperature=config.temperature)
-    return Relations(config, array_sha256(vectors), vectors, None, diagnosis, class_names)
+    columns = kept.columns(vectors)
+    diagnosis = diagnose(columns, center=config.center, temperature=config.temperature)
+    return Relations(config, array_sha256(vectors), kept, columns, None, diagnosis, names)
 
 
 def find_relations(classifier: Classifier, config: RelationConfig) -> Relations:
     """What `similarity` asks of a trained classifier, or of a file."""
-    if config.similarity not in OF_CLASSIFIER:
-        return of_file(config)
-    vectors = {
-        "kernel": lambda: head_kernel(classifier.params),
-        "features": classifier.mean_features,
-        "predictions": classifier.mean_predictions,
-    }
-    return of_vectors(vectors[config.similarity](), config)
+    dataset, counts = classifier.dataset, classifier.dataset.train_counts()
+    vectors = None  # of a file
+    if config.similarity == "kernel":
+        vectors = head_kernel(classifier.params)
+    elif config.similarity == "features":
+        vectors, counts = classifier.mean_features()
+    elif config.similarity == "predictions":
+        vectors, counts = classifier.mean_predictions()
+    kept = kept_classes(config, counts, dataset.class_names, f"data {dataset.name}")
+    with class_names.called_by_name(dataset.class_names, kept.places):
+        return of_file(config, kept) if vectors is None else of_vectors(vectors, config, kept)
 
 
-def of_file(config: RelationConfig) -> Relations:
+def of_file(config: RelationConfig, kept: Kept | None = None) -> Relations:
     """What a `similarity` of `vectors:FILE` or `table:FILE` holds."""
     if config.similarity.startswith("vectors:"):
         vectors, names = read_class_vectors(config.similarity)
         try:
-            return of_vectors(vectors, config, names)
+            with class_names.called_by_name(names or ()):
+                return of_vectors(vectors, config, kept, names)
         except InputError as error:
             raise error.under(f"`similarity={config.similarity}`") from error
     if not config.similarity.startswith("table:"):
@@ -116,31 +138,41 @@ def of_file(config: RelationConfig) -> Relations:
             "Leave it out.",
         )
     similarity, names = read_similarity(config.similarity)
-    refuse_relation(config, len(similarity))
-    return Relations(config, array_sha256(similarity), table=similarity, class_names=names)
+    kept, sha256 = kept or Kept.all_of(len(similarity)), array_sha256(similarity)
+    refuse_relation(config, len(kept.places))
+    return Relations(config, sha256, kept, table=kept.square(similarity), class_names=names)
 
 
-def file_identity(config: RelationConfig, class_names: tuple[str, ...]) -> dict[str, str]:
+def file_identity(config: RelationConfig, names: tuple[str, ...]) -> dict[str, str]:
     """What says that a similarity's file is still the same; refused if not of these classes."""
     if config.similarity in OF_CLASSIFIER:
         return {}
     relations = of_file(config)
-    names = relations.class_names or class_names
-    start = f" that start with {names[:3]}" if relations.class_names else ""
-    if relations.num_classes != len(class_names) or names != class_names:
+    found = relations.class_names or names
+    start = f" that start with {found[:3]}" if relations.class_names else ""
+    if relations.num_classes != len(names) or found != names:
         raise InputError(
             f"`similarity={config.similarity}`",
-            f"be of the {len(class_names)} classes of the data in their order",
+            f"be of the {len(names)} classes of the data in their order",
             f"{relations.num_classes}{start}",
             "See: simsmooth data NAME",
         )
     return {"similarity_sha256": relations.sha256}
 
 
+def refuse_dataset(config: RelationConfig, dataset: Dataset) -> None:
+    """Refuses, before anything is trained, what the classes of the data make impossible."""
+    counts, names = dataset.train_counts(), dataset.class_names
+    if counts is None and config.similarity in ("features", "predictions"):
+        counts = np.ones(len(names))  # their images are counted when they are averaged
+    kept = kept_classes(config, counts, names, f"data {dataset.name}")
+    refuse_relation(config, len(kept.places))
+
+
 def refuse_relation(config: RelationConfig, num_classes: int) -> None:
     """Refuses options of the relation labels out of range."""
     values = dataclasses.asdict(config)
-    values = {key: values[key] for key in values if key not in ("similarity", "center")}
+    values = {key: values[key] for key in values if key not in NO_LABEL_OPTIONS}
     rules.refuse_options("relation labels", num_classes, **values)
     if config.rule == "literal" and config.center:
         raise InputError(

@@ -92,19 +92,20 @@ class Classifier:
         evaluator = Evaluator(model, self.image_statistics)
         return evaluator(self.params, self.batch_stats, getattr(self.dataset, part))
 
-    def mean_features(self) -> Float[Array, "features classes"]:
-        """What goes into the head, as `class_means` over the training images."""
+    def mean_features(self) -> tuple[Float[Array, "features classes"], Float[Array, " classes"]]:
+        """What goes into the head, as `class_means` over the training images, and their counts."""
         features = self.params[HEAD]["kernel"].shape[0]
         identity = {"kernel": jnp.eye(features), "bias": jnp.zeros(features)}
         return self._means(features, self.params | {HEAD: identity}, lambda outputs: outputs)
 
-    def mean_predictions(self) -> Float[Array, "classes classes"]:
-        """Predicted probabilities, as `mean_predictions` over the training images."""
+    def mean_predictions(self) -> tuple[Float[Array, "classes classes"], Float[Array, " classes"]]:
+        """Predicted probabilities, as `mean_predictions`, and the counts."""
         return self._means(self.dataset.num_classes, self.params, jax.nn.softmax)
 
     def _means(
         self, num_outputs: int, params: Any, use: Callable[[Array], Array]
-    ) -> Float[Array, "outputs classes"]:
+    ) -> tuple[Float[Array, "outputs classes"], Float[Array, " classes"]]:
+        """A column for each class, zeros where it has no image, and how many it has."""
         model: Any = build_model(self.config.model, num_outputs)
         num_classes = self.dataset.num_classes
 
@@ -130,12 +131,4 @@ class Classifier:
             total = add(total, params, self.batch_stats, images, labels)
             jax.block_until_ready(total)  # bounds the memory of the images
         sums, counts = total
-        if (empty := np.flatnonzero(counts == 0)).size:
-            name = self.dataset.class_names[empty[0]]
-            raise InputError(
-                "`similarity`",
-                "be of classes that all have training images",
-                f"none of {name}",
-                "Use `similarity=kernel`.",
-            )
-        return sums / counts
+        return sums / jnp.maximum(counts, 1), counts

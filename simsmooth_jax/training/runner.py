@@ -117,10 +117,12 @@ class ArmRunner:
         )
 
     def _metadata(self, arm: str) -> dict[str, Any]:
+        counts = self.dataset.train_counts()
         return {
             "arm": arm,
             "training": self.config.to_json(),
             "class_names": list(self.dataset.class_names),
+            "class_counts": None if counts is None else counts.tolist(),
             "image_shape": list(self.dataset.image_shape),
             "image_statistics": self.trainer.image_statistics,
         }
