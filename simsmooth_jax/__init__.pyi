@@ -2,6 +2,9 @@ from .errors import InputError as InputError
 from .formats.head import Head as Head
 from .formats.head import restore_head as restore_head
 from .formats.head import restore_head_kernel as restore_head_kernel
+from .formats.saved_labels import SavedLabels as SavedLabels
+from .formats.saved_labels import load_labels as load_labels
+from .formats.saved_labels import save_labels as save_labels
 from .method import objectives as objectives
 from .method.class_vectors import class_means as class_means
 from .method.class_vectors import mean_predictions as mean_predictions

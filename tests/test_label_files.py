@@ -14,7 +14,8 @@ import pytest
 import safetensors.numpy
 
 import simsmooth_jax as ss
-from simsmooth_jax.formats.label_files import TableFile, array_sha256, load_labels, load_table
+from simsmooth_jax.formats.label_files import TableFile, array_sha256, load_table
+from simsmooth_jax.formats.matching import labels_for
 
 NAMES = ("cat", "dög", "鳥")
 TABLE = np.array([[0.8, 0.2, 0], [0.1, 0.9, 0], [0, 0, 1]], np.float32)
@@ -100,7 +101,7 @@ def test_tables_that_are_not_trained_on(
 ) -> None:
     table_file(**changes).save(tmp_path / "labels.npz")
     with pytest.raises(ss.InputError, match=message):
-        load_labels(tmp_path / "labels.npz", NAMES)
+        labels_for(tmp_path / "labels.npz", NAMES)
 
 
 def test_files_that_are_no_tables(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from simsmooth_jax.config.commands import LabelsConfig, RunConfig, TrainConfig
 from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.config.labels import RelationConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
-from simsmooth_jax.formats.label_files import TableFile, load_labels, load_table, table_sha256
+from simsmooth_jax.formats.label_files import TableFile, load_table, table_sha256
+from simsmooth_jax.formats.matching import labels_for
 from simsmooth_jax.machine import memory
 from simsmooth_jax.program import run_command, train_command
 from simsmooth_jax.program.labels_command import make_label_file
@@ -46,7 +47,7 @@ def test_top_k_labels_are_readable_by_other_programs(suffix: str, tmp_path: Path
     assert (found["indices"].dtype, found["weights"].dtype) == (np.int32, np.float32)
     np.testing.assert_array_equal(found["indices"], INDICES)
     np.testing.assert_array_equal(found["weights"], WEIGHTS)
-    loaded = load_labels(path, NAMES)
+    loaded = labels_for(path, NAMES)
     assert isinstance(loaded.table, ss.TopKLabels)
     assert loaded.own_mass() == pytest.approx(0.9)
     assert table_sha256(loaded.table) == table_sha256(top_k_file().table)
@@ -81,7 +82,7 @@ def test_top_k_labels_that_are_not_trained_on(
         path = tmp_path / f"labels.{suffix}"
         save(path, **{"indices": INDICES, "weights": WEIGHTS} | changes)
         with pytest.raises(ss.InputError, match=re.escape(message)) as refused:
-            load_labels(path, NAMES)
+            labels_for(path, NAMES)
         assert "\n" not in str(refused.value)
 
 

@@ -37,12 +37,15 @@ class TrainConfig:
     """One training: against a table of labels, or against labels that it makes itself."""
 
     labels: str = "onehot"
-    """What to train against: onehot, uniform, or the path of a labels.npz; online (relation labels
-    of the classifier that is being trained), ols or maxsup (rivals); ./ols is a file."""
+    """What to train against: onehot, uniform, or the path of a labels.npz or of your own table
+    [K, K] in .npz, .npy or .safetensors; online (relation labels of the classifier that is being
+    trained), ols or maxsup (rivals); ./ols is a file."""
     training: TrainingConfig = TrainingConfig()
     uniform_epsilon: float = option(0.1, least=0, most=1, then=HARD_TO_SOFT)
     """Weight of uniform smoothing, 0 to 1, where --labels is uniform."""
     objective: ObjectiveConfig = ObjectiveConfig()
+    reorder: bool = option(False, resume=True)
+    """Put the rows and columns of a file of labels into the order of the data, by class names."""
     saving: SavingConfig = option(SavingConfig(), resume=True)
     out: Path | None = option(None, resume=True)
     """Directory of the training (default: runs/DATA-MODEL-LABELS-CONFIG)."""

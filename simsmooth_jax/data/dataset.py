@@ -84,10 +84,10 @@ class Source:
     def __post_init__(self) -> None:
         """Tells classes of one name apart, and refuses names that no file could hold."""
         who = f"data {self.name}: class_names"
-        object.__setattr__(self, "class_names", told_apart(who, self.class_names))
         for name in self.class_names:
             if not name or {unicodedata.category(letter) for letter in name} & {"Cc", "Cs"}:
                 raise InputError(who, "be texts of one line", f"{name!r}", "Rename it.")
+        object.__setattr__(self, "class_names", told_apart(who, self.class_names))
 
 
 @dataclasses.dataclass(frozen=True)

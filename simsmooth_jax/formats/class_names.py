@@ -83,6 +83,12 @@ def order_of(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
     return [places[name] for name in wanted]
 
 
+def numbered(number: int, names: Sequence[str]) -> str:
+    """A class as messages show it, `3 'cat'`, or its number alone where that is its name."""
+    known = number < len(names) and names[number] != str(number)
+    return f"{number} {names[number]!r}" if known else str(number)
+
+
 @contextlib.contextmanager
 def called_by_name(names: Sequence[str], places: Sequence[int] | Any = ()) -> Iterator[None]:
     """Lets errors of functions that know numbers alone say which class: `class 3 'cat'`.
@@ -94,9 +100,8 @@ def called_by_name(names: Sequence[str], places: Sequence[int] | Any = ()) -> It
     def renumbered(found: re.Match[str]) -> str:
         number = int(found[2])
         number = int(places[number]) if number < len(places) else number
-        known = found[1] in ("class ", "row ") and not found[3] and number < len(names)
-        name = f" {names[number]!r}" if known and names[number] != str(number) else ""
-        return f"{found[1]}{number}{name}{found[3]}"
+        known = found[1] in ("class ", "row ") and not found[3]
+        return f"{found[1]}{numbered(number, names) if known else number}{found[3]}"
 
     def said(text: str) -> str:
         return re.sub(r"(\bclass |\brow |\bcolumn |\[:, )(\d+)\b((?: \(class)?)", renumbered, text)

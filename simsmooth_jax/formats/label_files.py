@@ -11,24 +11,31 @@ import numpy as np
 import safetensors.numpy
 
 from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.formats import numpy_files, safetensors_files
+from simsmooth_jax.formats.arrays import Name, StoredArrays
+from simsmooth_jax.formats.class_names import told_apart
 from simsmooth_jax.machine.files import write_atomically
-from simsmooth_jax.method.tables import as_table, trainable_table
+from simsmooth_jax.method.tables import as_table
 from simsmooth_jax.method.top_k import TopKLabels
 
-ARRAYS = ("table", "indices", "weights")
+NUMBERS = ("float", "bfloat16", "int", "uint")
+SUFFIXES = (".npz", ".safetensors")
 TEXTS = ("rule", "parameters", "source", "source_sha256")
 
 
 @dataclasses.dataclass(frozen=True)
 class TableFile:
-    """A table, dense or top-k, with all that is needed to use it and to make it again."""
+    """A table, dense or top-k, with all that is needed to use it and to make it again.
+
+    A user's own has no rule, and class names if they were given.
+    """
 
     table: Any  # a bare array is wrapped
-    class_names: tuple[str, ...]
-    rule: str
-    parameters: dict[str, Any]
-    source: str
-    source_sha256: str
+    class_names: tuple[str, ...] | None
+    rule: str = ""
+    parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+    source: str = ""
+    source_sha256: str = ""
 
     def __post_init__(self) -> None:
         """The table as one of the forms."""
@@ -39,23 +46,26 @@ class TableFile:
 
         `table` is float32 `[K, K]`; top-k labels are `indices` int32 and `weights` float32 `[K, k]`
         instead. In safetensors the texts are the file's metadata, `class_names` and `parameters` as
-        JSON.
+        JSON. What a table does not have, as a user's own, is left out.
         """
-        texts = {
-            "rule": self.rule,
-            "parameters": json.dumps(self.parameters),
-            "source": self.source,
-            "source_sha256": self.source_sha256,
-        }
+        known = {"rule": self.rule, "source": self.source, "source_sha256": self.source_sha256}
+        texts = known | {"parameters": json.dumps(self.parameters)} if self.rule else {}
         arrays = {name: np.ascontiguousarray(array) for name, array in self.table.arrays().items()}
         if path.suffix == ".safetensors":
-            texts["class_names"] = json.dumps(self.class_names, ensure_ascii=False)
+            if self.class_names is not None:
+                texts["class_names"] = json.dumps(self.class_names, ensure_ascii=False)
             write_atomically(path, safetensors.numpy.save(arrays, texts))
             return
         buffer = io.BytesIO()
-        names = np.asarray(self.class_names, np.str_)
-        np.savez(buffer, class_names=names, **arrays, **texts)  # type: ignore[arg-type]
+        if self.class_names is not None:
+            arrays["class_names"] = np.asarray(self.class_names, np.str_)
+        np.savez(buffer, **arrays, **texts)  # type: ignore[arg-type]
         write_atomically(path, buffer.getvalue())
+
+    @property
+    def shown_names(self) -> tuple[str, ...]:
+        """The class names, or numbers where there are none."""
+        return self.class_names or tuple(map(str, range(self.table.num_classes)))
 
     def own_mass(self) -> float:
         """What the own class keeps of its label, on average."""
@@ -63,85 +73,85 @@ class TableFile:
 
 
 def load_table(path: Path) -> TableFile:
-    """Reads a table file of either kind; never unpickles."""
+    """Reads a table that simsmooth wrote, or anyone's matrix in a NumPy or safetensors file.
+
+    Of an .npz or .safetensors the array `table`, or the only matrix, or `indices` and `weights`.
+    Nothing is ever unpickled.
+    """
     if not path.is_file():
         raise InputError(
             "`labels`",
-            "be onehot, uniform, online, ols, maxsup or an existing .npz or .safetensors file",
+            "be onehot, uniform, online, ols, maxsup or an existing .npz, .npy or .safetensors "
+            "file",
             path,
             "Make one with: simsmooth labels CHECKPOINT --out labels.npz",
         )
-    read = _read_safetensors if path.suffix == ".safetensors" else _read_npz
     try:
-        arrays, class_names, texts = read(path)
-        values = arrays["weights" if "weights" in arrays else "table"]
-        kinds = {type(name) for name in class_names}
-        if values.dtype.kind != "f" or kinds - {str}:
-            raise ValueError("table is not of floats, or class_names not a list of texts")
+        stored = (safetensors_files if path.suffix == ".safetensors" else numpy_files).open_file(
+            path
+        )
+        texts = _texts(stored)
+        names = _names_of_arrays(stored)
+        read = stored.read(names)
+        *indices, values = (read[name] for name in names)
         table = values.astype(np.float32)
+        class_names = _class_names(stored)
         return TableFile(
-            table=TopKLabels(arrays["indices"], table) if "weights" in arrays else table,
-            class_names=tuple(class_names),
-            rule=texts["rule"],
-            parameters=json.loads(texts["parameters"]),
-            source=texts["source"],
-            source_sha256=texts["source_sha256"],
+            table=TopKLabels(indices[0], table) if indices else table,
+            class_names=class_names and told_apart(f"{path}: class_names", class_names),
+            rule=texts.get("rule", ""),
+            parameters=json.loads(texts.get("parameters", "{}")),
+            source=texts.get("source", ""),
+            source_sha256=texts.get("source_sha256", ""),
         )
     except PermissionError:
         raise
     except Exception as error:  # every way in which a library fails on a damaged file
         raise InputError(
             f"{path}: it",
-            "be a table that simsmooth wrote",
+            "be a table of labels",
             f"one that cannot be read ({_reason(error)})",
-            "Make one with: simsmooth labels CHECKPOINT --out labels.npz",
+            "Make one with: simsmooth labels CHECKPOINT --out labels.npz, or ss.save_labels.",
         ) from error
 
 
-def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[Any], dict[str, str]]:
-    with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
-        texts = {name: str(file[name]) for name in TEXTS}
-        names = file["class_names"]
-        arrays = {name: file[name] for name in ARRAYS if name in file}
-        return arrays, names.tolist() if names.ndim == 1 else [None], texts
+def _names_of_arrays(stored: StoredArrays) -> list[Name]:
+    """Of the table, or of indices and weights."""
+    found = [name for name in (("indices",), ("weights",)) if name in stored.arrays]
+    if len(found) < 2:
+        matrices = [name for name, info in stored.arrays.items() if len(info.shape) == 2]
+        found = [name for name in matrices if name == ("table",)] or matrices
+    if len(found) != 1 and ("weights",) not in found:
+        listed = ", ".join("/".join(name) for name in stored.arrays) or "no array"
+        raise ValueError(f"neither a table nor a single matrix: {listed}")
+    for name in found:
+        dtype = stored.arrays[name].dtype
+        if dtype == "object":
+            raise ValueError("pickled objects, which are never loaded")
+        if not dtype.startswith(NUMBERS):
+            raise ValueError(f"{name[-1]} is of {dtype}, not of real numbers")
+    return found
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], list[Any], dict[str, str]]:
-    with safetensors.safe_open(path, "np") as file:
-        texts = file.metadata() or {}
-        arrays = {name: file.get_tensor(name) for name in {*ARRAYS} & {*file.keys()}}
-        return arrays, json.loads(texts["class_names"]), texts
+def _texts(stored: StoredArrays) -> dict[str, str]:
+    """What is noted of a table: in a safetensors file its metadata, in an archive arrays."""
+    held = [(name,) for name in TEXTS if (name,) in stored.arrays]
+    noted = {name[0]: str(array) for name, array in stored.read(held).items()} if held else {}
+    return {name: str(stored.metadata[name]) for name in TEXTS if name in stored.metadata} | noted
+
+
+def _class_names(stored: StoredArrays) -> tuple[str, ...] | None:
+    names = stored.metadata.get("class_names")
+    if names is None and numpy_files.NAMES not in stored.arrays:
+        return None
+    if not isinstance(names, list) or {type(name) for name in names} != {str}:
+        raise ValueError("class_names is not a list of texts")
+    return tuple(names)
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, KeyError):
-        return f"no {str(error.args[0]).split()[0]}"
-    if "allow_pickle" in str(error):
-        return "no NumPy archive, or pickled objects, which are never loaded"
-    return first_line(error)
-
-
-def load_labels(path: Path, class_names: tuple[str, ...]) -> TableFile:
-    """Reads a table to train on, and refuses one of other classes or of another order."""
-    file = load_table(path)
-    trainable_table(f"`labels={path}`", file.table, len(class_names))
-    if file.class_names != class_names:
-        pairs = zip(file.class_names, class_names, strict=False)
-        row = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
-        if row is None:
-            raise InputError(
-                f"`labels={path}`: class_names",
-                f"be the {len(class_names)} of the data",
-                len(file.class_names),
-                "Make the table from a classifier of these data.",
-            )
-        raise InputError(
-            f"`labels={path}`: class_names",
-            "be those of the data in the same order",
-            f"{file.class_names[row]!r} in row {row} where the data have {class_names[row]!r}",
-            "Permute table's rows and columns, or make the table from a classifier of these data.",
-        )
-    return file
+    text = error.got if isinstance(error, InputError) else first_line(error)
+    return text.removeprefix("a damaged one (").removesuffix(")")
 
 
 def array_sha256(array: Any) -> str:

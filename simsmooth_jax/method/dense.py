@@ -49,8 +49,7 @@ class DenseLabels:
 
     def refuse_untrainable(self, function: str) -> None:
         """Refuses rows that no classifier should be trained on."""
-        classes = np.arange(self.num_classes)[None]
-        trainable.refuse_rows(function, self.table, self.own_weights(), classes)
+        trainable.refuse_rows(function, self.table)
 
     def cross_entropy(
         self,

@@ -83,7 +83,7 @@ class TopKLabels:
                 f"{indices[row].tolist()} in row {row}",
                 "Make them with top_k_labels.",
             )
-        trainable.refuse_rows(function, self.weights, self.own_weights(), indices)
+        trainable.refuse_rows(function, self.weights)
 
     @targets.by_example
     def cross_entropy(

@@ -110,7 +110,7 @@ def _fail(message: str, status: int) -> int:
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
-    _fail(f"warning: {message}", 0)
+    _fail(f"warning: {as_options(str(message))}", 0)
 
 
 def _silence_orbax() -> None:

@@ -5,6 +5,7 @@ from simsmooth_jax.config.labels import OF_CLASSIFIER
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats import class_names
 from simsmooth_jax.formats.head import read_head
+from simsmooth_jax.formats.label_files import SUFFIXES
 from simsmooth_jax.formats.opening import open_stored
 from simsmooth_jax.machine.bars import transient_bar
 from simsmooth_jax.machine.files import refuse_output
@@ -13,7 +14,6 @@ from simsmooth_jax.study import empty_classes, pipeline, relations
 from simsmooth_jax.study.relations import Relations
 from simsmooth_jax.training.classifier import Classifier
 
-SUFFIXES = (".npz", ".safetensors")
 USED_BY = dict.fromkeys(("head", "num_classes", "layout"), ("kernel",))
 USED_BY |= dict.fromkeys(("data", "data_dir"), ("features", "predictions"))
 

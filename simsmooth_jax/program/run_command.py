@@ -78,7 +78,7 @@ def _draw(directory: Path, result: dict[str, Any]) -> None:
     table = np.asarray(similarity.table.to_dense())
     folder = directory / "pictures"
     pictures.draw_similarity(
-        table, similarity.class_names, folder / "similarity.png", similarity.source
+        table, similarity.shown_names, folder / "similarity.png", similarity.source
     )
     tests = {arm: parts["test"] for arm, parts in result["arms"].items()}
     pictures.draw_reliability(tests, folder / "reliability.png")
@@ -93,7 +93,7 @@ def _show_run(directory: Path, finished: bool) -> None:
     )
     console = report.console()
     table = np.asarray(similarity.table.to_dense())
-    console.print(report.nearest_table(table, similarity.class_names))
+    console.print(report.nearest_table(table, similarity.shown_names))
     show_arms(result["arms"])
     own = labels.own_mass()
     console.print(

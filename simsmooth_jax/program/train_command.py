@@ -6,7 +6,8 @@ from typing import Any
 
 from simsmooth_jax.config import stored
 from simsmooth_jax.config.commands import RunConfig, TrainConfig
-from simsmooth_jax.formats.label_files import load_labels
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.formats.matching import labels_for
 from simsmooth_jax.machine import devices
 from simsmooth_jax.machine.bars import ProgressBars
 from simsmooth_jax.machine.files import read_json, write_json
@@ -29,8 +30,12 @@ def train(config: TrainConfig) -> None:
     if config.labels == "online":
         refuse_for_online(runner.dataset)
     if arm is RELATION:
-        table = load_labels(Path(config.labels), runner.dataset.class_names).table
-        plan = plan._replace(table=table)
+        file = labels_for(Path(config.labels), runner.dataset.class_names, config.reorder)
+        plan = plan._replace(table=file.table)
+    elif config.reorder:
+        raise InputError(
+            "`reorder`", "be given with a file of labels", f"labels {arm.name}", "Leave it out."
+        )
     objective = arm.objective(plan)
     runner.refuse(objective)
     fixed = identity(config, runner) | sha256(objective)
