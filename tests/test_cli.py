@@ -148,7 +148,7 @@ def checkpoint(tmp_path: Path) -> str:
         ("run --out /proc/none", "--out must be a directory that can be written, got /proc/none"),
         (
             "train --labels none.npz",
-            "existing .npz or .safetensors file, got none.npz. Make one with",
+            "existing .npz, .npy or .safetensors file, got none.npz. Make one",
         ),
         ("train --uniform-epsilon 9", "--uniform-epsilon must be from 0 to 1, got 9.0."),
         ("labels none", "CHECKPOINT must be an existing directory or file, got none."),

@@ -144,8 +144,9 @@ def test_class_names_in_an_archive_beside_the_head(tmp_path: Path) -> None:
         assert labels(tmp_path, tmp_path / "head.npz") == ["a", "bö", "c", "d"]
         (tmp_path / "labels.npz").unlink()
     np.savez(tmp_path / "head.npz", kernel=KERNEL, class_names=np.array(list("abca")))
-    with pytest.raises(ss.InputError, match="`checkpoint`: class_names must differ, got 'a' twice"):
-        labels(tmp_path, tmp_path / "head.npz")
+    with pytest.warns(UserWarning, match="`checkpoint`: class_names: 'a' is the name of several"):
+        assert labels(tmp_path, tmp_path / "head.npz") == ["a (0)", "b", "c", "a (3)"]
+    (tmp_path / "labels.npz").unlink()
     np.savez(tmp_path / "head.npz", kernel=KERNEL, class_names=np.array([b"\xff"] * 4))
     with pytest.raises(
         ss.InputError, match=r"head.npz: it must be whole, got a damaged one \('utf-8"
@@ -159,8 +160,8 @@ def test_class_names_in_an_archive_beside_the_head(tmp_path: Path) -> None:
     [
         (None, "`class_names` must be an existing text file, got "),
         (b"a\nb\nc\n", "must have 4 lines, one for each column of the kernel, got 3. Write a"),
-        (b"a\nb\na\nd", "every line must be a name of its own, got 'a' again in line 3. Name"),
-        (b"a\n\nc\nd", "every line must be a name of its own, got an empty one in line 2. Name"),
+        (b"a\nb\na\na (2)", "names.txt` must differ, got 'a' for several c"),
+        (b"a\n\nc\nd", "every line must be a name, got an empty one in line 2. Name each class."),
         (b"a\nb\n\xff\nd", "must be text in UTF-8, got byte 4 of another kind. Save it as UTF-8."),
     ],
 )

@@ -68,11 +68,11 @@ def test_safetensors_that_are_no_tables(tmp_path: Path) -> None:
     claims_more = (10**12).to_bytes(8, "little") + whole[8:]
     for content in (b"", b"no file", whole[:100], whole[:-4], claims_more):
         path.write_bytes(content)
-        with pytest.raises(ss.InputError, match="must be a table that simsmooth wrote") as refused:
+        with pytest.raises(ss.InputError, match="must be a table of labels") as refused:
             load_table(path)
         assert "\n" not in str(refused.value)
-    safetensors.numpy.save_file({"other": TABLE}, path)
-    with pytest.raises(ss.InputError, match="must be a table that simsmooth wrote"):
+    safetensors.numpy.save_file({"one": TABLE, "other": TABLE}, path)
+    with pytest.raises(ss.InputError, match="must be a table of labels"):
         load_table(path)
 
 
@@ -114,20 +114,21 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
             load_table(path)
         assert "\n" not in str(refused.value)
 
-    refuses("an existing .npz or .safetensors file, got .*x.npz. Make one")
+    refuses("an existing .npz, .npy or .safetensors file, got .*x.npz. Make one")
     path.write_text("no archive")
-    refuses(r"x.npz: it must be a table that simsmooth wrote, .*\(no NumPy archive")
-    np.savez(path, other=TABLE)
-    refuses(r"cannot be read \(no rule\)")
+    refuses(r"x.npz: it must be a table of labels, .*\(File is not a zip file")
+    np.savez(path, one=TABLE, other=TABLE)
+    refuses(r"cannot be read \(neither a table nor a single matrix: one, other\)")
     np.savez(path, **{**fields, "table": np.array([{"pickled": 1}], object)})
     refuses("pickled objects, which are never loaded")
-    numbers: list[dict[str, Any]] = [{"table": TABLE + 1j}, {"table": TABLE.astype(str)}]
-    for wrong in [*numbers, {"class_names": [0, 1, 2]}]:
-        np.savez(path, **{**fields, **wrong})
-        refuses("table is not of floats, or class_names not a list of texts")
+    for values in (TABLE + 1j, TABLE.astype(str), TABLE > 0):
+        np.savez(path, **{**fields, "table": values})
+        refuses("table is of (complex128|str1024|bool), not of real numbers")
+    np.savez(path, **{**fields, "class_names": [0, 1, 2]})
+    refuses("class_names is not a list of texts")
     table_file().save(path)
     path.write_bytes(path.read_bytes()[:-40])
-    refuses("it must be a table that simsmooth wrote")
+    refuses("it must be a table of labels")
 
 
 def test_hash_is_of_the_values() -> None:
@@ -160,7 +161,7 @@ def test_archives_that_cannot_be_unpacked(tmp_path: Path) -> None:
         contents.append(bytes(packed))
     for content in contents:
         path.write_bytes(content)
-        with pytest.raises(ss.InputError, match="x.npz: it must be a table that simsmooth wrote"):
+        with pytest.raises(ss.InputError, match="x.npz: it must be a table of labels"):
             load_table(path)
 
 

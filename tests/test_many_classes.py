@@ -68,10 +68,10 @@ def test_top_k_labels_are_readable_by_other_programs(suffix: str, tmp_path: Path
         ),
         ({"weights": 2 * WEIGHTS}, "must be a distribution, got sum 2 and least entry 0.4 in row"),
         ({"weights": WEIGHTS * np.nan}, "got sum nan and least entry nan in row 0"),
-        ({"weights": WEIGHTS[:, ::-1]}, "got 0.2 there and 0.8 at class 1 in row 0"),
+        ({"weights": WEIGHTS[:, ::-1]}, "got 0.2 there and 0.8 at class 1 'dög' in row 0 'cat'"),
         (
             {"indices": np.where(INDICES == 2, 0, INDICES)},
-            "largest at its own class, got 0 there and 1 at class 0 in row 2",
+            "largest at its own class, got 0 there and 1 at class 0 'cat' in row 2 '鳥'",
         ),
     ],
 )

@@ -146,7 +146,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"train_labels": None}, "train_images must come with train_labels, got none."),
     ({"val_labels": np.arange(3)}, "val_labels must come with val_images, got none. Save both."),
     ({"train_images": None}, "must hold train_images, train_labels, test_images, test_labels and"),
-    ({"class_names": np.array(["a", "b", "a"])}, "class_names must differ, got 'a' twice."),
+    (
+        {"class_names": np.array(["a", "a", "a (1)"])},
+        "class_names must differ, got 'a' for several classes, and 'a (1)' as well. Rename one",
+    ),
     ({"class_names": np.array(["a", "b\nb", "c"])}, "must be texts of one line, got 'b\\nb'."),
     ({"class_names": np.array(["a", "b", "\ud800"])}, "must be texts of one line, got '\\ud800'."),
     ({"class_names": np.array(["a", "b", ""])}, "must be texts of one line, got ''. Rename it."),

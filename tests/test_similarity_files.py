@@ -42,7 +42,7 @@ def test_names_are_known_in_every_form(tmp_path: Path, form: str) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (np.array(["a", "b", "a"]), "class_names must differ, got 'a' twice. Save another name"),
+        (np.array(["a", "a (0)", "a"]), "class_names must differ, got 'a' for several classes, "),
         (np.array(["a", "b"]), "class_names must be 3, one for each row, got 2. Save a name"),
         (np.arange(3), r"class_names must be texts \[K\], got int64. Save them with"),
         (np.array("a"), r"class_names must be texts \[K\], got 'a'. Save a name for"),

@@ -120,7 +120,7 @@ def _names_of_arrays(stored: StoredArrays) -> list[Name]:
     found = [name for name in (("indices",), ("weights",)) if name in stored.arrays]
     if len(found) < 2:
         matrices = [name for name, info in stored.arrays.items() if len(info.shape) == 2]
-        found = [name for name in matrices if name == ("table",)] or matrices
+        found = [("table",)] if ("table",) in stored.arrays else matrices
     if len(found) != 1 and ("weights",) not in found:
         listed = ", ".join("/".join(name) for name in stored.arrays) or "no array"
         raise ValueError(f"neither a table nor a single matrix: {listed}")
