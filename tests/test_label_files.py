@@ -123,7 +123,7 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
     refuses("pickled objects, which are never loaded")
     for values in (TABLE + 1j, TABLE.astype(str), TABLE > 0):
         np.savez(path, **{**fields, "table": values})
-        refuses("table is of (complex128|str1024|bool), not of real numbers")
+        refuses("table is of (complex64|str1024|bool), not of real numbers")
     np.savez(path, **{**fields, "class_names": [0, 1, 2]})
     refuses("class_names is not a list of texts")
     table_file().save(path)

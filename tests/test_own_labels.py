@@ -51,6 +51,7 @@ def test_the_form_of_anyones_file(tmp_path: Path) -> None:
     safetensors.numpy.save_file({"x": PEOPLE}, tmp_path / "e.safetensors", texts)
     for name, expected in (("a.npy", None), ("b.npz", None), ("c.npz", NAMES), ("d.npz", None)):
         table, names = ss.load_labels(tmp_path / name)
+        assert isinstance(table, np.ndarray)
         assert names == expected
         np.testing.assert_allclose(table, np.eye(4) if name == "d.npz" else PEOPLE, atol=1e-7)
     assert ss.load_labels(tmp_path / "e.safetensors").class_names == NAMES

@@ -51,7 +51,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, reason: str) -> InputError:
-    return InputError(f"{path}: it", "be a JSON object", reason, "Start anew with `overwrite`.")
+    then = "Restore it from a copy, or choose another `out`."
+    return InputError(f"{path}: it", "be a JSON object", reason, then)
 
 
 def write_json(path: Path, value: Any) -> None:

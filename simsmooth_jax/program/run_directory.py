@@ -144,7 +144,7 @@ def _keep_config(path: Path, config: dict[str, Any], absent: dict[str, Any]) -> 
             f"--out {path}",
             "hold no run of another configuration",
             differing,
-            "Choose another --out, or start anew there with --overwrite.",
+            "Choose another --out; --overwrite would delete the run that is there.",
         )
 
 

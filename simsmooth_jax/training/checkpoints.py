@@ -152,7 +152,7 @@ def _damaged(path: Path, reason: str) -> InputError:
         f"checkpoint {path}: it",
         "be whole",
         f"a damaged one ({reason})",
-        "Restore it from a copy, or train again with `overwrite`.",
+        "Restore it from a copy, or train again in another `out`.",
     )
 
 

@@ -75,7 +75,7 @@ class MetricsLog:
                 f"{self.path}: every line",
                 "be JSON",
                 first_line(error),
-                "Start anew with `overwrite`.",
+                "Mend that line, or move the file: the checkpoints do not need it.",
             ) from error
 
     def _write(self, wait: bool) -> None:

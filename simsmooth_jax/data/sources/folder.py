@@ -115,7 +115,7 @@ def _compare_classes(
             f"{folder}: it",
             f"hold classes of {first}",
             f"{unknown[0]!r}, which {first} has not",
-            "Rename or remove it.",
+            "Rename or move it.",
         )
     if not any(classes.values()):
         raise InputError(

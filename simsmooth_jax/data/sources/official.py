@@ -54,8 +54,8 @@ class RawSet:
 def open_official(name: str, data_dir: Path | None, conversion: Conversion) -> Source:
     """The prepared set; where it is not prepared, its archives are, found or downloaded."""
     directory = data_dir or tfds_directory()
-    with refusing_damage(f"{name} in {directory}"):  # also one of another format
-        official = BUILDERS[name](data_dir=directory, file_format="array_record")
+    with refusing_damage(f"{name} in {directory}"):
+        official = BUILDERS[name](data_dir=directory)  # of any format: `open_tfds` says which
     prepared = Path(official.data_path)
     if not prepared.exists():
         manual = directory / "downloads" / "manual"
@@ -179,7 +179,7 @@ def _refuse_other_content(path: Path, expected: str, shown: str | Path) -> None:
             f"archive {shown}: it",
             f"have the SHA-256 {expected} that TFDS has recorded",
             found,
-            "Fetch it again, or delete it to have it downloaded.",
+            "Fetch it again, or move it away to have it downloaded.",
         )
 
 

@@ -93,12 +93,15 @@ def open_tfds(name: str, data_dir: Path | None, conversion: Conversion) -> Sourc
             builder = tfds_prepared(name, directory)
     except tfds.core.DatasetNotFoundError as error:
         raise _not_prepared(name, directory) from error
-    if builder.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
+    formats = builder.info.available_file_formats()
+    if tfds.core.FileFormat.ARRAY_RECORD not in formats:
         raise InputError(
             f"`data=tfds:{name}`",
             "be prepared as array_record, which can be read in any order",
-            f"{builder.info.file_format.value} in {builder.data_path}",
-            f"{_how_to(name, Path('OTHER'))} (one directory takes one format)",
+            f"{', '.join(sorted(kind.value for kind in formats))} in {builder.data_path}",
+            "Prepare that beside it, with TensorFlow and without a download: "
+            "pip install 'simsmooth_jax[tf]' && tfds convert_format "
+            f"--dataset_version_dir={builder.data_path} --out_file_format=array_record",
         )
     keys = _image_and_label(name, builder.info)
     label = builder.info.features[keys[1]]
@@ -107,7 +110,7 @@ def open_tfds(name: str, data_dir: Path | None, conversion: Conversion) -> Sourc
     shape = None
     for split, info in builder.info.splits.items():
         where = f"{name} {split}"
-        source = builder.as_data_source(split, decoders=skip)
+        source = builder.as_data_source(split, decoders=skip, file_format="array_record")
         if info.num_examples and shape is None:
             with refusing_damage(f"{where} in {builder.data_path}"):
                 first = source[0][keys[0]]
@@ -177,12 +180,12 @@ def refusing_damage(where: str) -> Iterator[None]:
     """What TFDS and array_record raise on files that are damaged or gone becomes one line."""
     try:
         yield
-    except tfds.core.DatasetNotFoundError:
+    except (tfds.core.DatasetNotFoundError, PermissionError):
         raise
     except (RuntimeError, OSError, LookupError, ValueError, ParseError) as error:
         raise InputError(
             f"{where}: it",
             "be a whole prepared set of TFDS",
             f"one that cannot be read ({first_line(error)})",
-            "Delete it, and prepare it again.",
+            "Restore it from a copy, or prepare it again in another `data_dir`.",
         ) from error
