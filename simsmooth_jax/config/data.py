@@ -9,6 +9,7 @@ from typing import Literal, Self
 from simsmooth_jax.config.options import option
 
 ImageMode = Literal["rgb", "grey"]
+ValidationCut = Literal["stratified", "random"]
 InputMode = Literal["auto", "memory", "stream"]
 
 
@@ -25,6 +26,9 @@ class SourceConfig:
     """Split to validate on (default: validation, val or valid; else a fixed tenth of train)."""
     test_split: str | None = None
     """Split to test on (default: test)."""
+    validation_cut: ValidationCut | None = option(None, example="stratified", before="random")
+    """How that tenth is cut: stratified takes a tenth of each class, random of all together
+    (default: stratified of folder: and npz:, random of the others)."""
     image_size: str | None = None
     """Scale and crop every image to HEIGHTxWIDTH, as 32x32, or 32 for both."""
     image_mode: ImageMode | None = None
@@ -45,6 +49,12 @@ class DataConfig:
     """Processes that read a streamed set (0: threads of this one)."""
 
     @property
+    def resolved_source(self) -> SourceConfig:
+        """The source, with the rule of the validation tenth that counts for its kind."""
+        own = "stratified" if self.data.startswith(("folder:", "npz:")) else "random"
+        return dataclasses.replace(self.source, validation_cut=self.source.validation_cut or own)
+
+    @property
     def short_name(self) -> str:
         """The name of the set as a part of a file's name."""
         kind, _, where = self.data.partition(":")
@@ -60,5 +70,5 @@ class DataConfig:
         if kind in ("folder", "npz"):
             data = f"{kind}:{os.path.abspath(os.path.expanduser(where))}"
         directory = directory and directory.expanduser().absolute()
-        source = dataclasses.replace(self.source, data_dir=directory)
+        source = dataclasses.replace(self.resolved_source, data_dir=directory)
         return dataclasses.replace(self, data=data, source=source)

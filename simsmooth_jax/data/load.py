@@ -19,7 +19,7 @@ from simsmooth_jax.machine.memory import available_memory
 def load_dataset(config: DataConfig) -> Dataset:
     """The images of a configuration in three parts, in memory or ready to be streamed."""
     source = open_source(config.data, config.source)
-    parts = cut_splits(source, config.source)
+    parts = cut_splits(source, config.resolved_source)
     streamed = choose_input(config.input, source.name, parts)
     if not streamed:
         parts |= read_into_memory(parts)

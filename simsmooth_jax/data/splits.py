@@ -11,18 +11,18 @@ from jaxtyping import Int
 
 from simsmooth_jax.config.data import SourceConfig
 from simsmooth_jax.data.dataset import Examples, Source
+from simsmooth_jax.data.validation_tenth import cut_validation
 from simsmooth_jax.errors import InputError, first_line
 
 NAMES = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
 ALL_NAMES = tuple(chain(*NAMES.values()))  # of a folder, and in an archive
-VALIDATION_SHARE = 10  # one image in ten of the training split, where there is no validation split
 
 
 def cut_splits(source: Source, config: SourceConfig) -> dict[str, Examples]:
     """Train, validation and test of a source, as the options or its own names say.
 
-    Where neither names a validation split, a fixed random tenth of the training split is cut out of
-    it: no seed changes which, and the test split is never touched.
+    Where neither names a validation split, a fixed tenth of the training split is cut out of it: no
+    seed changes which, and the test split is never touched.
     """
     given = {part: getattr(config, f"{part}_split") for part in NAMES}
     texts = {
@@ -52,7 +52,7 @@ def cut_splits(source: Source, config: SourceConfig) -> dict[str, Examples]:
     _refuse_overlap(source.name, texts, found)
     parts = {part: _select(source, part, indices) for part, indices in found.items()}
     if "validation" not in parts:
-        parts |= _cut_validation(source.name, parts["train"])
+        parts |= cut_validation(source.name, parts["train"], config.validation_cut)
     return parts
 
 
@@ -145,22 +145,6 @@ def _select(source: Source, part: str, indices: dict[str, np.ndarray]) -> Exampl
     if len(pieces) == 1:
         return next(iter(pieces.values()))
     return Joined.of(f"`{part}_split` of {source.name}", pieces)
-
-
-def _cut_validation(name: str, train: Examples) -> dict[str, Examples]:
-    count = len(train) // VALIDATION_SHARE
-    if count == 0:
-        raise InputError(
-            f"data {name}: the training split",
-            f"hold {VALIDATION_SHARE} images at least, as a tenth is cut out for validation",
-            len(train),
-            "Give more, or name a `validation_split`.",
-        )
-    order = np.random.RandomState(0).permutation(len(train))
-    return {
-        "train": train.select(np.sort(order[count:])),
-        "validation": train.select(np.sort(order[:count])),
-    }
 
 
 @dataclasses.dataclass(frozen=True)

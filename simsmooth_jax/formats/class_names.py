@@ -109,8 +109,8 @@ def called_by_name(names: Sequence[str], places: Sequence[int] | Any = ()) -> It
     try:
         yield
     except InputError as error:
-        parts = (error.who, error.must, said(error.got), said(error.then))
-        raise InputError(*parts) from error
+        got, then = said(error.got), said(error.then)
+        raise InputError(error.who, error.must, got, then) from error
 
 
 def _numbered(names: Sequence[str]) -> set[str]:

@@ -56,7 +56,7 @@ def show_data(config: DataCommandConfig) -> None:
 
 def _open(name: str, options: SourceConfig) -> tuple[Source, dict[str, Examples]]:
     source = open_source(name, options)
-    found = cut_splits(source, options)
+    found = cut_splits(source, DataConfig(name, options).resolved_source)
     return source, {part: found[part] for part in ("train", "validation", "test")}
 
 

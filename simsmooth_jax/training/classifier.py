@@ -62,7 +62,8 @@ class Classifier:
         recorded = config.data
         source = dataclasses.replace(recorded.source, data_dir=data_dir or recorded.source.data_dir)
         if data is not None:  # the parts of other data are their own
-            parts = dict.fromkeys(("train_split", "validation_split", "test_split"))
+            own = ("train_split", "validation_split", "test_split", "validation_cut")
+            parts = dict.fromkeys(own)
             source = dataclasses.replace(source, **parts)
         dataset = load_dataset(
             dataclasses.replace(recorded, data=data or recorded.data, source=source)

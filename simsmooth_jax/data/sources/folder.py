@@ -11,7 +11,12 @@ from jaxtyping import Int32
 
 from simsmooth_jax.data.conversion import Conversion, read_image
 from simsmooth_jax.data.dataset import Source
-from simsmooth_jax.data.sources.folder_listing import SUFFIXES, list_split, split_folders
+from simsmooth_jax.data.sources.folder_listing import (
+    SUFFIXES,
+    list_split,
+    refuse_same_folders,
+    split_folders,
+)
 from simsmooth_jax.errors import InputError
 
 
@@ -83,6 +88,7 @@ def open_folder(path: Path, conversion: Conversion) -> Source:
             "Name the one to train on so.",
         )
     listed = {name: list_split(path, folder) for name, folder in splits.items()}
+    refuse_same_folders([splits[split] / name for split in listed for name in listed[split]])
     first = next(iter(listed))
     class_names = tuple(sorted(listed[first]))
     if len(class_names) < 2:

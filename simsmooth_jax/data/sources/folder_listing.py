@@ -22,6 +22,9 @@ def split_folders(path: Path) -> dict[str, Path]:
     """
     children = _folders(path)
     splits = {name: path / name for name in ALL_NAMES if name in children}
+    for folder in splits.values():
+        _refuse_outside(path, folder)
+    refuse_same_folders(list(splits.values()))
     others = [name for name in children if name not in splits]
     if others and not any(map(_folders, splits.values())):
         return {}
@@ -64,7 +67,30 @@ def list_split(root: Path, folder: Path) -> dict[str, list[str]]:
 
 
 def _folders(path: Path) -> list[str]:
-    return sorted(e.name for e in os.scandir(path) if e.is_dir() and not e.name.startswith("."))
+    entries = [entry for entry in os.scandir(path) if not entry.name.startswith(".")]
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        if entry.is_symlink() and not os.path.exists(entry.path):  # a class that would be missed
+            raise InputError(
+                f"{entry.path}: it",
+                "be a folder or a file",
+                f"a link to {os.readlink(entry.path)}, where nothing is",
+                "Restore what it leads to, or take the link out.",
+            )
+    return sorted(entry.name for entry in entries if entry.is_dir())
+
+
+def refuse_same_folders(folders: list[Path]) -> None:
+    """Refuses a link to another one of the folders, whose images would be in both."""
+    found: dict[str, Path] = {}
+    for folder in sorted(folders, key=lambda folder: (folder.is_symlink(), folder)):
+        other = found.setdefault(os.path.realpath(folder), folder)
+        if other is not folder:
+            raise InputError(
+                f"{folder}: it",
+                "hold images of its own",
+                f"a link to {other}, whose images would be in both",
+                "Take the link out, or put a folder in its place.",
+            )
 
 
 def _refuse_unsorted(folder: Path) -> None:
@@ -106,7 +132,9 @@ def _list_class(root: Path, folder: Path) -> list[str]:
                 raise InputError(
                     f"{entry.path}: it",
                     "be an image file",
-                    "a link to nothing" if entry.is_symlink() else "no file",
+                    f"a link to {os.readlink(entry.path)}, where nothing is"
+                    if entry.is_symlink()
+                    else "no file",
                     "Take it out.",
                 )
             files.append(os.path.relpath(entry.path, root))
@@ -119,6 +147,6 @@ def _refuse_outside(root: Path, path: Path) -> None:
         raise InputError(
             f"`data=folder:{root}`",
             "hold its images itself",
-            f"{path}, which leads to {target}",
+            f"{path}, {'a link' if path.is_symlink() else 'which leads'} to {target} outside of it",
             "Copy them into it.",
         )
