@@ -10,7 +10,8 @@ from PIL import Image
 
 import simsmooth_jax as ss
 from simsmooth_jax.config.commands import DataCommandConfig
-from simsmooth_jax.config.data import SourceConfig
+from simsmooth_jax.config.data import DataConfig, SourceConfig
+from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.program.data_command import show_data
 
 Show = Callable[..., list[str]]
@@ -131,6 +132,26 @@ def test_files_that_cannot_be_read_are_named_before_a_training(pets: Path, show:
     Image.fromarray(np.ones((8, 6), np.uint16)).save(path)
     with pytest.raises(ss.InputError, match="dog/05.png: it must have 8 bits a channel, got"):
         show("folder:pets")
+    assert not Path("pets-samples.png").exists()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+@pytest.mark.parametrize("options", [{}, {"image_size": "4", "image_mode": "rgb"}])
+def test_truncated_file_is_found_as_by_a_training(
+    pets: Path, show: Show, suffix: str, options: dict[str, str]
+) -> None:
+    """Its header is whole, and it is no sample of the picture."""
+    path = pets / "train" / "dog" / f"99.{suffix}"
+    noise = np.random.RandomState(0).randint(0, 256, (8, 6, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: -len(content) // 10])
+    with pytest.raises(ss.InputError) as found:
+        show("folder:pets", **options)
+    with pytest.raises(ss.InputError) as refused:
+        load_dataset(DataConfig("folder:pets", SourceConfig(**options)))  # type: ignore[arg-type]
+    assert str(found.value) == str(refused.value)
+    assert "train/dog/99." in str(found.value)
     assert not Path("pets-samples.png").exists()
 
 

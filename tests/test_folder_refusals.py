@@ -166,7 +166,11 @@ def test_links_that_leave_the_folder_are_refused(folder: Path, tmp_path: Path, t
 def test_what_is_no_file_is_refused(folder: Path) -> None:
     odd = folder / "train" / "cat" / "x.png"
     odd.symlink_to(folder / "train" / "none.png")
-    refuses(folder, "cat/x.png: it must be an image file, got a link to nothing. Take it out.")
+    refuses(
+        folder,
+        "cat/x.png: it must be an image file, got a link to "
+        f"{folder}/train/none.png, where nothing is. Take it out.",
+    )
     odd.unlink()
     os.mkfifo(odd)
     refuses(folder, "cat/x.png: it must be an image file, got no file. Take it out.")
@@ -175,3 +179,32 @@ def test_what_is_no_file_is_refused(folder: Path) -> None:
 def test_names_that_are_not_utf8_are_refused(folder: Path) -> None:
     (folder / "train" / "caf\udce9").mkdir()
     refuses(folder, "must hold classes with names in UTF-8, got b'caf\\xe9'. Rename it.")
+
+
+def test_links_are_named_as_what_they_are(folder: Path, tmp_path: Path) -> None:
+    """A class behind a broken link would be missed, a linked one counted twice."""
+    train, link = folder / "train", folder / "train" / "wolf"
+    link.symlink_to(tmp_path / "unmounted")
+    message = f"{link}: it must be a folder or a file, got a link to {tmp_path}/unmounted, where no"
+    refuses(folder, message)
+    link.unlink()
+    link.symlink_to("cat")
+    refuses(folder, f"{link}: it must hold images of its own, got a link to {train}/cat, whose ima")
+    link.unlink()
+    (tmp_path / "far" / "wolf").mkdir(parents=True)
+    link.symlink_to(tmp_path / "far" / "wolf")
+    refuses(folder, f"got {link}, a link to {tmp_path}/far/wolf outside of it. Copy them into it.")
+    link.unlink()
+    shared = folder / "test" / "cat"
+    shared.rename(folder / "test" / ".cat")
+    shared.symlink_to(train / "cat")
+    refuses(folder, f"{shared}: it must hold images of its own, got a link to {train}/cat, whose i")
+    (folder / "test").rename(folder / ".test")
+    for target, message in (
+        (tmp_path / "gone", f"test: it must be a folder or a file, got a link to {tmp_path}/gone"),
+        ("train", f"{folder}/test: it must hold images of its own, got a link to {train}, whose"),
+        (tmp_path / "far", f"got {folder}/test, a link to {tmp_path}/far outside of it."),
+    ):
+        (folder / "test").symlink_to(target)
+        refuses(folder, message)
+        (folder / "test").unlink()

@@ -1,5 +1,6 @@
 """Runs from before an option existed go on, as what they were."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -7,15 +8,45 @@ import pytest
 import simsmooth_jax as ss
 from simsmooth_jax.config import stored
 from simsmooth_jax.config.commands import RunConfig, TrainConfig
+from simsmooth_jax.config.data import DataConfig, SourceConfig
 from simsmooth_jax.config.labels import ObjectiveConfig
 from simsmooth_jax.config.training import ModelConfig, TrainingConfig
+from simsmooth_jax.program.older_runs import as_recorded
 from simsmooth_jax.program.run_directory import open_directory
 
 
 def test_older_checkpoints_are_read() -> None:
     values = TrainingConfig().to_json()
     del values["model"]["dtype"], values["steps_per_dispatch"]
-    assert TrainingConfig.from_json(values) == TrainingConfig()
+    assert values["data"]["source"].pop("validation_cut") == "random"
+    assert TrainingConfig.from_json(values) == TrainingConfig().absolute()
+
+
+def test_folders_of_before_the_stratified_tenth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command goes on with the rule of then, in its own directory or a default one."""
+    monkeypatch.chdir(tmp_path)
+    recorded = TrainingConfig(DataConfig("npz:x.npz")).to_json()
+    assert recorded["data"]["source"].pop("validation_cut") == "stratified"
+    assert TrainingConfig.from_json(recorded).data.source.validation_cut == "random"
+    now = RunConfig(TrainingConfig(DataConfig("npz:x.npz")))
+    source = SourceConfig(validation_cut="random")
+    then = RunConfig(TrainingConfig(DataConfig("npz:x.npz", source)))
+    before = stored.identity(dataclasses.replace(then, training=then.training.absolute()))
+    assert "validation_cut" not in before["training"]["data"]["source"]
+    absent = stored.identity_before(RunConfig)
+    with open_directory(
+        Path("runs/x-cnn-clip-123456"), before | {"data_sha256": "a"}, False, absent
+    ):
+        pass
+    assert as_recorded(now, "x-cnn-clip") == then
+    assert as_recorded(now, "y-cnn-clip") == now
+    out = Path("runs/x-cnn-clip-123456")
+    assert as_recorded(dataclasses.replace(now, out=out), "") == dataclasses.replace(then, out=out)
+    for other in ({"overwrite": True}, {"uniform_epsilon": 0.2}, {"out": Path("new")}):
+        changed = dataclasses.replace(now, **other)
+        assert as_recorded(changed, "x-cnn-clip") == changed
 
 
 def test_run_directories_of_before_bfloat16_go_on(tmp_path: Path) -> None:

@@ -52,6 +52,54 @@ def test_validation_is_a_fixed_tenth_of_train() -> None:
     assert parts["validation"] == found, "published figures belong to the old split"
 
 
+def stratified(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images of each class that are kept to train on, and those of the tenth."""
+    split = Split(np.arange(len(labels)).astype(np.uint8)[:, None, None, None], labels)
+    given = Source("tiny", ("a", "b", "c"), {"train": split, "test": split})
+    parts = cut_splits(given, SourceConfig(validation_cut="stratified"))
+    train, validation = (
+        parts[part].take(np.arange(len(parts[part])))[0].ravel().tolist()
+        for part in ("train", "validation")
+    )
+    assert sorted(train + validation) == span(0, len(labels))
+    assert train == sorted(train)
+    return tuple(np.bincount(parts[p].all_labels(), minlength=3) for p in ("train", "validation"))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("counts", "tenth"),
+    [
+        ((100, 20, 30), (10, 2, 3)),  # of 150
+        ((95, 14, 11), (10, 1, 1)),  # remainders 5, 4, 1 share one more of 12
+        ((9, 9, 9), (1, 1, 0)),
+        ((98, 1, 1), (10, 0, 0)),  # a class of one image keeps it
+    ],
+)
+def test_stratified_tenth(counts: tuple[int, ...], tenth: tuple[int, ...]) -> None:
+    labels = np.random.RandomState(1).permutation(np.repeat(np.arange(3), counts))
+    train, validation = stratified(labels.astype(np.int32))
+    np.testing.assert_array_equal(validation, tenth)
+    np.testing.assert_array_equal(train + validation, counts)
+
+
+def test_stratified_tenth_is_fixed_and_needs_two_of_a_class() -> None:
+    labels = (np.arange(30) % 3).astype(np.int32)
+    split = Split(np.arange(30).astype(np.uint8)[:, None, None, None], labels)
+    given = Source("tiny", ("a", "b", "c"), {"train": split, "test": split})
+    parts = cut_splits(given, SourceConfig(validation_cut="stratified"))
+    order = np.random.RandomState(0).permutation(30)
+    first = sorted(next(i for i in order if labels[i] == k) for k in range(3))
+    found = [int(i) for i in parts["validation"].take(np.arange(3))[0].ravel()]
+    assert found == first
+    alone = Split(split.images[:12], np.arange(12).astype(np.int32))
+    names = tuple("abcdefghijkl")
+    with pytest.raises(ss.InputError, match="two images of one class at least, .* got one of each"):
+        cut_splits(
+            Source("tiny", names, {"train": alone, "test": alone}),
+            SourceConfig(validation_cut="stratified"),
+        )
+
+
 @pytest.mark.parametrize(
     ("expressions", "expected"),
     [

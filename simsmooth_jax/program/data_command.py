@@ -12,7 +12,7 @@ from rich.table import Table
 from simsmooth_jax.config.commands import DataCommandConfig
 from simsmooth_jax.config.data import DataConfig, SourceConfig
 from simsmooth_jax.data.dataset import Examples, Source
-from simsmooth_jax.data.headers import Kind, kinds_of_files
+from simsmooth_jax.data.kinds import Kind, kinds_of_files
 from simsmooth_jax.data.load import open_source
 from simsmooth_jax.data.splits import cut_splits
 from simsmooth_jax.errors import InputError

@@ -17,6 +17,7 @@ from simsmooth_jax.machine.memory import refuse_dense_table
 from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.method.diagnosis import own_mass_warning
 from simsmooth_jax.program import pictures, report
+from simsmooth_jax.program.older_runs import as_recorded
 from simsmooth_jax.program.run_directory import REPORT, default_directory, open_directory
 from simsmooth_jax.program.train_command import describe, identity, say_where, show_arms
 from simsmooth_jax.study import pipeline, relations
@@ -35,14 +36,15 @@ PROMISED += tuple(f"pictures/{name}.png" for name in ("similarity", "reliability
 def run(config: RunConfig) -> None:
     """`simsmooth run`: the whole method, three trainings."""
     devices.self_test()
-    training = config.training
-    runner = ArmRunner(training, config.saving)
+    data, model = config.training.data.short_name, config.training.model.model
+    name = f"{data}-{model}-{config.relation.rule}"
+    config = as_recorded(config, name)
+    runner = ArmRunner(config.training, config.saving)
     num_classes = runner.dataset.num_classes
     relations.refuse_dataset(config.relation, runner.dataset)
     refuse_dense_table("run", num_classes, advice=STEPS_WITHOUT)
     file = relations.file_identity(config.relation, runner.dataset.class_names)
     fixed, absent = identity(config, runner) | file, stored.identity_before(type(config))
-    name = f"{training.data.short_name}-{training.model.model}-{config.relation.rule}"
     directory = config.out or default_directory(name, fixed)
     with open_directory(directory, fixed, config.overwrite, absent):
         found = all((directory / name).exists() for name in PROMISED)

@@ -18,6 +18,7 @@ from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.training.recording import METRICS
 
 CONFIG, REPORT = "config.json", "report.json"
+RUNS = "runs"  # default directories stand in it
 FORMAT = "simsmooth_jax run 1"  # says whose config.json it is
 _LOCK, _OWNER = ".lock", ".lock-owner"
 _OURS = {"first", "uniform", "second", "pictures", "similarity.npz", "labels.npz"}
@@ -28,7 +29,18 @@ _OURS |= {CONFIG, REPORT, METRICS, _LOCK, _OWNER}
 def default_directory(name: str, config: dict[str, Any]) -> Path:
     """`runs/NAME-CONFIG`: every configuration has a directory of its own, the same each time."""
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:6]
-    return Path("runs") / f"{name}-{digest}"
+    return Path(RUNS) / f"{name}-{digest}"
+
+
+def recorded_differences(path: Path, config: dict[str, Any], absent: dict[str, Any]) -> str | None:
+    """How a recorded configuration differs from this one, which does not know its data's hashes.
+
+    None where there is no run of ours.
+    """
+    if not _has_our_config(path):
+        return None
+    recorded = read_json(path / CONFIG)
+    return _differences(recorded, recorded | _of_json(config), absent)
 
 
 @contextlib.contextmanager

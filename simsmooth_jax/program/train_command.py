@@ -13,6 +13,7 @@ from simsmooth_jax.machine.bars import ProgressBars
 from simsmooth_jax.machine.files import read_json, write_json
 from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.program import report
+from simsmooth_jax.program.older_runs import as_recorded
 from simsmooth_jax.program.run_directory import REPORT, default_directory, open_directory
 from simsmooth_jax.study.arms import ARM, RELATION, Plan, refuse_options
 from simsmooth_jax.study.empty_classes import refuse_for_online
@@ -23,9 +24,11 @@ from simsmooth_jax.training.runner import ArmRunner, sha256
 def train(config: TrainConfig) -> None:
     """`simsmooth train`: one training, by a table of labels or labels that it makes itself."""
     devices.self_test()
+    arm = ARM.get(config.labels, RELATION)
+    name = f"{config.training.data.short_name}-{config.training.model.model}-{arm.name}"
+    config = as_recorded(config, name)
     runner = ArmRunner(config.training, config.saving)
     plan = Plan.of(runner, config.uniform_epsilon)._replace(options=config.objective)
-    arm = ARM.get(config.labels, RELATION)
     refuse_options(arm, config.objective)
     if config.labels == "online":
         refuse_for_online(runner.dataset)
@@ -39,7 +42,6 @@ def train(config: TrainConfig) -> None:
     objective = arm.objective(plan)
     runner.refuse(objective)
     fixed = identity(config, runner) | sha256(objective)
-    name = f"{config.training.data.short_name}-{config.training.model.model}-{arm.name}"
     directory = config.out or default_directory(name, fixed)
     absent = stored.identity_before(type(config))
     with open_directory(directory, fixed, config.overwrite, absent):

@@ -52,7 +52,7 @@ class FileExamples:
         return self.labels
 
     def _decode(self, path: str) -> np.ndarray:
-        pixels = read_image(path, _content(path), partial(self.conversion.convert, path))
+        pixels = read_image(path, content_of(path), partial(self.conversion.convert, path))
         if pixels.shape != self.image_shape:
             raise InputError(
                 f"{path}: it",
@@ -101,7 +101,7 @@ def open_folder(path: Path, conversion: Conversion) -> Source:
     for name, classes in listed.items():
         _compare_classes(splits[name], first, class_names, classes)
     file = str(path / next(classes[0] for classes in listed[first].values() if classes))
-    shape = read_image(file, _content(file), partial(conversion.shape, file))
+    shape = read_image(file, content_of(file), partial(conversion.shape, file))
     return Source(
         name=os.path.basename(os.path.abspath(path)),  # also of `.` and `..`
         class_names=class_names,
@@ -132,7 +132,8 @@ def _compare_classes(
         )
 
 
-def _content(path: str) -> bytes:
+def content_of(path: str) -> bytes:
+    """The bytes of a file, which is refused by name where it cannot be read."""
     try:
         with open(path, "rb") as file:
             return file.read()

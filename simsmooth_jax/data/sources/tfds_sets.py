@@ -93,15 +93,15 @@ def open_tfds(name: str, data_dir: Path | None, conversion: Conversion) -> Sourc
             builder = tfds_prepared(name, directory)
     except tfds.core.DatasetNotFoundError as error:
         raise _not_prepared(name, directory) from error
-    formats = builder.info.available_file_formats()
+    formats, place = builder.info.available_file_formats(), builder.data_path
     if tfds.core.FileFormat.ARRAY_RECORD not in formats:
         raise InputError(
             f"`data=tfds:{name}`",
             "be prepared as array_record, which can be read in any order",
-            f"{', '.join(sorted(kind.value for kind in formats))} in {builder.data_path}",
+            f"{', '.join(sorted(kind.value for kind in formats))} in {place}",
             "Prepare that beside it, with TensorFlow and without a download: "
             "pip install 'simsmooth_jax[tf]' && tfds convert_format "
-            f"--dataset_version_dir={builder.data_path} --out_file_format=array_record",
+            f"--dataset_version_dir={place} --out_file_format=array_record",
         )
     keys = _image_and_label(name, builder.info)
     label = builder.info.features[keys[1]]
