@@ -211,7 +211,8 @@ def test_every_option_may_differ_on_resume_or_is_kept(cls: Any) -> None:
     every, kept = {*names(stored.to_json(cls()))}, {*names(stored.identity_before(cls))}
     free = {name for name in every - kept if name.rpartition(".")[0] not in every - kept}
     assert kept < every
-    assert free == FREE
+    # The table itself, as it was put into order, is compared.
+    assert free == FREE | ({"reorder"} if cls is TrainConfig else set())
 
 
 @pytest.mark.parametrize(
