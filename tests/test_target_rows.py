@@ -55,7 +55,7 @@ ONE_OF_EACH = [FORMS[name] for name in ("dense clip", "top-k clip", "factored sh
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_and_rule_agrees_with_float64(form):
     given, rows = FORMS[form]
-    table = as_table(given)
+    table = as_table("table", given)
     for labels in (LABELS, jnp.asarray(LABELS), LABELS.astype(np.uint8)):
         found = target_rows(given, labels)
         assert found.dtype == jnp.float32
@@ -145,7 +145,7 @@ def test_a_dense_form_that_does_not_fit_is_refused_with_its_size(monkeypatch):
 
 @pytest.mark.parametrize("index", range(3))
 def test_a_table_is_equal_to_itself_alone_and_compiled_once_for_its_form(index):
-    table = as_table(ONE_OF_EACH[index][0])
+    table = as_table("table", ONE_OF_EACH[index][0])
     again = jax.tree.map(lambda leaf: 1 * leaf, table)
     assert table == table
     assert table != again

@@ -32,7 +32,7 @@ class TableFile:
 
     def __post_init__(self) -> None:
         """The table as one of the forms."""
-        object.__setattr__(self, "table", as_table(self.table))
+        object.__setattr__(self, "table", as_table("labels", self.table))
 
     def save(self, path: Path) -> None:
         """Writes the table and, as texts, all the rest: as .safetensors or .npz, by suffix.
@@ -151,5 +151,5 @@ def array_sha256(array: Any) -> str:
 
 def table_sha256(table: Any) -> str:
     """SHA-256 of a table of labels in any form; of a dense one that of its values."""
-    parts = [array_sha256(array) for array in as_table(table).arrays().values()]
+    parts = [array_sha256(array) for array in as_table("labels", table).arrays().values()]
     return parts[0] if len(parts) == 1 else hashlib.sha256(" ".join(parts).encode()).hexdigest()

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method import checks
+from simsmooth_jax.method import checks, operands
 
 ROUNDING = 1e-3  # of a row of probabilities, also in bfloat16
 
@@ -90,7 +90,7 @@ def mean_predictions(
        [0.25 0.5 ]]
     """
     function, argument = "mean_predictions", "probabilities"
-    checks.real_matrix(function, argument, probabilities, "[n, K]")
+    probabilities = operands.matrix(function, argument, probabilities, "[n, K]")
     num_classes = probabilities.shape[1]
     return _checked_means(function, argument, probabilities, labels, num_classes, sum_to_one=True)
 
@@ -159,23 +159,24 @@ def _checked_means(
     num_classes: int,
     sum_to_one: bool = False,
 ) -> Array:
-    checks.array(function, argument, features)
-    checks.array(function, "labels", labels)
+    features = operands.real(function, argument, features)
+    advice = f"Give one for each row of {argument}."
+    labels = operands.integers(function, "labels", labels, advice)
     checks.class_count(function, num_classes)
-    kinds = (jnp.floating, jnp.integer)
-    if features.ndim != 2 or not any(jnp.issubdtype(features.dtype, kind) for kind in kinds):
+    if features.ndim != 2:
         raise InputError(
             f"{function}: {argument}",
             "be real numbers [n, D]",
             f"{features.dtype}{list(features.shape)}",
             "Flatten what follows the first axis.",
         )
-    if labels.shape != features.shape[:1] or not jnp.issubdtype(labels.dtype, jnp.integer):
+    if labels.shape != features.shape[:1]:
         raise InputError(
             f"{function}: labels",
             f"be integer class indices of shape ({features.shape[0]},)",
             f"{labels.dtype}{list(labels.shape)}",
-            f"Give one for each row of {argument}.",
+            advice,
         )
+    labels = operands.in_32_bits(labels, num_classes)
     static = {"argument": argument, "num_classes": num_classes, "sum_to_one": sum_to_one}
     return checks.run_checked(function, _means_program, features, labels, **static)

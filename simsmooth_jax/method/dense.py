@@ -2,7 +2,7 @@
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int, Shaped
 
-from simsmooth_jax.method import checks, strips, trainable
+from simsmooth_jax.method import checks, operands, strips, trainable
 from simsmooth_jax.method.targets import LONG_ROW, negative_log_probabilities
 
 
@@ -43,9 +43,13 @@ class DenseLabels:
         """What each class keeps of its own label."""
         return np.diagonal(np.asarray(self.table))
 
-    def refuse_malformed(self, function: str) -> None:
-        """Refuses what is no `[K, K]` matrix of real numbers."""
-        checks.square_matrix(function, "table", self.table)
+    def opened(self, function: str) -> Self:
+        """With its array as programs take it; refuses what is no `[K, K]` matrix of numbers."""
+        return dataclasses.replace(self, table=operands.square(function, "table", self.table))
+
+    def flaws(self) -> list[checks.Flaw]:
+        """Rows that are no targets."""
+        return [trainable.sum_flaw(self.to_dense().sum(axis=1), self.table.dtype)]
 
     def refuse_untrainable(self, function: str) -> None:
         """Refuses rows that no classifier should be trained on."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method import checks, rules, targets
+from simsmooth_jax.method import checks, operands, rules, targets
 from simsmooth_jax.method.similarity import products, unit_columns_and_flaws
 from simsmooth_jax.method.strips import STRIP_ENTRIES, assemble
+
+FACTORING = ("literal", "shift")  # the rules
 
 
 @jax.tree_util.register_dataclass
@@ -53,8 +55,36 @@ class FactoredLabels:
         similar = jnp.square(jnp.asarray(self.kernel)).sum(axis=0)
         return np.asarray(rules.mixed(1, self._relation(similar, self.row_sums, 1), self.epsilon))
 
-    def refuse_malformed(self, function: str) -> None:
-        """Refuses what is no factored table; `factored_labels` gives none such."""
+    def opened(self, function: str) -> Self:
+        """With its arrays as programs take them; refuses what `factored_labels` does not give."""
+        kernel = operands.matrix(function, "kernel", self.kernel, "[N, K]")
+        row_sums = operands.real(function, "row_sums", self.row_sums)
+        if row_sums.shape != kernel.shape[1:] or self.rule not in FACTORING:
+            raise InputError(
+                f"{function}: row_sums and rule",
+                f"be a number for each of {kernel.shape[1]} columns and 'literal' or 'shift'",
+                f"{list(row_sums.shape)} and {self.rule!r}",
+                "Make them with factored_labels.",
+            )
+        epsilon = operands.fraction(function, "epsilon", self.epsilon)
+        return dataclasses.replace(self, kernel=kernel, row_sums=row_sums, epsilon=epsilon)
+
+    def flaws(self) -> list[checks.Flaw]:
+        """Rows that are no targets: columns without their length, or sums of others."""
+        kernel = jnp.asarray(self.kernel, jnp.float32)
+        sums = jnp.matmul(kernel.sum(axis=1), kernel, precision=jax.lax.Precision.HIGHEST)
+        error = jnp.abs(sums - self.row_sums)
+        lengths = jnp.square(kernel).sum(axis=0)
+        wrong = ~((lengths < 1 + 1e-2) & (error <= 1e-2 * jnp.maximum(1, jnp.abs(sums))))
+        return [
+            checks.Flaw.of(
+                wrong,
+                who="every column of a factored table",
+                must="have length 1 and its own row sum",
+                got="another in column {i}",
+                then="Make it with factored_labels.",
+            )
+        ]
 
     def refuse_untrainable(self, function: str) -> None:
         """Refuses nothing: the rows are distributions by their formula."""
@@ -143,18 +173,17 @@ def factored_labels(
       [1.707 2.414 1.707]
     """
     name = "factored_labels"
-    checks.real_matrix(name, "kernel", kernel, "[N, K]")
-    if rule not in ("literal", "shift"):
+    kernel = operands.kernel(name, kernel, center)
+    if rule not in FACTORING:
         raise InputError(
             f"{name}: rule",
             "be 'literal' or 'shift'",
             repr(rule),
             "The others do not factor: use top_k_labels.",
         )
-    checks.fraction(name, "epsilon", epsilon)
-
-    operands = (kernel, epsilon)
-    return checks.run_checked(name, _factored_program, *operands, rule=rule, center=center)
+    epsilon = operands.fraction(name, "epsilon", epsilon)
+    program = partial(_factored_program, rule=rule, center=bool(center))
+    return checks.run_checked(name, program, kernel, epsilon)
 
 
 @partial(jax.jit, static_argnames=("rule", "center"))

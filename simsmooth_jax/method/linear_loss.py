@@ -9,7 +9,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method import checks, targets
+from simsmooth_jax.method import operands, targets
 from simsmooth_jax.method.class_blocks import backward, forward
 from simsmooth_jax.method.tables import LabelTable, table_for_logits
 
@@ -59,7 +59,7 @@ def linear_cross_entropy_with_label_table(
       [0.8218 0.7632]
     """
     function = "linear_cross_entropy_with_label_table"
-    _refuse_arguments(function, features, kernel, labels, bias)
+    features, kernel, labels, bias = _opened(function, features, kernel, labels, bias)
     num_classes = kernel.shape[1]
     arrays = jax.tree.map(jnp.asarray, table_for_logits(function, table, num_classes))
     known, is_known = targets.in_range(labels, num_classes)
@@ -100,26 +100,26 @@ def _fused_backward(kept: tuple[Any, ...], gradient: Any) -> tuple[Any, ...]:
 _fused.defvjp(_fused_forward, _fused_backward, symbolic_zeros=True)
 
 
-def _refuse_arguments(function: str, features: Any, kernel: Any, labels: Any, bias: Any) -> None:
-    checks.real_matrix(function, "kernel", kernel, "[N, K]")
-    for argument, value in {"features": features, "labels": labels, "bias": bias}.items():
-        if value is not None:
-            checks.array(function, argument, value)
+def _opened(
+    function: str, features: Any, kernel: Any, labels: Any, bias: Any
+) -> tuple[Any, Any, Any, Any]:
+    kernel = operands.matrix(function, "kernel", kernel, "[N, K]")
     num_features, num_classes = kernel.shape
-    if not jnp.issubdtype(features.dtype, jnp.floating) or features.shape[1:] != (num_features,):
-        raise InputError(
-            f"{function}: features",
-            f"be floating point [B, {num_features}]",
-            f"{features.dtype}{list(features.shape)}",
-            "Pass what the final Dense layer is given.",
-        )
-    if not jnp.issubdtype(labels.dtype, jnp.integer) or labels.shape != features.shape[:1]:
+    shape, advice = f"[B, {num_features}]", "Pass what the final Dense layer is given."
+    features = operands.floats(function, "features", features, shape, advice)
+    if features.shape[1:] != (num_features,):
+        must, got = f"be floating point {shape}", f"{features.dtype}{list(features.shape)}"
+        raise InputError(f"{function}: features", must, got, advice)
+    advice = "Labels are indices, not one-hot vectors."
+    labels = operands.integers(function, "labels", labels, advice)
+    if labels.shape != features.shape[:1]:
         raise InputError(
             f"{function}: labels",
             f"be integers of shape ({features.shape[0]},)",
             f"{labels.dtype}{list(labels.shape)}",
-            "Labels are indices, not one-hot vectors.",
+            advice,
         )
+    bias = None if bias is None else operands.real(function, "bias", bias)
     if bias is not None and bias.shape != (num_classes,):
         raise InputError(
             f"{function}: bias",
@@ -127,3 +127,4 @@ def _refuse_arguments(function: str, features: Any, kernel: Any, labels: Any, bi
             bias.shape,
             "It has an entry for each column of the kernel.",
         )
+    return features, kernel, labels, bias

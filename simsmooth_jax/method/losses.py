@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method import checks, targets
+from simsmooth_jax.method import operands, targets
 from simsmooth_jax.method.tables import LabelTable, table_for_logits
 
 
@@ -57,7 +57,7 @@ def softmax_cross_entropy_with_label_table(
       [0.3429 0.6181]
     """
     function = "softmax_cross_entropy_with_label_table"
-    _refuse_arguments(function, logits, labels, where)
+    logits, labels, where = _opened(function, logits, labels, where)
     num_classes = logits.shape[-1]
     door = table_for_logits(function, table, num_classes)
     logits = jnp.asarray(logits, jnp.float32)
@@ -75,21 +75,14 @@ def softmax_cross_entropy_with_label_table(
     return losses if where is None else jnp.where(where, losses, 0)
 
 
-def _refuse_arguments(function: str, logits: Any, labels: Any, where: Any) -> None:
-    for argument, value in {"logits": logits, "where": where}.items():
-        if value is not None:
-            checks.array(function, argument, value)
-    dtype = jnp.result_type(logits)
-    if not jnp.issubdtype(dtype, jnp.floating) or not logits.shape:
-        raise InputError(
-            f"{function}: logits",
-            "be floating point [..., K]",
-            f"{dtype}{list(logits.shape)}",
-            "Pass what the model gives before softmax.",
-        )
-    targets.refuse_labels(
-        function, labels, "For dense soft labels use optax.softmax_cross_entropy."
-    )
+def _opened(function: str, logits: Any, labels: Any, where: Any) -> tuple[Any, Any, Any]:
+    advice = "Pass what the model gives before softmax."
+    logits = operands.floats(function, "logits", logits, "[..., K]", advice)
+    if not logits.shape:
+        must, got = "be floating point [..., K]", f"{logits.dtype}[]"
+        raise InputError(f"{function}: logits", must, got, advice)
+    advice = "For dense soft labels use optax.softmax_cross_entropy."
+    labels = operands.integers(function, "labels", labels, advice)
     if labels.shape != logits.shape[:-1]:
         raise InputError(
             f"{function}: labels",
@@ -97,10 +90,5 @@ def _refuse_arguments(function: str, logits: Any, labels: Any, where: Any) -> No
             labels.shape,
             "Labels are indices, not one-hot vectors.",
         )
-    if where is not None and (where.dtype != bool or where.shape != labels.shape):
-        raise InputError(
-            f"{function}: where",
-            f"be boolean of shape {labels.shape}",
-            f"{where.dtype}{list(where.shape)}",
-            "It masks whole examples.",
-        )
+    where = None if where is None else operands.mask(function, where, labels.shape)
+    return logits, labels, where

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.literals import Rule
-from simsmooth_jax.method import checks
+from simsmooth_jax.method import checks, operands
 from simsmooth_jax.method.strips import in_strips
 
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -143,7 +143,7 @@ def flaws_of(extremes: dict[str, Array], rule: Rule) -> list[checks.Flaw]:
     return [nonfinite, outside, *negative, empty, off_top]
 
 
-def refuse_options(
+def checked_options(
     function: str,
     num_classes: int,
     epsilon: Any,
@@ -152,8 +152,8 @@ def refuse_options(
     rule: Rule,
     top_k: int | None,
     include_self: bool,
-) -> None:
-    """Raises for an option out of range; traced numbers pass."""
+) -> tuple[Any, Any]:
+    """Epsilon and temperature as programs take them; raises for an option out of range."""
     if rule not in RULES:
         raise InputError(
             f"{function}: rule",
@@ -161,7 +161,7 @@ def refuse_options(
             f"{rule!r}",
             "See the table in the documentation of relation_labels.",
         )
-    checks.fraction(function, "epsilon", epsilon)
+    epsilon = operands.fraction(function, "epsilon", epsilon)
     if (temperature is not None) != (rule == "softmax"):
         raise InputError(
             f"{function}: temperature",
@@ -170,7 +170,7 @@ def refuse_options(
             "Set both, as 'softmax' with 0.2 for 10 classes or 0.1 for 100, or neither.",
         )
     if temperature is not None:
-        checks.positive(function, "temperature", temperature)
+        temperature = operands.positive(function, "temperature", temperature)
     if not isinstance(include_self, bool):
         raise InputError(
             f"{function}: include_self",
@@ -181,6 +181,7 @@ def refuse_options(
     if top_k is not None:
         advice = "Leave it out to keep every class."
         refuse_top_k(function, "top_k", top_k, num_classes, include_self, advice)
+    return epsilon, temperature
 
 
 def refuse_top_k(

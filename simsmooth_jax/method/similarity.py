@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from simsmooth_jax.machine.memory import refuse_dense_table
-from simsmooth_jax.method import checks, strips
+from simsmooth_jax.method import checks, operands, strips
 
 GRAM_BLOCK = 512  # classes: a block of similarities that stays in a CPU's cache, and fills a GPU
 
@@ -55,7 +55,7 @@ def cosine_similarity(
        [0.71 1.   0.71]
        [0.   0.71 1.  ]]
     """
-    checks.real_matrix("cosine_similarity", "kernel", kernel, "[N, K]")
+    kernel = operands.kernel("cosine_similarity", kernel, center)
     refuse_dense_table("cosine_similarity", np.shape(kernel)[1], kernel)
     return checks.run_checked("cosine_similarity", _cosine_program, kernel, center=center)
 
@@ -106,6 +106,9 @@ def class_columns(
     columns = jnp.asarray(kernel, jnp.float32)
     if not center:
         return columns
+    if kernel.dtype.itemsize == 8:  # under jax_enable_x64: centred before it loses its digits
+        columns = kernel - kernel.mean(axis=1, keepdims=True)
+        columns = jnp.asarray(columns, jnp.float32)
     # Any common vector cancels; this one leaves no rounding error of the mean in equal columns.
     shifted = columns - jax.lax.stop_gradient(columns.max(axis=1, keepdims=True))
     centred = shifted - shifted.mean(axis=1, keepdims=True)

@@ -14,6 +14,11 @@ def on_several_devices(array: Any) -> bool:
     return jax.typeof(array).sharding.mesh.size > 1
 
 
+def on_explicit_axes(array: Any) -> bool:
+    """Whether an array lies on a mesh with axes that ask every operation for a sharding."""
+    return AxisType.Explicit in jax.typeof(array).sharding.mesh.axis_types
+
+
 def by_class(
     function: Callable[..., tuple[Any, Any]],
     matrix: Array,
@@ -27,7 +32,7 @@ def by_class(
     None is for numbers, which every device gets.
     """
     sharding = jax.typeof(matrix).sharding
-    if AxisType.Explicit not in sharding.mesh.axis_types:
+    if not on_explicit_axes(matrix):
         return function(matrix, *operands)
     everywhere = NamedSharding(sharding.mesh, PartitionSpec())
     rows = everywhere

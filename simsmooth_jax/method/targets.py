@@ -6,32 +6,18 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
-from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.memory import refuse_dense_table
-from simsmooth_jax.method import checks
+from simsmooth_jax.method import operands
 
 LONG_ROW = 2048  # classes
 
 
-def refuse_labels(function: str, labels: Any, advice: str) -> None:
-    """Refuses what is no array of class indices."""
-    checks.array(function, "labels", labels)
-    dtype = jnp.result_type(labels)
-    if not jnp.issubdtype(dtype, jnp.integer):
-        must, got = "be integer class indices", f"dtype {dtype}"
-        raise InputError(f"{function}: labels", must, got, advice)
-
-
 def in_range(labels: Any, num_classes: int) -> tuple[Int[Array, "*batch"], Bool[Array, "*batch"]]:
     """Labels as int32 in `[0, K)`, and which of them were there before."""
-    if labels.dtype.itemsize == 8:  # cut to 32 bits, they would come into the range perhaps
-        library = jnp if isinstance(labels, jax.Array) else np
-        labels = library.clip(labels.astype(np.int64), -1, num_classes)
-    labels = jnp.asarray(labels, jnp.int32)
+    labels = jnp.asarray(operands.in_32_bits(labels, num_classes), jnp.int32)
     return jnp.clip(labels, 0, num_classes - 1), (labels >= 0) & (labels < num_classes)
 
 
@@ -93,5 +79,7 @@ def rows(table: Any, labels: Int[Array, "*batch"]) -> Float[Array, "*batch class
 def to_dense(table: Any) -> Float[Array, "classes classes"]:
     """All rows of a compact table, refused where they would not fit."""
     advice = "Use target_rows(table, labels) for the rows of a batch."
-    refuse_dense_table(f"{type(table).__name__}.to_dense", table.num_classes, advice=advice)
+    function = f"{type(table).__name__}.to_dense"
+    table = table.opened(function)
+    refuse_dense_table(function, table.num_classes, advice=advice)
     return rows(table, jnp.arange(table.num_classes))

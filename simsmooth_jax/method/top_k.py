@@ -2,7 +2,7 @@
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.literals import Rule
-from simsmooth_jax.method import checks, rules, targets, trainable
+from simsmooth_jax.method import checks, operands, rules, targets, trainable
 from simsmooth_jax.method.similarity import products, unit_columns_and_flaws
 from simsmooth_jax.method.strips import assemble, group_size, largest
 
@@ -55,19 +55,36 @@ class TopKLabels:
         is_own = np.asarray(self.indices) == np.arange(self.num_classes)[:, None]
         return np.where(is_own, np.asarray(self.weights), 0).sum(axis=1)
 
-    def refuse_malformed(self, function: str) -> None:
-        """Refuses what is not two matrices of one shape, integers and floats."""
-        checks.array(function, "indices", self.indices)
-        checks.array(function, "weights", self.weights)
-        shape = np.shape(self.indices)
-        whole = jnp.issubdtype(self.indices.dtype, jnp.integer)
-        if not whole or len(shape) != 2 or shape != np.shape(self.weights) or 0 in shape:
+    def opened(self, function: str) -> Self:
+        """With its arrays as programs take them; refuses what is not two matrices of one shape."""
+        indices = operands.as_array(function, "indices", self.indices)
+        weights = operands.real(function, "weights", self.weights)
+        shape = indices.shape
+        whole = jnp.issubdtype(indices.dtype, jnp.integer)
+        if not whole or len(shape) != 2 or shape != weights.shape or 0 in shape:
             raise InputError(
                 f"{function}: indices and weights",
                 "be integers and floats of one shape [K, k]",
-                f"{self.indices.dtype}{list(shape)} and {list(np.shape(self.weights))}",
+                f"{indices.dtype}{list(shape)} and {list(weights.shape)}",
                 "Make them with top_k_labels.",
             )
+        return dataclasses.replace(
+            self, indices=operands.in_32_bits(indices, shape[0]), weights=weights
+        )
+
+    def flaws(self) -> list[checks.Flaw]:
+        """Rows that are no targets."""
+        indices = jnp.asarray(self.indices, jnp.int32)
+        is_class = (indices >= 0) & (indices < self.num_classes)
+        outside = checks.Flaw.of(
+            ~is_class.all(axis=1),
+            who="every index of a top-k table",
+            must=f"be a class from 0 to {self.num_classes - 1}",
+            got="another in row {i}",
+            then="Make them with top_k_labels.",
+        )
+        sums = jnp.asarray(self.weights, jnp.float32).sum(axis=1)
+        return [outside, trainable.sum_flaw(sums, self.weights.dtype)]
 
     def refuse_untrainable(self, function: str) -> None:
         """Refuses rows that no classifier should be trained on."""
@@ -94,14 +111,22 @@ class TopKLabels:
         logits: Float[Array, "*batch classes"],
     ) -> Float[Array, "*batch"]:
         """`-Σ_k t_k log p_k`, with `log p_k = (z_k - peak) - log_sum`."""
-        weights = jnp.asarray(self.weights, jnp.float32)[labels]
-        kept = jnp.take_along_axis(logits, self.indices[labels], axis=-1)
+        indices, weights = self._kept(labels)
+        kept = jnp.take_along_axis(logits, indices, axis=-1)
         terms = weights * targets.negative_log_probabilities(kept, peak, log_sum)
         return jnp.where(weights == 0, 0, terms).sum(axis=-1)
 
     def of_batch(self, labels: Int[Array, " batch"]) -> tuple[Array, ...]:
         """What `block` needs of each example: `[B, …]`."""
-        return self.indices[labels], jnp.asarray(self.weights, jnp.float32)[labels]
+        return self._kept(labels)
+
+    def _kept(self, labels: Int[Array, "*batch"]) -> tuple[Array, Array]:
+        """Classes and weights of each example; NaN where one of its classes is none."""
+        indices = jnp.asarray(self.indices, jnp.int32)[labels]
+        known = jnp.clip(indices, 0, self.num_classes - 1)
+        is_row = (indices == known).all(axis=-1, keepdims=True)
+        weights = jnp.asarray(self.weights, jnp.float32)[labels]
+        return known, jnp.where(is_row, weights, jnp.nan)
 
     def of_class(self) -> tuple[Array, ...]:
         """What `block` needs of each class: nothing."""
@@ -174,14 +199,13 @@ def top_k_labels(
        [0.586 0.414]]
     """
     name = "top_k_labels"
-    checks.real_matrix(name, "kernel", kernel, "[N, K]")
+    kernel = operands.kernel(name, kernel, center)
     options: dict[str, Any] = {"rule": rule, "include_self": include_self}
-    num_classes = np.shape(kernel)[1]
-    rules.refuse_options(name, num_classes, epsilon, temperature, top_k=None, **options)
+    num_classes = kernel.shape[1]
+    numbers = rules.checked_options(name, num_classes, epsilon, temperature, top_k=None, **options)
     rules.refuse_top_k(name, "k", k, num_classes, include_self, "Try 32.")
-
-    operands = (kernel, epsilon, temperature)
-    return checks.run_checked(name, _top_k_program, *operands, k=int(k), center=center, **options)
+    program = partial(_top_k_program, k=int(k), center=bool(center), **options)
+    return checks.run_checked(name, program, kernel, *numbers)
 
 
 @partial(jax.jit, static_argnames=("k", "rule", "include_self", "center"))

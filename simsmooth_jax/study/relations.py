@@ -141,7 +141,7 @@ def refuse_relation(config: RelationConfig, num_classes: int) -> None:
     """Refuses options of the relation labels out of range."""
     values = dataclasses.asdict(config)
     values = {key: values[key] for key in values if key not in ("similarity", "center")}
-    rules.refuse_options("relation labels", num_classes, **values)
+    rules.checked_options("relation labels", num_classes, **values)
     if config.rule == "literal" and config.center:
         raise InputError(
             "`center`",

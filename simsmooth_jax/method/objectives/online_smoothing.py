@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from simsmooth_jax.machine.memory import refuse_dense_table
-from simsmooth_jax.method import checks
+from simsmooth_jax.method import checks, operands
 from simsmooth_jax.method.losses import softmax_cross_entropy_with_label_table
 from simsmooth_jax.method.objectives.objective import (
     Batch,
@@ -81,7 +81,7 @@ def online_label_smoothing(
     """
     name = "online_label_smoothing"
     checks.class_count(name, num_classes)
-    checks.fraction(name, "strength", strength)
+    strength = operands.fraction(name, "strength", strength)
     refuse_steps(name, warmup_steps, refresh_steps)
     advice = "Train against a constant table: top_k_labels takes [K, k]."
     refuse_dense_table(name, num_classes, advice=advice, count=2)
