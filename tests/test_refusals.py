@@ -72,6 +72,11 @@ REFUSED = {
             lambda: cosine(np.diag([1, 0, 0])),
             "got zeros in kernel[:, 1] (class 1). An untrained head, or a class without",
         ),
+        (
+            lambda: cosine(ONES * np.float32([1, 1, 1e-35])),
+            "must have an entry of 1e-30 or more, got 1e-35 as the largest in kernel[:, 2] (class "
+            "2). Scale the kernel up: cosines do not change with it.",
+        ),
         # A vector without a number is named before one without a length.
         (
             lambda: cosine(np.diag([0, 1, np.nan])),

@@ -32,7 +32,7 @@ def labels_and_flaws(
         own = index[:, None] == jnp.arange(similarity.shape[1])[None]
         relation = relation_rows(rows, own, temperature, rule, include_self)
         if top_k is not None and top_k < similarity.shape[1]:
-            relation = _keep_largest(relation, own, top_k)
+            relation = _keep_largest(relation, rows, own, top_k)
         weight = jnp.asarray(epsilon, jnp.float32)
         # Not `mixed`, which rounds otherwise: a table keeps its bits, and runs know it by its hash.
         labels = jnp.where(own, (1 - weight) + weight * relation, weight * relation)
@@ -69,9 +69,13 @@ def relation_rows(
 
 
 def _keep_largest(
-    relation: Float[Array, "rows classes"], own: Bool[Array, "rows classes"], top_k: int
+    relation: Float[Array, "rows classes"],
+    similarity: Float[Array, "rows classes"],
+    own: Bool[Array, "rows classes"],
+    top_k: int,
 ) -> Float[Array, "rows classes"]:
-    _, columns = jax.lax.top_k(jnp.where(own, jnp.inf, relation), top_k)
+    # By the cosines: rounding makes relations equal that are not, and clip all below 0.
+    _, columns = jax.lax.top_k(jnp.where(own, jnp.inf, similarity), top_k)
     rows = jnp.arange(relation.shape[0])[:, None]
     kept = jnp.where(jnp.zeros_like(own).at[rows, columns].set(True), relation, 0)
     return kept / kept.sum(axis=1, keepdims=True)

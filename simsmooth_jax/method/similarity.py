@@ -41,7 +41,7 @@ def cosine_similarity(
 
     Raises:
       ValueError: the kernel is no real matrix with K >= 2, `[K, K]` would not fit into memory, or a
-        class vector is zero, NaN or infinite.
+        class vector is zero, below 1e-30, NaN or infinite.
 
     Source: CN 112434722 A, claim 3.
 
@@ -79,6 +79,7 @@ def unit_columns_and_flaws(
     """Columns of length 1, with the first zero and the first non-finite class vector."""
     columns = class_columns(kernel, center)
     unit, is_zero = unit_columns(columns)
+    largest = jnp.abs(columns).max(axis=0)
     where = f"{'centred kernel' if center else 'kernel'}[:, {{i}}] (class {{i}})"
     return unit, [
         checks.Flaw.of(
@@ -95,6 +96,14 @@ def unit_columns_and_flaws(
             got=f"zeros in {where}",
             then="An untrained head, or a class without examples, has no direction: train it or "
             "leave the class out.",
+        ),
+        checks.Flaw.of(
+            ~is_zero & (largest < checks.SMALLEST),
+            largest,
+            who="every class vector",
+            must=f"have an entry of {checks.SMALLEST:g} or more",
+            got=f"{{:.4g}} as the largest in {where}",
+            then="Scale the kernel up: cosines do not change with it.",
         ),
     ]
 
