@@ -2,7 +2,7 @@
 
 import dataclasses
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.method import checks, operands, rules, targets
+from simsmooth_jax.method.row_loss import row_cross_entropy
 from simsmooth_jax.method.similarity import products, unit_columns_and_flaws
 from simsmooth_jax.method.strips import STRIP_ENTRIES, assemble
 
@@ -30,6 +31,8 @@ class FactoredLabels:
     row_sums: Float[Array, " classes"]
     epsilon: Float[Array, ""]
     rule: Literal["literal", "shift"] = dataclasses.field(metadata={"static": True})
+
+    makes_rows: ClassVar = True  # a loss goes through whole rows, which stand nowhere
 
     @property
     def num_classes(self) -> int:
@@ -53,7 +56,7 @@ class FactoredLabels:
     def own_weights(self) -> Float[np.ndarray, " classes"]:
         """What each class keeps of its own label."""
         similar = jnp.square(jnp.asarray(self.kernel)).sum(axis=0)
-        return np.asarray(rules.mixed(1, self._relation(similar, self.row_sums, 1), self.epsilon))
+        return np.asarray(rules.mixed(1, self._relation(similar, self.row_sums), self.epsilon))
 
     def opened(self, function: str) -> Self:
         """With its arrays as programs take them; refuses what `factored_labels` does not give."""
@@ -98,12 +101,7 @@ class FactoredLabels:
         logits: Float[Array, "*batch classes"],
     ) -> Float[Array, "*batch"]:
         """`-Σ_k t_k log p_k`, with `log p_k = (z_k - peak) - log_sum`."""
-        terms = targets.negative_log_probabilities(logits, peak, log_sum)
-        product = jnp.matmul(terms, self.kernel.T, precision=jax.lax.Precision.HIGHEST)
-        similar = (product * self.kernel.T[labels]).sum(axis=-1)
-        relation = self._relation(similar, self.row_sums[labels], terms.sum(axis=-1))
-        own = jnp.take_along_axis(terms, labels[..., None], axis=-1)[..., 0]
-        return rules.mixed(own, relation, self.epsilon)
+        return row_cross_entropy(_rows, False, self, labels, peak, log_sum, logits)
 
     def of_batch(self, labels: Int[Array, " batch"]) -> tuple[Array, ...]:
         """What `block` needs of each example: `[B, …]`."""
@@ -127,13 +125,19 @@ class FactoredLabels:
         labels, weight, sums, own = (x[:, None] if x.ndim == 1 else x for x in of_batch)
         similar = jnp.matmul(own, columns, precision=jax.lax.Precision.HIGHEST)
         is_own = labels == (first + start + jnp.arange(size))[None]
-        return rules.mixed(is_own, self._relation(similar, sums, 1), weight)
+        return rules.mixed(is_own, self._relation(similar, sums), weight)
 
-    def _relation(self, similar: Any, row_sums: Any, ones: Any) -> Any:
-        """The relation row, or its product with what has the product `ones` with a row of ones."""
+    def _relation(self, similar: Any, row_sums: Any) -> Any:
+        """Relations to some classes, from the cosines to them."""
         if self.rule == "shift":
-            return (ones + similar) / (self.num_classes + row_sums)
-        return similar / row_sums
+            return (1 + similar) / (self.num_classes + row_sums)
+        return rules.not_below_zero(similar) / row_sums
+
+
+def _rows(table: FactoredLabels, labels: Array, like: Array) -> Array:
+    """The rows of all classes, a product that a backward pass makes again."""
+    flat = table.of_batch(labels.reshape(-1))
+    return table.block(flat, table.of_class(), 0, 0, table.num_classes).reshape(like.shape)
 
 
 def factored_labels(

@@ -42,6 +42,11 @@ def labels_and_flaws(
     return labels, flaws_of(extremes, rule)
 
 
+def not_below_zero(similarity: Any) -> Any:
+    """Cosines that rounding alone made negative as 0; others are for the literal rule to refuse."""
+    return jnp.where((similarity < 0) & (similarity >= -ROUNDING), 0, similarity)
+
+
 def mixed(own: Any, relation: Any, epsilon: Any) -> Any:
     """`(1 - epsilon) e_y + epsilon r_y`: what the hard label keeps, and the rest by relation."""
     return (1 - epsilon) * own + epsilon * relation
@@ -59,7 +64,7 @@ def relation_rows(
         scaled = similarity / jnp.asarray(temperature, jnp.float32)
         return jax.nn.softmax(scaled if include_self else jnp.where(own, -jnp.inf, scaled), axis=1)
     mass = {
-        "literal": jnp.where((similarity < 0) & (similarity >= -ROUNDING), 0, similarity),
+        "literal": not_below_zero(similarity),
         "clip": jnp.maximum(similarity, 0),
         "shift": 1 + similarity,
     }[rule]

@@ -2,7 +2,7 @@
 
 import dataclasses
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,8 @@ class TopKLabels:
 
     indices: Int[Array | np.ndarray, "classes k"]
     weights: Float[Array | np.ndarray, "classes k"]
+
+    makes_rows: ClassVar = False
 
     @property
     def num_classes(self) -> int:
