@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method import checks, operands
+from simsmooth_jax.method import checks, meshes, operands
 
 ROUNDING = 1e-3  # of a row of probabilities, also in bfloat16
 
@@ -115,10 +115,20 @@ def class_sums(
 def _means_program(
     features: Array, labels: Array, *, argument: str, num_classes: int, sum_to_one: bool
 ) -> tuple[Array, list[checks.Flaw]]:
+    program = partial(
+        _means_and_flaws, argument=argument, num_classes=num_classes, sum_to_one=sum_to_one
+    )
+    return meshes.by_class(program, features, labels, class_axis=None)
+
+
+def _means_and_flaws(
+    features: Array, labels: Array, *, argument: str, num_classes: int, sum_to_one: bool
+) -> tuple[Array, list[checks.Flaw]]:
     features = jnp.asarray(features, jnp.float32)
+    labels = jnp.asarray(labels, jnp.int32)
     common = features.mean(axis=0)  # without it, sums of many examples would lose digits
-    sums, counts = class_sums(features - common, labels, num_classes)
-    means = common[:, None] + sums / jnp.maximum(counts, 1)
+    sums, counts = class_sums(features - common[None], labels, num_classes)
+    means = common[:, None] + sums / jnp.maximum(counts, 1)[None]
     nonfinite = checks.Flaw.of(
         ~jnp.isfinite(features).all(axis=1),
         who=f"every row of {argument}",
@@ -148,7 +158,7 @@ def _means_program(
         then="Give more examples, or leave the class out.",
     )
     flaws = [nonfinite, *([odd_row] if sum_to_one else []), odd_label, empty]
-    return jnp.where(counts > 0, means, 0), flaws
+    return jnp.where(counts[None] > 0, means, 0), flaws
 
 
 def _checked_means(

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.method import checks, operands, trainable
@@ -74,6 +75,11 @@ class DenseLabels:
         """What `block` needs of each class: `[…, K]`, or of those that a device holds."""
         return (jnp.asarray(self.table),)
 
+    def shares(self, labels: Array, batch: Any, classes: Any) -> tuple[Any, Any]:
+        """`of_batch` and `of_class` on the Explicit mesh of the labels, split over these axes."""
+        sharding = NamedSharding(jax.typeof(labels).sharding.mesh, PartitionSpec(batch, classes))
+        return (_taken(jnp.asarray(self.table), labels, sharding),), ()
+
     def block(
         self,
         of_batch: tuple[Array, ...],
@@ -83,11 +89,16 @@ class DenseLabels:
         size: int,
     ) -> Float[Array, "batch size"]:
         """The target rows at `size` classes from `start` of those that begin with class `first`."""
+        if not of_class:  # the rows of the batch themselves, as `shares` has them
+            return jax.lax.dynamic_slice_in_dim(of_batch[0], start, size, axis=1)
         columns = jax.lax.dynamic_slice_in_dim(of_class[0], start, size, axis=1)
         return jnp.asarray(columns[of_batch[0]], jnp.float32)
 
 
 def _rows(matrix: Array, labels: Array, like: Array) -> Array:
     """`matrix[labels]` for labels in range, on Auto and on Explicit mesh axes."""
-    sharding = jax.typeof(like).sharding
+    return _taken(matrix, labels, jax.typeof(like).sharding)
+
+
+def _taken(matrix: Array, labels: Array, sharding: Any) -> Array:
     return matrix.at[labels].get(mode="clip", wrap_negative_indices=False, out_sharding=sharding)

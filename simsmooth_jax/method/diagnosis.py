@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Shaped
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.literals import Rule
-from simsmooth_jax.method import checks, operands, strips
+from simsmooth_jax.method import checks, meshes, operands
 from simsmooth_jax.method.rules import ROUNDING, relation_rows
 from simsmooth_jax.method.similarity import (
     class_columns,
@@ -169,7 +169,7 @@ def _rows(temperatures: tuple[Any, ...]) -> list[tuple[Rule, Any]]:
 def _diagnosis_program(
     kernel: Array, temperatures: tuple[Any, ...], *, center: bool
 ) -> tuple[dict[str, Any], list[checks.Flaw]]:
-    return strips.by_class(partial(_numbers, center=center), kernel, temperatures, class_axis=None)
+    return meshes.by_class(partial(_numbers, center=center), kernel, temperatures, class_axis=None)
 
 
 def _numbers(

@@ -7,10 +7,11 @@ from typing import Any, ClassVar, Literal, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method import checks, operands, rules, targets
+from simsmooth_jax.method import checks, meshes, operands, rules, targets
 from simsmooth_jax.method.row_loss import row_cross_entropy
 from simsmooth_jax.method.similarity import products, unit_columns_and_flaws
 from simsmooth_jax.method.strips import STRIP_ENTRIES, assemble
@@ -92,7 +93,7 @@ class FactoredLabels:
     def refuse_untrainable(self, function: str) -> None:
         """Refuses nothing: the rows are distributions by their formula."""
 
-    @targets.by_example
+    @meshes.by_example
     def cross_entropy(
         self,
         labels: Int[Array, "*batch"],
@@ -111,6 +112,12 @@ class FactoredLabels:
     def of_class(self) -> tuple[Array, ...]:
         """What `block` needs of each class: `[…, K]`, or of those that a device holds."""
         return (self.kernel,)
+
+    def shares(self, labels: Array, batch: Any, classes: Any) -> tuple[Any, Any]:
+        """`of_batch` and `of_class` on the Explicit mesh of the labels, split over these axes."""
+        mesh = jax.typeof(labels).sharding.mesh
+        of_batch = meshes.on_auto_axes(type(self).of_batch, labels, P(batch))
+        return of_batch(self, labels), meshes.put(self.of_class(), mesh, None, classes)
 
     def block(
         self,
@@ -194,6 +201,16 @@ def factored_labels(
 def _factored_program(
     kernel: Array, epsilon: Any, *, rule: Literal["literal", "shift"], center: bool
 ) -> tuple[FactoredLabels, list[checks.Flaw]]:
+    program = partial(_table_and_flaws, rule=rule, center=center)
+    spec = jax.typeof(kernel).sharding.spec
+    as_it_lies: Any = FactoredLabels
+    specs = as_it_lies(P(*spec), P(*spec[1:]), P(), rule)
+    return meshes.on_auto_axes(program, kernel, (specs, P()))(kernel, epsilon)
+
+
+def _table_and_flaws(
+    kernel: Array, epsilon: Any, *, rule: Literal["literal", "shift"], center: bool
+) -> tuple[FactoredLabels, list[checks.Flaw]]:
     unit, flaws = unit_columns_and_flaws(kernel, center)
     vectors = unit.T
     num_classes = len(vectors)
@@ -205,5 +222,5 @@ def _factored_program(
             some = jax.lax.dynamic_slice_in_dim(vectors, start, size)
             return {"least": products(some, vectors).min(axis=1)}
 
-        flaws += [rules.negative_flaw(assemble(strip, num_classes, size)["least"])]
+        flaws += [rules.negative_flaw(assemble(strip, num_classes, size, vectors)["least"])]
     return FactoredLabels(unit, row_sums, jnp.asarray(epsilon, jnp.float32), rule), flaws

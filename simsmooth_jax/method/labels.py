@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Shaped
 
 from simsmooth_jax.literals import Rule
 from simsmooth_jax.machine.memory import refuse_dense_table
-from simsmooth_jax.method import checks, operands, rules, strips
+from simsmooth_jax.method import checks, meshes, operands, rules
 from simsmooth_jax.method.similarity import similarity_and_flaws
 
 
@@ -190,7 +190,7 @@ def _relation_program(
     similarity: Array, epsilon: Any, temperature: Any, **static: Any
 ) -> tuple[Array, list[checks.Flaw]]:
     program = partial(rules.labels_and_flaws, **static)
-    return strips.by_class(program, similarity, epsilon, temperature, class_axis=0)
+    return meshes.by_class(program, similarity, epsilon, temperature, class_axis=0)
 
 
 @partial(jax.jit, static_argnames=("rule", "top_k", "include_self", "center"))
@@ -202,4 +202,4 @@ def _kernel_program(
         labels, row_flaws = rules.labels_and_flaws(similarity, epsilon, temperature, **static)
         return labels, vector_flaws + row_flaws
 
-    return strips.by_class(program, kernel, epsilon, temperature, class_axis=1)
+    return meshes.by_class(program, kernel, epsilon, temperature, class_axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method import operands, strips, targets
+from simsmooth_jax.method import meshes, operands, targets
 from simsmooth_jax.method.tables import LabelTable, Table, table_for_logits
 
 CHUNK = 2**18  # entries of target rows at a time: 1 MiB
@@ -64,6 +64,7 @@ def softmax_cross_entropy_with_label_table(
     num_classes = logits.shape[-1]
     door = table_for_logits(function, table, num_classes)
     logits = jnp.asarray(logits, jnp.float32)
+    labels = meshes.beside(labels, logits)
     known, is_known = targets.in_range(labels, num_classes)
     if where is not None:  # before the formula, so that NaN in padding reaches no gradient
         logits = jnp.where(where[..., None], logits, 0)
@@ -85,7 +86,7 @@ def _cross_entropy(table: Table, labels: Array, logits: Array) -> Array:
 def _in_chunks(table: Table, labels: Array, logits: Array) -> Array:
     """Some examples at a time where rows are made, so that they take no second `[B, K]` array."""
     size = logits.size
-    if not table.makes_rows or size <= CHUNK or strips.on_several_devices(logits):
+    if not table.makes_rows or size <= CHUNK or meshes.on_several_devices(logits):
         return _cross_entropy(table, labels, logits)
     batch = labels.size
     most = max(1, CHUNK // logits.shape[-1])

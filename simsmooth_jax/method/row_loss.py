@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int
 
-from simsmooth_jax.method import strips
+from simsmooth_jax.method import meshes
 from simsmooth_jax.method.targets import LONG_ROW, negative_log_probabilities
 
 Rows = Callable[[Any, Array, Array], Array]  # table, labels, like -> `[…, K]` as `like` lies
@@ -42,7 +42,7 @@ def row_cross_entropy(
 
     operands = (table, labels, peak, log_sum, logits)
     is_long = logits.ndim == 2 and logits.shape[1] >= LONG_ROW
-    if not (singly and is_long) or strips.on_several_devices(logits):
+    if not (singly and is_long) or meshes.on_several_devices(logits):
         return at_once(*operands)
     return jax.lax.platform_dependent(*operands, cpu=row_by_row, default=at_once)
 

@@ -49,7 +49,7 @@ def not_below_zero(similarity: Any) -> Any:
 
 def mixed(own: Any, relation: Any, epsilon: Any) -> Any:
     """`(1 - epsilon) e_y + epsilon r_y`: what the hard label keeps, and the rest by relation."""
-    return (1 - epsilon) * own + epsilon * relation
+    return (1 - epsilon) * jnp.asarray(own, jnp.float32) + epsilon * relation
 
 
 def relation_rows(

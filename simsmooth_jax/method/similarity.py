@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from simsmooth_jax.machine.memory import refuse_dense_table
-from simsmooth_jax.method import checks, operands, strips
+from simsmooth_jax.method import checks, meshes, operands
 
 GRAM_BLOCK = 512  # classes: a block of similarities that stays in a CPU's cache, and fills a GPU
 
@@ -62,7 +62,7 @@ def cosine_similarity(
 
 @partial(jax.jit, static_argnames="center")
 def _cosine_program(kernel: Array, *, center: bool) -> tuple[Array, list[checks.Flaw]]:
-    return strips.by_class(partial(similarity_and_flaws, center=center), kernel, class_axis=1)
+    return meshes.by_class(partial(similarity_and_flaws, center=center), kernel, class_axis=1)
 
 
 def similarity_and_flaws(
@@ -140,7 +140,7 @@ def unit_columns(
 def _gram(unit: Float[Array, "features classes"]) -> Float[Array, "classes classes"]:
     """Products of every two columns: blocks above the diagonal, mirrored; half of the work."""
     num_classes = unit.shape[1]
-    if num_classes <= GRAM_BLOCK or strips.on_several_devices(unit):  # XLA splits one product best
+    if num_classes <= GRAM_BLOCK or meshes.on_several_devices(unit):  # XLA splits one product best
         return _own_is_one(products(unit.T, unit.T))
     starts = np.minimum(np.arange(0, num_classes, GRAM_BLOCK), num_classes - GRAM_BLOCK)
     pairs = jnp.asarray(list(itertools.combinations(starts, 2)), jnp.int32)
@@ -162,6 +162,7 @@ def _gram(unit: Float[Array, "features classes"]) -> Float[Array, "classes class
 
     # The last block overlaps the one before it; its diagonal comes last and settles them.
     empty = jnp.zeros((num_classes, num_classes), jnp.float32)
+    empty = meshes.varying(empty, meshes.varying_axes(unit))
     similarity = jax.lax.fori_loop(0, len(pairs), mirrored, empty)
     return jax.lax.fori_loop(0, len(starts), diagonal, similarity)
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method import checks, operands, strips, targets
+from simsmooth_jax.method import checks, meshes, operands, targets
 from simsmooth_jax.method.dense import DenseLabels
 from simsmooth_jax.method.factored import FactoredLabels
 from simsmooth_jax.method.top_k import TopKLabels
@@ -36,12 +36,12 @@ def sound_table(function: str, value: Any) -> Table:
 @jax.jit
 def _flaws_program(table: Table) -> tuple[tuple[()], list[checks.Flaw]]:
     leaves = jax.tree.leaves(table)
-    explicit = [leaf for leaf in leaves if strips.on_explicit_axes(leaf)]
+    explicit = [leaf for leaf in leaves if meshes.on_explicit_axes(leaf)]
 
     def flaws(_: Any, table: Table) -> tuple[tuple[()], list[checks.Flaw]]:
         return (), table.flaws()
 
-    return strips.by_class(flaws, (explicit or leaves)[0], table, class_axis=None)
+    return meshes.by_class(flaws, (explicit or leaves)[0], table, class_axis=None)
 
 
 def table_for_logits(function: str, value: Any, num_classes: int) -> Table:

@@ -7,15 +7,14 @@ from typing import Any, ClassVar, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.literals import Rule
-from simsmooth_jax.method import checks, operands, rules, targets, trainable
-from simsmooth_jax.method.similarity import products, unit_columns_and_flaws
-from simsmooth_jax.method.strips import assemble, group_size, largest
-
-STRIP_ENTRIES = 2**23  # similarities at a time: 32 MiB
+from simsmooth_jax.method import checks, meshes, operands, rules, targets, trainable
+from simsmooth_jax.method.nearest import Nearest, nearest_classes
+from simsmooth_jax.method.similarity import unit_columns_and_flaws
 
 
 @jax.tree_util.register_dataclass
@@ -104,7 +103,7 @@ class TopKLabels:
             )
         trainable.refuse_rows(function, self.weights, self.own_weights(), indices)
 
-    @targets.by_example
+    @meshes.by_example
     def cross_entropy(
         self,
         labels: Int[Array, "*batch"],
@@ -121,6 +120,11 @@ class TopKLabels:
     def of_batch(self, labels: Int[Array, " batch"]) -> tuple[Array, ...]:
         """What `block` needs of each example: `[B, …]`."""
         return self._kept(labels)
+
+    def shares(self, labels: Array, batch: Any, classes: Any) -> tuple[Any, Any]:
+        """`of_batch` and `of_class` on the Explicit mesh of the labels, split over these axes."""
+        kept = meshes.on_auto_axes(type(self)._kept, labels, P(batch))
+        return kept(self, labels), ()
 
     def _kept(self, labels: Int[Array, "*batch"]) -> tuple[Array, Array]:
         """Classes and weights of each example; NaN where one of its classes is none."""
@@ -147,7 +151,7 @@ class TopKLabels:
         place = indices - (first + start)
         place = jnp.where((place >= 0) & (place < size), place, size)
         rows = jnp.arange(len(place))[:, None]
-        return jnp.zeros((len(place), size)).at[rows, place].add(weights, mode="drop")
+        return jnp.zeros((len(place), size), jnp.float32).at[rows, place].add(weights, mode="drop")
 
 
 def top_k_labels(
@@ -221,35 +225,30 @@ def _top_k_program(
     include_self: bool,
     center: bool,
 ) -> tuple[TopKLabels, list[checks.Flaw]]:
-    unit, flaws = unit_columns_and_flaws(kernel, center)
-    num_classes = unit.shape[1]
-    size = min(num_classes, max(1, STRIP_ENTRIES // num_classes))
-    vectors = jnp.pad(unit, ((0, 0), (0, -num_classes % group_size(num_classes, k)))).T
-    weight = jnp.asarray(epsilon, jnp.float32)
-    is_own = jnp.arange(k)[None] == 0
+    spec = jax.typeof(kernel).sharding.spec
+    columns = partial(unit_columns_and_flaws, center=center)
+    unit, flaws = meshes.on_auto_axes(columns, kernel, (P(*spec), P()))(kernel)
+    weigh = partial(_weights_and_flaws, rule=rule, include_self=include_self)
+    found = nearest_classes(unit, k)
+    by_row = P(*jax.typeof(found.least).sharding.spec)
+    weigh = meshes.on_auto_axes(weigh, found.least, (by_row, P()))
+    weights, row_flaws = weigh(found, epsilon, temperature)
+    return TopKLabels(found.index, weights), flaws + row_flaws
 
-    def strip(start: Array) -> dict[str, Array]:
-        similarity = products(jax.lax.dynamic_slice_in_dim(vectors, start, size), vectors)
-        least = similarity[:, :num_classes].min(axis=1)
-        own = (start + jnp.arange(size))[:, None]
-        above = similarity.at[jnp.arange(size)[:, None], own].set(jnp.inf)
-        kept, indices = largest(above, k, num_classes)
-        kept = jnp.where(is_own, 1, jnp.clip(kept, -1, 1))
-        relation = rules.relation_rows(
-            kept, jnp.broadcast_to(is_own, kept.shape), temperature, rule, include_self
-        )
-        weights = rules.mixed(is_own, relation, weight)
-        return {
-            "indices": indices,
-            "weights": weights,
-            # Only the literal rule asks for the least cosine, of all classes.
-            "least": least if rule == "literal" else jnp.zeros(size),
-            "largest": jnp.ones(size),
-            "is_label": jnp.isfinite(weights).all(axis=1),
-            "own_label": weights[:, 0],
-            "other_label": jnp.where(is_own, -jnp.inf, weights).max(axis=1),
-        }
 
-    rows = assemble(strip, num_classes, size)
-    table = TopKLabels(rows.pop("indices"), rows.pop("weights"))
-    return table, flaws + rules.flaws_of(rows, rule)
+def _weights_and_flaws(
+    found: Nearest, epsilon: Any, temperature: Any, *, rule: Rule, include_self: bool
+) -> tuple[Float[Array, "classes k"], list[checks.Flaw]]:
+    is_own = jnp.broadcast_to(jnp.arange(found.index.shape[1])[None] == 0, found.index.shape)
+    kept = jnp.where(is_own, 1, jnp.clip(found.similarity, -1, 1))
+    relation = rules.relation_rows(kept, is_own, temperature, rule, include_self)
+    weights = rules.mixed(is_own, relation, jnp.asarray(epsilon, jnp.float32))
+    extremes = {
+        # Only the literal rule asks for the least cosine, of all classes.
+        "least": found.least if rule == "literal" else jnp.zeros_like(found.least),
+        "largest": jnp.ones_like(found.least),
+        "is_label": jnp.isfinite(weights).all(axis=1),
+        "own_label": weights[:, 0],
+        "other_label": jnp.where(is_own, -jnp.inf, weights).max(axis=1),
+    }
+    return weights, rules.flaws_of(extremes, rule)
