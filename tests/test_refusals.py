@@ -74,7 +74,7 @@ REFUSED = {
         ),
         (
             lambda: cosine(ONES * np.float32([1, 1, 1e-35])),
-            "must have an entry of 1e-30 or more, got 1e-35 as the largest in kernel[:, 2] (class "
+            "must have a length of 1e-30 or more, got 2.236e-35 in kernel[:, 2] (class "
             "2). Scale the kernel up: cosines do not change with it.",
         ),
         # A vector without a number is named before one without a length.

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from simsmooth_jax.machine.memory import refuse_dense_table
 from simsmooth_jax.method import checks, meshes, operands
@@ -78,8 +78,7 @@ def unit_columns_and_flaws(
 ) -> tuple[Float[Array, "features classes"], list[checks.Flaw]]:
     """Columns of length 1, with the first zero and the first non-finite class vector."""
     columns = class_columns(kernel, center)
-    unit, is_zero = unit_columns(columns)
-    largest = jnp.abs(columns).max(axis=0)
+    unit, lengths = unit_columns(columns)
     where = f"{'centred kernel' if center else 'kernel'}[:, {{i}}] (class {{i}})"
     return unit, [
         checks.Flaw.of(
@@ -90,7 +89,7 @@ def unit_columns_and_flaws(
             then="Look for the step where training diverged.",
         ),
         checks.Flaw.of(
-            is_zero,
+            lengths == 0,
             who="every class vector",
             must="have a length above 0",
             got=f"zeros in {where}",
@@ -98,11 +97,11 @@ def unit_columns_and_flaws(
             "leave the class out.",
         ),
         checks.Flaw.of(
-            ~is_zero & (largest < checks.SMALLEST),
-            largest,
+            (lengths > 0) & (lengths < checks.SMALLEST),
+            lengths,
             who="every class vector",
-            must=f"have an entry of {checks.SMALLEST:g} or more",
-            got=f"{{:.4g}} as the largest in {where}",
+            must=f"have a length of {checks.SMALLEST:g} or more",
+            got=f"{{:.4g}} in {where}",
             then="Scale the kernel up: cosines do not change with it.",
         ),
     ]
@@ -128,13 +127,14 @@ def class_columns(
 
 def unit_columns(
     columns: Float[Array, "features classes"],
-) -> tuple[Float[Array, "features classes"], Bool[Array, " classes"]]:
-    """Columns of length 1, and which of them are zero: these stay zero, with gradient 0."""
+) -> tuple[Float[Array, "features classes"], Float[Array, " classes"]]:
+    """Columns of length 1, and their lengths before: those of length 0 stay so, with gradient 0."""
     scale = jax.lax.stop_gradient(jnp.abs(columns).max(axis=0, keepdims=True))
     is_zero = scale == 0  # false for NaN, which propagates
     scaled = columns / jnp.where(is_zero, 1, scale)
     squared_norm = jnp.where(is_zero, 1, jnp.square(scaled).sum(axis=0, keepdims=True))
-    return jnp.where(is_zero, 0, scaled / jnp.sqrt(squared_norm)), is_zero[0]
+    length = jnp.sqrt(squared_norm)
+    return jnp.where(is_zero, 0, scaled / length), (scale * length)[0]
 
 
 def _gram(unit: Float[Array, "features classes"]) -> Float[Array, "classes classes"]:

@@ -45,7 +45,7 @@ def rows(table: Any, labels: Int[Array, "*batch"]) -> Float[Array, "*batch class
         return found.reshape(*labels.shape, table.num_classes)
 
     shardings: list[Any] = [jax.typeof(x).sharding for x in (labels, *jax.tree.leaves(table))]
-    batch = shardings[0].spec
+    batch = tuple(shardings[0].spec)
     classes = [jax.typeof(x).sharding.spec[-1] for x in table.of_class()]
     free = [axis for axis in classes if not {*jax.tree.leaves(axis)} & {*jax.tree.leaves(batch)}]
     places = [x for x in (labels, *jax.tree.leaves(table)) if meshes.on_explicit_axes(x)]

@@ -19,7 +19,7 @@ from simsmooth_jax.method.heads import head_kernel
 from simsmooth_jax.method.labels import relation_labels
 from simsmooth_jax.method.similarity import cosine_rows, cosine_similarity, unit_columns_and_flaws
 from simsmooth_jax.method.tables import LabelTable
-from simsmooth_jax.method.top_k import top_k_labels
+from simsmooth_jax.method.top_k_labels import top_k_labels
 from simsmooth_jax.study import arms
 from simsmooth_jax.training.classifier import Classifier
 
