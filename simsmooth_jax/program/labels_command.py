@@ -17,7 +17,7 @@ from simsmooth_jax.training.classifier import Classifier
 
 SUFFIXES = (".npz", ".safetensors")
 USED_BY = dict.fromkeys(("head", "num_classes", "layout"), ("kernel",))
-USED_BY |= dict.fromkeys(("data", "data_dir"), ("features", "predictions"))
+USED_BY |= dict.fromkeys(("data", "data_dir", "model"), ("features", "predictions"))
 
 
 def make_label_file(config: LabelsConfig) -> None:
@@ -80,6 +80,6 @@ def _relations(config: LabelsConfig) -> tuple[Relations, Mapping[str, Any]]:
         head = read_head(stored, config.head, config.num_classes, config.layout)
         print(f"kernel: {head.path} of {checkpoint} ({stored.format})")
         return relations.of_vectors(head.kernel, config.relation), stored.metadata
-    classifier = Classifier.restore(checkpoint, config.data, config.data_dir)
+    classifier = Classifier.restore(checkpoint, config.data, config.data_dir, config.model)
     names = list(classifier.dataset.class_names)
     return relations.find_relations(classifier, config.relation), {"class_names": names}

@@ -42,7 +42,7 @@ def run(config: RunConfig) -> None:
     refuse_dense_table("run", num_classes, advice=STEPS_WITHOUT)
     file = relations.file_identity(config.relation, runner.dataset.class_names)
     fixed, absent = identity(config, runner) | file, stored.identity_before(type(config))
-    name = f"{training.data.short_name}-{training.model.model}-{config.relation.rule}"
+    name = f"{training.data.short_name}-{training.model.short_name}-{config.relation.rule}"
     directory = config.out or default_directory(name, fixed)
     with open_directory(directory, fixed, config.overwrite, absent):
         found = all((directory / name).exists() for name in PROMISED)

@@ -31,7 +31,7 @@ def train(config: TrainConfig) -> None:
     objective = arm.objective(plan)
     runner.refuse(objective)
     fixed = identity(config, runner) | sha256(objective)
-    name = f"{config.training.data.short_name}-{config.training.model.model}-{arm.name}"
+    name = f"{config.training.data.short_name}-{config.training.model.short_name}-{arm.name}"
     directory = config.out or default_directory(name, fixed)
     absent = stored.identity_before(type(config))
     with open_directory(directory, fixed, config.overwrite, absent):
@@ -54,7 +54,7 @@ def train(config: TrainConfig) -> None:
 def identity(config: RunConfig | TrainConfig, runner: ArmRunner) -> dict[str, Any]:
     """What must not change between the parts of a stopped run."""
     found = dataclasses.replace(config, training=config.training.absolute())
-    return stored.identity(found) | {"data_sha256": runner.data_sha256()}
+    return stored.identity(found) | {"data_sha256": runner.data_sha256()} | runner.initial_sha256()
 
 
 def describe(runner: ArmRunner) -> None:
@@ -62,6 +62,8 @@ def describe(runner: ArmRunner) -> None:
     data = runner.dataset
     parts = f"{len(data.train):,} training, {len(data.validation):,} validation"
     print(f"{data.name}: {parts}, {len(data.test):,} test images of {data.num_classes} classes")
+    if (initial := runner.trainer.initial) is not None:
+        print(f"initial weights of {initial.report}")
 
 
 def show_arms(found: dict[str, Any]) -> None:
