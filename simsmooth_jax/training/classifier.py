@@ -169,9 +169,11 @@ def _given(checkpoint: Path, recorded: ModelConfig, model: str | None) -> ModelC
             f"none: it was trained with {recorded.model}, which no file may have imported",
             f"Add `model={recorded.model}`.",
         )
-    if model in (None, recorded.model):
-        return dataclasses.replace(recorded, init=None, freeze=False)
-    return ModelConfig(str(model))
+    described = dataclasses.replace(recorded, init=None, freeze=False)
+    if model not in (None, recorded.model):
+        described = ModelConfig(str(model))
+    refuse_model(described)  # before the images, which may take long to load
+    return described
 
 
 def _refuse_another(

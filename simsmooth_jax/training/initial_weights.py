@@ -11,6 +11,7 @@ import numpy as np
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.arrays import Name, StoredArrays
+from simsmooth_jax.formats.foreign_files import SAVE_HEAD
 from simsmooth_jax.formats.head import FLOATS
 from simsmooth_jax.formats.label_files import array_sha256
 from simsmooth_jax.formats.opening import open_stored
@@ -18,6 +19,7 @@ from simsmooth_jax.method.heads import is_optimizer_state, parts_of
 from simsmooth_jax.training.head_module import head_module
 
 LISTED = 6  # arrays that a line names
+FLAX = "Flax's own trees fit, of the same module; PyTorch's weights are not converted."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +51,9 @@ def open_initial(path: Path) -> StoredArrays:
     try:
         return open_stored(path.expanduser())
     except InputError as error:
-        if error.who != "`checkpoint`":
-            raise
-        raise InputError("`init`", error.must, error.got, error.then) from error
+        who = "`init`" if error.who == "`checkpoint`" else f"`init`: {error.who}"
+        of_others = error.then == SAVE_HEAD or "state_dict" in error.then
+        raise InputError(who, error.must, error.got, FLAX if of_others else error.then) from error
 
 
 def read_initial(path: Path, variables: Mapping[str, Any], freeze: bool) -> InitialWeights:
@@ -85,12 +87,12 @@ def read_initial(path: Path, variables: Mapping[str, Any], freeze: bool) -> Init
     body = [name for name in wanted if name[: len(head)] != head]
     shown = [f"{_shown(name, wanted[name])}{_there(stored, found.get(name))}" for name in missing]
     if body and not fitting.keys() & set(body):
-        names = [_shown(name, info) for name, info in stored.arrays.items()]
+        names = [_shown(name, stored.arrays[at]) for name, at in found.items()]
         raise InputError(
             f"`init={path}`: it",
             f"hold arrays of the model's names and shapes, as {_shown(body[0], wanted[body[0]])}",
             f"none among {_some(names)}",
-            "Flax's own trees fit, of the same module; PyTorch's weights are not converted.",
+            FLAX,
         )
     if freeze and (absent := [name for name in body if name not in fitting]):
         raise InputError(

@@ -36,7 +36,7 @@ def find_function(name: str) -> Callable[[int], Any]:
     """
     module, _, function = name.partition(":")
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name) or module.endswith(".py"):
-        dotted = re.sub(r"\.py$", "", module).strip("./").replace("/", ".")
+        dotted = re.sub(r"\.py$", "", module).strip("./").replace("/", ".").replace("-", "_")
         raise InputError(
             "`model`",
             "be MODULE:FUNCTION, as Python imports them",
@@ -114,9 +114,9 @@ def refuse_unfit(name: str, model: nn.Module, shape: tuple[int, ...], num_classe
     try:
         inspect.signature(model.__call__).bind(images, train=True)
     except TypeError as error:
-        shown = f"{inspect.signature(model.__call__)} ({first_line(error)})"
-        _refuse(name, "the module's __call__", "take (images, train)", shown, "Add what is missing")
-
+        then = f"Write def __call__(self, images, train); here {first_line(error)}."
+        shown = inspect.signature(model.__call__)
+        _refuse(name, "the module's __call__", "take (images, train)", shown, then)
     what = f"float32 images {list(images.shape)}"
     init = partial(model.init, train=True)
     variables = _traced(name, f"take {what} with train=True", init, key, images)
@@ -144,7 +144,13 @@ def refuse_unfit(name: str, model: nn.Module, shape: tuple[int, ...], num_classe
 def _refuse_params(name: str, params: Any, num_classes: int) -> None:
     for path, kind in _kinds(params).items():
         if not jnp.issubdtype(kind[1], jnp.floating):
-            _refuse(name, path, "be floating-point", kind[1].name, "Integers are not trained.")
+            _refuse(
+                name,
+                f"its parameter {path}",
+                "be floating-point",
+                kind[1].name,
+                "Integers are not trained.",
+            )
     try:
         kernel = at(params, head_module(params))["kernel"]
     except InputError as error:
@@ -187,7 +193,11 @@ def _kinds(tree: Any) -> dict[str, tuple[Any, Any]]:
 
 def _refuse(name: str, who: str, must: str, got: object, then: str) -> NoReturn:
     cause = got if isinstance(got, BaseException) else None
-    shown = got if cause is None else f"{type(cause).__name__}: {first_line(cause)}{_place(cause)}"
+    shown = got
+    if cause is not None:
+        said = cause.msg if isinstance(cause, SyntaxError) else first_line(cause)
+        said = re.sub(r"\.? \(https://\S+\)", "", said)  # Flax's page on it
+        shown = f"{type(cause).__name__}: {said}{_place(cause)}"
     raise InputError(f"`model={name}`: {who}", must, shown, then) from cause
 
 
