@@ -18,7 +18,13 @@ from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.method.diagnosis import own_mass_warning
 from simsmooth_jax.program import pictures, report
 from simsmooth_jax.program.run_directory import REPORT, default_directory, open_directory
-from simsmooth_jax.program.train_command import describe, identity, say_where, show_arms
+from simsmooth_jax.program.train_command import (
+    describe,
+    identity,
+    refuse_lost_start,
+    say_where,
+    show_arms,
+)
 from simsmooth_jax.study import pipeline, relations
 from simsmooth_jax.training.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
@@ -44,6 +50,7 @@ def run(config: RunConfig) -> None:
     fixed, absent = identity(config, runner) | file, stored.identity_before(type(config))
     name = f"{training.data.short_name}-{training.model.short_name}-{config.relation.rule}"
     directory = config.out or default_directory(name, fixed)
+    refuse_lost_start(config, directory)
     with open_directory(directory, fixed, config.overwrite, absent):
         found = all((directory / name).exists() for name in PROMISED)
         finished = from_writer("finished", found)

@@ -6,6 +6,7 @@ from typing import Any
 
 from simsmooth_jax.config import stored
 from simsmooth_jax.config.commands import RunConfig, TrainConfig
+from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import load_labels
 from simsmooth_jax.machine import devices
 from simsmooth_jax.machine.bars import ProgressBars
@@ -33,6 +34,7 @@ def train(config: TrainConfig) -> None:
     fixed = identity(config, runner) | sha256(objective)
     name = f"{config.training.data.short_name}-{config.training.model.short_name}-{arm.name}"
     directory = config.out or default_directory(name, fixed)
+    refuse_lost_start(config, directory)
     absent = stored.identity_before(type(config))
     with open_directory(directory, fixed, config.overwrite, absent):
         finished = from_writer("finished", (directory / REPORT).exists())
@@ -55,6 +57,20 @@ def identity(config: RunConfig | TrainConfig, runner: ArmRunner) -> dict[str, An
     """What must not change between the parts of a stopped run."""
     found = dataclasses.replace(config, training=config.training.absolute())
     return stored.identity(found) | {"data_sha256": runner.data_sha256()} | runner.initial_sha256()
+
+
+def refuse_lost_start(config: RunConfig | TrainConfig, directory: Path) -> None:
+    """Refuses first weights in a directory that is emptied: a stopped run could not go on."""
+    init = config.training.model.init
+    if not config.overwrite or init is None:
+        return
+    if init.expanduser().resolve().is_relative_to(directory.resolve()):
+        raise InputError(
+            "`init`",
+            "lie outside of what `overwrite` empties",
+            f"{init} in {directory}",
+            "Choose another `out`.",
+        )
 
 
 def describe(runner: ArmRunner) -> None:
