@@ -115,7 +115,10 @@ def test_bare_parameters_and_another_dtype(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_named_and_the_head_of_another_k_is_new(tmp_path: Path) -> None:
-    head = {"params/head/kernel": np.ones((4, 100), "f"), "params/head/bias": np.ones(100, "f")}
+    head: dict[str, Any] = {
+        "params/head/kernel": np.ones((4, 100), "f"),
+        "params/head/bias": np.ones(100, "f"),
+    }
     odd = {"params/positions": np.ones((9, 4), "f"), "params/old/kernel": np.ones((2, 3), "f")}
     odd |= {"params/Block_0/Dense_1/bias": np.arange(4)}
     found = read(tmp_path / "x", weights(head | odd))
@@ -131,7 +134,7 @@ def test_what_does_not_fit_is_named_and_the_head_of_another_k_is_new(tmp_path: P
 
 
 def test_what_is_frozen_must_all_be_there(tmp_path: Path) -> None:
-    without_head = dict.fromkeys(("params/head/kernel", "params/head/bias"))
+    without_head: dict[str, Any] = dict.fromkeys(("params/head/kernel", "params/head/bias"))
     read(tmp_path / "x", weights(without_head), freeze=True)
     text = refused(tmp_path / "x", weights({"batch_stats/BatchNorm_0/var": None}), freeze=True)
     assert text.startswith(

@@ -123,7 +123,7 @@ def test_frozen_weights_stay_and_the_head_follows_logistic_regression(checkpoint
     optimizer = optax.adamw(
         trainer.schedule, weight_decay=DECAY, mask={"kernel": True, "bias": False}
     )
-    head = dict(saved["params"]["head"])
+    head: Any = dict(saved["params"]["head"])
     opt_state, state = optimizer.init(head), initial
     without = saved["params"] | {"head": {"kernel": jnp.eye(4), "bias": jnp.zeros(4)}}
     for number in range(2):

@@ -61,7 +61,7 @@ class OptimizerConfig:
     """SGD or AdamW, with linear warm-up and cosine decay."""
 
     optimizer: OptimizerName = option("sgd", before="sgd")
-    """SGD with Nesterov momentum, or AdamW, which needs a lower --learning-rate: try 0.001."""
+    """SGD with Nesterov momentum, or AdamW, whose --learning-rate is usually lower, as 0.001."""
     epochs: int = option(30, least=1, most=10**6)
     """Passes over the training images."""
     batch_size: int = option(64, least=1)

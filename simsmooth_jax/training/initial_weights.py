@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,13 @@ class InitialWeights:
         names = sorted(self.arrays)
         digests = " ".join(f"{'/'.join(n)} {array_sha256(self.arrays[n])}" for n in names)
         return hashlib.sha256(digests.encode()).hexdigest()
+
+    def into(self, state: Any, place: Any) -> Any:
+        """A training's state that starts from them."""
+        parts = ("params", "batch_stats")
+        return state.replace(
+            **{part: self.put(part, getattr(state, part), place) for part in parts}
+        )
 
     def put(self, collection: str, tree: Any, place: Any) -> Any:
         """The tree of one collection with these in the place of its own, put there by `place`."""
@@ -83,24 +90,7 @@ def read_initial(path: Path, variables: Mapping[str, Any], freeze: bool) -> Init
         # Integers would be taken for weights, and some floats have no NumPy type.
         and stored.arrays[found[name]].dtype in FLOATS
     }
-    missing = [name for name in wanted if name not in fitting]
-    body = [name for name in wanted if name[: len(head)] != head]
-    shown = [f"{_shown(name, wanted[name])}{_there(stored, found.get(name))}" for name in missing]
-    if body and not fitting.keys() & set(body):
-        names = [_shown(name, stored.arrays[at]) for name, at in found.items()]
-        raise InputError(
-            f"`init={path}`: it",
-            f"hold arrays of the model's names and shapes, as {_shown(body[0], wanted[body[0]])}",
-            f"none among {_some(names)}",
-            FLAX,
-        )
-    if freeze and (absent := [name for name in body if name not in fitting]):
-        raise InputError(
-            "`freeze`",
-            "be given with weights for all but the head",
-            f"`init={path}` without {_some([_shown(n, wanted[n]) for n in absent])}",
-            "What is frozen would stay random: leave it out, or take the model's own checkpoint.",
-        )
+    _refuse_too_little(stored, found, wanted, fitting.keys(), head, freeze)
     values = stored.read(list(fitting.values()))
     arrays = {name: values[there].astype(wanted[name].dtype) for name, there in fitting.items()}
     for name, array in arrays.items():
@@ -111,16 +101,56 @@ def read_initial(path: Path, variables: Mapping[str, Any], freeze: bool) -> Init
                 "NaN or infinity",
                 "Take a checkpoint from before it.",
             )
-    lines = [f"{path}: {len(arrays)} of the model's {len(wanted)} arrays ({stored.format})"]
-    if shown:
-        lines.append(f"new, as without it: {_some(shown)}")
+    return InitialWeights(arrays, _report(stored, found, wanted, fitting.keys(), head))
+
+
+def _refuse_too_little(
+    stored: StoredArrays,
+    found: Mapping[Name, Name],
+    wanted: Mapping[Name, Any],
+    fitting: Set[Name],
+    head: Name,
+    freeze: bool,
+) -> None:
+    """Refuses a checkpoint of which nothing fits but a head, or not all that is to be frozen."""
+    path = stored.path
+    body = [name for name in wanted if name[: len(head)] != head] or list(wanted)
+    if not fitting & set(body):
+        names = [_shown(name, stored.arrays[at]) for name, at in found.items()]
+        raise InputError(
+            f"`init={path}`: it",
+            f"hold arrays of the model's names and shapes, as {_shown(body[0], wanted[body[0]])}",
+            f"none among {_some(names)}",
+            FLAX,
+        )
+    if freeze and (absent := [_shown(n, wanted[n]) for n in body if n not in fitting]):
+        raise InputError(
+            "`freeze`",
+            "be given with weights for all but the head",
+            f"`init={path}` without {_some(absent)}",
+            "What is frozen would stay random: leave it out, or take the model's own checkpoint.",
+        )
+
+
+def _report(
+    stored: StoredArrays,
+    found: Mapping[Name, Name],
+    wanted: Mapping[Name, Any],
+    fitting: Set[Name],
+    head: Name,
+) -> str:
+    """How many arrays fit, and the names of those that do not, on either side."""
+    lines = [f"{stored.path}: {len(fitting)} of the model's {len(wanted)} arrays ({stored.format})"]
+    missing = [name for name in wanted if name not in fitting]
+    if new := [f"{_shown(n, wanted[n])}{_there(stored, found.get(n))}" for n in missing]:
+        lines.append(f"new, as without it: {_some(new)}")
     before = stored.arrays.get(found.get((*head, "kernel"), ()))
     columns = wanted[*head, "kernel"].shape[-1]
-    if before is not None and before.shape[-1] != columns:
+    if before is not None and before.shape[-1:] not in ((), (columns,)):
         lines.append(f"its head has {before.shape[-1]} classes, and a new one has {columns}")
     if unused := [_shown(n, stored.arrays[at]) for n, at in found.items() if n not in wanted]:
         lines.append(f"not used of it: {_some(unused)}")
-    return InitialWeights(arrays, "\n  ".join(lines))
+    return "\n  ".join(lines)
 
 
 def _variables_of(stored: StoredArrays) -> dict[Name, Name]:

@@ -25,6 +25,8 @@ from simsmooth_jax.training.inputs import Inputs, ResidentImages, StreamedBatch
 from simsmooth_jax.training.models import build_model, normalise_images
 from simsmooth_jax.training.optimizers import build_optimizer, learning_rate_schedule
 
+AUGMENTATION, DROPOUT = 1, 2  # what a step's keys are for; 0 is that of the initial weights
+
 
 class TrainState(flax.struct.PyTreeNode):
     """All that a training changes, and all that a checkpoint of it holds."""
@@ -89,11 +91,7 @@ class Trainer:
         """The state before the first step, with an objective's own, a pure function of the seed."""
         state = self._init(jax.random.key(seed))
         if self.initial is not None:
-            placed = partial(place, sharding=self.replicated)
-            state = state.replace(
-                params=self.initial.put("params", state.params, placed),
-                batch_stats=self.initial.put("batch_stats", state.batch_stats, placed),
-            )
+            state = self.initial.into(state, partial(place, sharding=self.replicated))
         return state.replace(objective=jax.jit(start, out_shardings=self.replicated)())
 
     def key(self, seed: int) -> Array:
@@ -174,7 +172,7 @@ class Trainer:
         raw, labels, examples = inputs.batch(position, self.batch_size, self.batch_sharded)
         images = normalise_images(raw, *self.image_statistics)
         images, targets = augment(
-            self.augmentation, _step_key(key, state.step), images, (labels, examples)
+            self.augmentation, _step_key(key, AUGMENTATION, state.step), images, (labels, examples)
         )
 
         def mean_over_targets(function: Callable[[Batch], Array]) -> Array:
@@ -191,7 +189,7 @@ class Trainer:
                 images,
                 train=not self.freeze,  # what is frozen gives the features of evaluation
                 mutable=["batch_stats"],
-                rngs={"dropout": _dropout_key(key, state.step)},
+                rngs={"dropout": _step_key(key, DROPOUT, state.step)},
             )
             logits = jnp.asarray(logits, jnp.float32)
             mean = mean_over_targets(lambda batch: loss(data, state.objective, logits, batch))
@@ -247,9 +245,5 @@ def _strong(leaf: Any) -> np.ndarray:
     return array.astype(np.float32) if jnp.issubdtype(array.dtype, jnp.floating) else array
 
 
-def _step_key(key: Array, step: Array) -> Array:
-    return jax.random.fold_in(jax.random.fold_in(key, 1), step)  # 0 is that of the initial weights
-
-
-def _dropout_key(key: Array, step: Array) -> Array:
-    return jax.random.fold_in(jax.random.fold_in(key, 2), step)
+def _step_key(key: Array, use: int, step: Array) -> Array:
+    return jax.random.fold_in(jax.random.fold_in(key, use), step)
