@@ -26,7 +26,7 @@ from .method.losses import (
 from .method.similarity import cosine_similarity as cosine_similarity
 from .method.tables import target_rows as target_rows
 from .method.top_k import TopKLabels as TopKLabels
-from .method.top_k import top_k_labels as top_k_labels
+from .method.top_k_labels import top_k_labels as top_k_labels
 
 __version__: str
 __all__: list[str]

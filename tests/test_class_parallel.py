@@ -125,3 +125,60 @@ def test_the_largest_array_of_a_device_shrinks_with_the_classes_axis(devices, ax
         sizes.append(largest_array(str(compiled.as_text())))
     assert sizes[1] <= 0.6 * sizes[0]
     assert sizes[2] <= 0.2 * sizes[0]
+
+
+def largest_exchange(program: str) -> int:
+    """Entries of the largest array that goes between devices in a compiled program."""
+    kinds = "all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute"
+    exchanged = re.findall(rf"= (\S.*?) (?:{kinds})(?:-start)?\(", program)
+    shapes = [shape for line in exchanged for shape in re.findall(r"\[([\d,]*)\]", line)]
+    return max(int(np.prod([int(n) for n in shape.split(",") if n])) for shape in shapes)
+
+
+@pytest.mark.parametrize(
+    ("form", "spec", "most"),
+    [
+        ("dense", P(), 64 * 4),
+        ("dense", P("classes"), 64 * 512),
+        ("dense", P(None, "classes"), 64 * 4),
+        ("top-k", P("classes"), 64 * 4),
+        ("factored", P(), 64 * 4),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("loss", ["fused", "plain"])
+def test_no_table_goes_between_devices(devices, form, spec, most, loss):
+    """Of 64 examples, 4 features and 512 classes; [B, K], [B, k] and [B, N] at most."""
+    mesh = jax.make_mesh((8,), ("classes",), devices=devices)
+    kernel = np.random.default_rng(1).normal(size=(4, 512)).astype(np.float32)
+    tables: dict[str, Any] = {
+        "dense": np.eye(512, dtype=np.float32),
+        "top-k": ss.TopKLabels(np.arange(512 * 4).reshape(512, 4) % 512, np.ones((512, 4)) / 4),
+        "factored": ss.factored_labels(kernel),
+    }
+    arguments = (
+        put(np.ones((64, 4), np.float32), mesh, P()),
+        put(kernel, mesh, P(None, "classes")),
+        put(np.ones((64, 512), np.float32), mesh, P(None, "classes")),
+        put(np.zeros(64, np.int32), mesh, P()),
+        put(tables[form], mesh, spec),
+    )
+
+    def total(x, w, z, y, t):
+        return fused(x, w, y, t).sum() if loss == "fused" else plain(z, y, t).sum()
+
+    program = jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2)))
+    assert largest_exchange(str(program.lower(*arguments).compile().as_text())) <= most
+
+
+def test_top_k_of_classes_that_several_devices_hold_goes_around_a_ring(devices):
+    """A block of columns at a time: no device ever has them all."""
+    mesh = jax.make_mesh((8,), ("classes",), devices=devices)
+    kernel = np.random.default_rng(1).normal(size=(4, 512)).astype(np.float32)
+    build = jax.jit(lambda w: ss.top_k_labels(w, 5, "softmax", temperature=0.2))
+    split = put(kernel, mesh, P(None, "classes"))
+    found, expected = build(split), ss.top_k_labels(kernel, 5, "softmax", temperature=0.2)
+    np.testing.assert_array_equal(found.indices, expected.indices)
+    assert_close(found.weights, expected.weights)
+    assert found.indices.sharding.spec[0] == "classes"
+    assert largest_exchange(str(build.lower(split).compile().as_text())) <= 4 * 512 / 8

@@ -77,15 +77,17 @@ predictions: Any = ss.mean_predictions
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: means([[1.0]], LABELS, K), "class_means: features must be an array, got list."),
-        (lambda: means(FEATURES, [0], K), "class_means: labels must be an array, got list."),
+        (
+            lambda: means([[1.0], []], LABELS, K),
+            "class_means: features must be an array, got list (",
+        ),
         (
             lambda: means(FEATURES[0], LABELS, K),
             "features must be real numbers [n, D], got float32[",
         ),
         (
             lambda: means(FEATURES > 0, LABELS, K),
-            "features must be real numbers [n, D], got bool[200",
+            "features must hold real numbers, got dtype bool.",
         ),
         (
             lambda: means(FEATURES, LABELS[:9], K),
@@ -93,7 +95,7 @@ predictions: Any = ss.mean_predictions
         ),
         (
             lambda: means(FEATURES, LABELS * 1.0, K),
-            "labels must be integer class indices of shape (",
+            "labels must be integer class indices, got dtype float",
         ),
         (
             lambda: means(FEATURES, LABELS, 1),

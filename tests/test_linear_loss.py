@@ -145,10 +145,10 @@ FEATURES, KERNEL, BIAS, LABELS = problem(4, 3, 20, 3)
     [
         (
             (FEATURES[:, 1:], KERNEL, LABELS),
-            "features must be floating point [B, 3], got float32[4, 2]",
+            "features must be floating point [..., 3], got float32[4, 2]",
         ),
         ((FEATURES, KERNEL, LABELS[1:]), "labels must be integers of shape (4,), got int64[3]"),
-        ((FEATURES, KERNEL, LABELS * 1.0), "labels must be integers of shape (4,), got float64[4]"),
+        ((FEATURES, KERNEL, LABELS * 1.0), "labels must be integer class indices, got dtype fl"),
         ((FEATURES, KERNEL[:, 1:], LABELS), "for each of the 19 logits, got (20, 20)"),
     ],
 )

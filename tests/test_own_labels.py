@@ -65,7 +65,7 @@ def test_the_form_of_anyones_file(tmp_path: Path) -> None:
         ("x.npz", (COUNTS, NAMES), "in row 0 'cat'. Divide each row by its sum; "),
         ("x.npz", (PEOPLE[:3],), "save_labels: table must have shape [K, K], got (3, 4)."),
         ("x.npz", (PEOPLE[:3], NAMES), "save_labels: table must have shape [K, K], got (3, 4)."),
-        ("x.npz", (PEOPLE.tolist(),), "save_labels: table must be an array, got list."),
+        ("x.npz", ([[1.0, 0.0], [1.0]],), "save_labels: table must be an array, got list ("),
         ("x.npz", (PEOPLE, NAMES[1:]), "class_names must be 4, one for each row, got 3. Name"),
         ("x.npz", (PEOPLE, "abcd"), "class_names must be texts, got 'abcd'. Give a list of str."),
         ("x.npz", (PEOPLE, range(4)), "class_names must be texts, got range(0, 4)."),

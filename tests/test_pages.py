@@ -123,10 +123,10 @@ def test_lines_are_short_enough_to_be_read(page: Path) -> None:
 
 
 def test_no_python_is_left_untested() -> None:
-    """These are tested here, in test_readme.py and in test_other_frameworks.py."""
+    """Tested here and in test_readme.py, test_other_frameworks.py, test_own_training.py."""
     tested = {
         README,
-        *(DOCS / f"{name}.md" for name in ("many_classes", "label_files", "objectives")),
+        *(DOCS / f"{name}.md" for name in ("many_classes", "label_files", "models", "objectives")),
     }
     assert {page for page in PAGES if blocks(page, "python")} == tested
 

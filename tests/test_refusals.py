@@ -30,7 +30,14 @@ LOGITS, LABELS = np.ones((B, K), np.float32), np.arange(B) % K
 
 REFUSED = {
     "cosine_similarity": [
-        (lambda: cosine([[1, 2]]), "kernel must be an array, got list. Use jax.numpy.asarray."),
+        (
+            lambda: cosine([[1, 2], [3]]),
+            "kernel must be an array, got list (setting an array element with a sequence",
+        ),
+        (
+            lambda: cosine({"kernel": S}),
+            "kernel must be an array, got dict. Use jax.numpy.asarray.",
+        ),
         (
             lambda: cosine(ONES[0]),
             "kernel must have shape [N, K], got (3,). Pass one matrix [N, K].",
@@ -65,6 +72,11 @@ REFUSED = {
             lambda: cosine(np.diag([1, 0, 0])),
             "got zeros in kernel[:, 1] (class 1). An untrained head, or a class without",
         ),
+        (
+            lambda: cosine(ONES * np.array([1, 1, 1e-35], np.float32)),
+            "must have a length of 1e-30 or more, got 2.236e-35 in kernel[:, 2] (class "
+            "2). Scale the kernel up: cosines do not change with it.",
+        ),
         # A vector without a number is named before one without a length.
         (
             lambda: cosine(np.diag([0, 1, np.nan])),
@@ -76,9 +88,11 @@ REFUSED = {
         ),
     ],
     "softmax_cross_entropy_with_label_table": [
-        (lambda: loss([[1.0]], [0], [[1]]), "logits must be an array, got list. Use jax.numpy."),
-        (lambda: loss(LOGITS, [0] * B, S), "labels must be an array, got list."),
-        (lambda: loss(LOGITS, LABELS, S, where=[True] * B), "where must be an array, got list."),
+        (lambda: loss([None], [0], S), "logits must be an array, got list. Use jax.numpy.asarray."),
+        (
+            lambda: loss(LOGITS, LABELS, S),
+            "every row of table must sum to 1, got 1.3 in row 0. A similarity goes to relation",
+        ),
         (
             lambda: loss(np.ones((B, K), int), LABELS, np.eye(K)),
             "logits must be floating point [..., K]",
@@ -89,7 +103,7 @@ REFUSED = {
         ),
         (
             lambda: loss(LOGITS, LABELS * 1.0, np.eye(K)),
-            "integer class indices, got dtype float32. For dens",
+            "integer class indices, got dtype float64. For dens",
         ),
         (
             lambda: loss(LOGITS, LABELS > 3, np.eye(K)),
@@ -120,14 +134,12 @@ REFUSED = {
         ),
     ],
     "target_rows": [
-        (lambda: rows([[1, 0], [0, 1]], LABELS), "table must be an array, got list. Use jax."),
         (lambda: rows(S[0], LABELS), "table must have shape [K, K], got (5,). Pass one matrix"),
         (lambda: rows(S[:3], LABELS), "table must have shape [K, K], got (3, 5)."),
         (lambda: rows(S > 0, LABELS), "table must hold real numbers, got dtype bool."),
-        (lambda: rows(S, 3), "labels must be an array, got int. Use jax.numpy.asarray."),
         (
-            lambda: rows(S, LABELS * 1.0),
-            "labels must be integer class indices, got dtype float32. Labels are indices, not one",
+            lambda: rows(np.eye(K), LABELS * 1.0),
+            "labels must be integer class indices, got dtype float64. Labels are indices, not one",
         ),
     ],
     "diagnose": [
@@ -146,7 +158,7 @@ REFUSED = {
         (lambda: labels(S, epsilon=np.nan), "epsilon must be in [0, 1], got nan."),
         (lambda: labels(S, epsilon=None), "epsilon must be a number in [0, 1], got None."),
         (lambda: labels(S, epsilon="a"), "epsilon must be a number in [0, 1], got 'a'."),
-        (lambda: labels(S, "softmax", temperature="a"), "a finite number above 0, got a."),
+        (lambda: labels(S, "softmax", temperature="a"), "a finite number above 0, got 'a'."),
         (lambda: labels(S, "softmax", temperature=1e-39), "a finite number above 0, got 1e-39."),
         (lambda: labels(S, epsilon=S[0]), "got shape (5,). Map over several values with jax.vmap"),
         (lambda: labels(S, "softmax"), "got temperature=None with rule 'softmax'. Set both"),

@@ -76,6 +76,9 @@ class LabelsConfig:
     """Images for --similarity features or predictions (default: those that it was trained on)."""
     data_dir: Path | None = None
     """Where TFDS keeps its sets now (default: where they were)."""
+    model: str | None = None
+    """For the same, the checkpoint's MODULE:FUNCTION where it has one: it is imported only where
+    you name it."""
     relation: RelationConfig = RelationConfig()
 
 
@@ -110,6 +113,8 @@ class EvaluateConfig:
     """Other images of the same classes (default: those that it was trained on)."""
     data_dir: Path | None = None
     """Where TFDS keeps its sets now (default: where they were)."""
+    model: str | None = None
+    """The checkpoint's MODULE:FUNCTION where it has one: it is imported only where you name it."""
     json: bool = False
     """Print JSON instead of a table."""
 

@@ -4,6 +4,7 @@ Nothing heavy is imported, so that `simsmooth --help` answers at once.
 """
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -11,8 +12,9 @@ from simsmooth_jax.config import stored
 from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.config.options import option
 
-ModelName = Literal["cnn", "mlp", "resnet", "resnet18"]
+MODELS = ("cnn", "mlp", "resnet", "resnet18")
 DType = Literal["float32", "bfloat16"]
+OptimizerName = Literal["sgd", "adamw"]
 
 MAX_SEED = 2**31 - 1  # what a JAX key takes on every backend
 DEFAULT_SIZE = "Leave it out for the default."
@@ -20,10 +22,11 @@ DEFAULT_SIZE = "Leave it out for the default."
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """The classifier."""
+    """The classifier, where its weights start, and which of them are trained."""
 
-    model: ModelName = "cnn"
-    """A small CNN, an MLP, a CIFAR-style ResNet, or ResNet-18 for 32x32 images."""
+    model: str = "cnn"
+    """cnn (a small one), mlp, resnet (CIFAR-style), resnet18 (for 32x32 images), or your own:
+    MODULE:FUNCTION, a function of the number of classes that returns a Flax Linen module."""
     width: int | None = option(None, least=1, most=4096, example=32, then=DEFAULT_SIZE)
     """Channels of the first stage or units of a layer (cnn 32, mlp 128, resnet 16,
     resnet18 64)."""
@@ -31,12 +34,34 @@ class ModelConfig:
     """Convolutions (cnn 2), hidden layers (mlp 2), or 6n+2 layers (resnet 20)."""
     dtype: DType = "float32"
     """What layers compute in; bfloat16 is for GPU and TPU. Weights, head and loss stay float32."""
+    init: Path | None = option(None, before=None)
+    """Start from the weights of this checkpoint that have the model's names and shapes."""
+    freeze: bool = option(False, before=False)
+    """Train the head alone, on the model as --init has it: no dropout, BatchNorm's statistics stay
+    as they are."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the model is a function of the user's."""
+        return ":" in self.model
+
+    @property
+    def short_name(self) -> str:
+        """The name of the model as a part of a file's name."""
+        return re.sub(r"[^\w.-]+", "-", self.model)
+
+    def absolute(self) -> Self:
+        """The same model, whose first weights are found from any directory."""
+        path = self.init and self.init.expanduser().absolute()
+        return dataclasses.replace(self, init=path)
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """SGD with Nesterov momentum, linear warm-up and cosine decay."""
+    """SGD or AdamW, with linear warm-up and cosine decay."""
 
+    optimizer: OptimizerName = option("sgd", before="sgd")
+    """SGD with Nesterov momentum, or AdamW, whose --learning-rate is usually lower, as 0.001."""
     epochs: int = option(30, least=1, most=10**6)
     """Passes over the training images."""
     batch_size: int = option(64, least=1)
@@ -44,9 +69,9 @@ class OptimizerConfig:
     learning_rate: float = option(0.03, above=0)
     """Peak learning rate."""
     momentum: float = option(0.9, least=0, below=1)
-    """Nesterov momentum."""
+    """Nesterov momentum; of adamw the decay of the gradient's mean, b1."""
     weight_decay: float = option(5e-4, least=0)
-    """L2 penalty on kernels, added to their gradient."""
+    """Of kernels alone: added to their gradient, or with adamw decoupled from it."""
     warmup_epochs: float = option(2.0, least=0, example=2)
     """Epochs over which the learning rate rises to its peak."""
 
@@ -81,8 +106,8 @@ class TrainingConfig:
     """Steps in one program: more leave no gaps between short steps on GPU and TPU."""
 
     def absolute(self) -> Self:
-        """The same training, which finds its images from any directory."""
-        return dataclasses.replace(self, data=self.data.absolute())
+        """The same training, which finds its files from any directory."""
+        return dataclasses.replace(self, data=self.data.absolute(), model=self.model.absolute())
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries of what JSON can hold."""

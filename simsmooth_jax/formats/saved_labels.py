@@ -12,7 +12,7 @@ from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.class_names import called_by_name, told_apart
 from simsmooth_jax.formats.label_files import SUFFIXES, TableFile, load_table
 from simsmooth_jax.method.factored import FactoredLabels
-from simsmooth_jax.method.tables import LabelTable, as_table, trainable_table
+from simsmooth_jax.method.tables import LabelTable, opened_table, trainable_table
 from simsmooth_jax.method.top_k import TopKLabels
 
 
@@ -57,7 +57,7 @@ def save_labels(
     path, function = Path(path), "save_labels"
     if path.suffix not in SUFFIXES:
         raise InputError(f"{function}: path", f"end with {' or '.join(SUFFIXES)}", path, "Add one.")
-    labels = as_table(table)
+    labels = opened_table(function, table)
     if isinstance(labels, FactoredLabels):
         raise InputError(
             f"{function}: table",
@@ -112,7 +112,6 @@ def load_labels(path: str | os.PathLike[str]) -> SavedLabels:
 
 
 def _names(function: str, class_names: Sequence[str], table: Any) -> tuple[str, ...]:
-    table.refuse_malformed(function)
     texts = isinstance(class_names, Sequence | np.ndarray) and not isinstance(class_names, str)
     if not texts or {type(name) for name in class_names} - {str, np.str_}:
         raise InputError(

@@ -74,81 +74,6 @@ def run_checked(
     return result
 
 
-def array(function: str, argument: str, value: Any) -> None:
-    """Refuses lists and numbers, which JAX would take for trees of scalars."""
-    if not hasattr(value, "dtype"):
-        raise InputError(
-            f"{function}: {argument}", "be an array", type(value).__name__, "Use jax.numpy.asarray."
-        )
-
-
-def real_matrix(function: str, argument: str, value: Any, shape: str) -> None:
-    """Refuses what is not a matrix of real numbers with two columns or more."""
-    array(function, argument, value)
-    dims, dtype = value.shape, value.dtype
-    if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
-        raise InputError(
-            f"{function}: {argument}",
-            "hold real numbers",
-            f"dtype {dtype}",
-            "Pass the array itself, as float32, bfloat16 or float16.",
-        )
-    if len(dims) != 2:
-        hint = f"Pass one matrix {shape}."
-        if len(dims) == 3:
-            hint = (
-                f"A leading axis of {dims[0]} looks like one copy per device: take {argument}[0]."
-            )
-        elif len(dims) == 4 and dims[:2] == (1, 1):
-            hint = f"A 1x1 convolution is a Dense layer: take {argument}[0, 0]."
-        raise InputError(f"{function}: {argument}", f"have shape {shape}", dims, hint)
-    if dims[1] < 2 or dims[0] < 1:
-        raise InputError(
-            f"{function}: {argument}",
-            f"have shape {shape} with K >= 2 classes",
-            dims,
-            "Relations need a second class; a kernel is [features, classes], not transposed.",
-        )
-
-
-def square_matrix(function: str, argument: str, value: Any) -> None:
-    """Refuses what is not a `[K, K]` matrix of real numbers with K >= 2."""
-    real_matrix(function, argument, value, "[K, K]")
-    rows, columns = np.shape(value)
-    if rows != columns:
-        raise InputError(
-            f"{function}: {argument}",
-            "have shape [K, K]",
-            f"({rows}, {columns})",
-            "A kernel [N, K] goes to cosine_similarity or relation_labels_from_kernel.",
-        )
-
-
-def fraction(function: str, argument: str, value: Any) -> None:
-    """Refuses a scalar outside [0, 1]; a traced one passes."""
-    if np.shape(value) != ():
-        raise InputError(
-            f"{function}: {argument}",
-            "be a number in [0, 1]",
-            f"shape {np.shape(value)}",
-            "Map over several values with jax.vmap.",
-        )
-    if not is_traced(value) and not _is_number(value):
-        raise InputError(
-            f"{function}: {argument}",
-            "be a number in [0, 1]",
-            f"{value!r}",
-            "0 is the hard label, 1 the soft one alone.",
-        )
-    if not is_traced(value) and not 0 <= float(value) <= 1:
-        raise InputError(
-            f"{function}: {argument}",
-            "be in [0, 1]",
-            f"{float(value):g}",
-            "0 is the hard label, 1 the soft one alone.",
-        )
-
-
 def class_count(function: str, num_classes: Any) -> None:
     """Refuses a number of classes that is not an integer of at least 2."""
     whole = isinstance(num_classes, int | np.integer) and not isinstance(num_classes, bool)
@@ -168,22 +93,3 @@ def whole(function: str, argument: str, value: Any, least: int, advice: str) -> 
         raise InputError(
             f"{function}: {argument}", f"be an integer >= {least}", repr(value), advice
         )
-
-
-def positive(function: str, argument: str, value: Any) -> None:
-    """Refuses a scalar that is not a finite number above 0; a traced one passes."""
-    sound = np.shape(value) == () and (
-        is_traced(value) or (_is_number(value) and SMALLEST <= float(value) < float("inf"))
-    )
-    if not sound:
-        raise InputError(
-            f"{function}: {argument}",
-            "be a finite number above 0",
-            value,
-            "Smaller is sharper; try 0.1.",
-        )
-
-
-def _is_number(value: Any) -> bool:
-    dtype = np.asarray(value).dtype
-    return bool(jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer))

@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
+from simsmooth_jax.method import meshes
 from simsmooth_jax.method.tables import Table
 
 BLOCK = 8192  # classes
@@ -65,6 +66,7 @@ def _forward(
 
     zeros = jnp.zeros(len(features), jnp.float32)
     empty = (jnp.full_like(zeros, LOWEST), zeros, zeros, zeros)
+    empty = meshes.varying(empty, meshes.varying_axes(features))
     peak, total, expected, mass = jax.lax.fori_loop(0, -(-num_classes // size), block, empty)
     if class_axis is not None:
         highest = jax.lax.pmax(peak, class_axis)
@@ -103,7 +105,8 @@ def _backward(
             jax.lax.dynamic_update_slice_in_dim(d_bias, d_offsets, start, 0),
         )
 
-    empty = (jnp.zeros(features.shape), jnp.zeros_like(kernel), jnp.zeros_like(bias))
+    empty = (jnp.zeros(features.shape, jnp.float32), jnp.zeros_like(kernel), jnp.zeros_like(bias))
+    empty = meshes.varying(empty, meshes.varying_axes(features))
     d_features, *d_head = jax.lax.fori_loop(0, -(-num_classes // size), block, empty)
     if class_axis is not None:
         d_features = jax.lax.psum(d_features, class_axis)
@@ -138,49 +141,31 @@ def _on_shards(
 ) -> Any:
     """Calls `function` once, or on Explicit axes with each device's share of batch and classes."""
     sharding = jax.typeof(kernel).sharding
-    if AxisType.Explicit not in sharding.mesh.axis_types:
+    if not meshes.on_explicit_axes(kernel):
         targets = partial(table.block, table.of_batch(labels), table.of_class(), 0)
         return function(by_batch, by_class, targets, None, None)
-    axes = jax.typeof(by_batch[0]).sharding.spec[0], sharding.spec[1]
-    batch_axis, class_axis = (axis if _parts(sharding.mesh, axis) > 1 else None for axis in axes)
-    batch, everywhere = PartitionSpec(batch_axis), PartitionSpec()
-
-    def last(array: Array) -> PartitionSpec:
-        return PartitionSpec(*[None] * (array.ndim - 1), class_axis)
-
-    def put(tree: Any, specs: Any) -> Any:
-        return jax.tree.map(
-            lambda x, spec: jax.sharding.reshard(x, NamedSharding(sharding.mesh, spec)), tree, specs
-        )
-
-    table, labels = put((table, labels), jax.tree.map(lambda _: everywhere, (table, labels)))
-    operands = (by_batch, by_class, table.of_batch(labels), table.of_class())
-    specs = (
-        jax.tree.map(lambda _: batch, operands[0]),
-        jax.tree.map(last, operands[1]),
-        jax.tree.map(lambda _: batch, operands[2]),
-        jax.tree.map(last, operands[3]),
-    )
+    mesh = sharding.mesh
+    classes = meshes.split_axes(mesh, sharding.spec[1]) or None
+    rows = jax.typeof(by_batch[0]).sharding.spec[0]
+    batch = meshes.split_axes(mesh, rows, but=classes or ()) or None
+    given = (by_batch[0], *by_class)
+    labels = meshes.put(labels, mesh, batch)
+    of_batch, of_class = meshes.beside(table, kernel).shares(labels, batch, classes)
+    by_batch = meshes.put(by_batch, mesh, batch)
+    by_class = tuple(meshes.put(x, mesh, *[None] * (x.ndim - 1), classes) for x in by_class)
 
     def local(by_batch: Any, by_class: Any, of_batch: Any, of_class: Any) -> Any:
-        first = 0 if class_axis is None else jax.lax.axis_index(class_axis) * by_class[0].shape[1]
+        first = 0 if classes is None else jax.lax.axis_index(classes) * by_class[0].shape[1]
         targets = partial(table.block, of_batch, of_class, first)
-        return function(by_batch, by_class, targets, batch_axis, class_axis)
+        return function(by_batch, by_class, targets, batch, classes)
 
-    out = (
-        (batch, batch, batch) if function is _forward else (batch, last(kernel), last(by_class[1]))
-    )
-    program = jax.shard_map(
-        local, mesh=sharding.mesh, in_specs=specs, out_specs=out, check_vma=False
-    )
-    found = program(*put(operands, specs))
+    operands = (by_batch, by_class, of_batch, of_class)
+    specs = jax.tree.map(lambda x: jax.typeof(x).sharding.spec, operands)
+    out = (PartitionSpec(batch),) * 3 if function is _forward else (specs[0][0], *specs[1])
+    program = jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=out, check_vma=False)
+    found = program(*operands)
     if function is _forward:
         return found
-    given = (by_batch[0], *by_class)
-    return put(found, tuple(jax.typeof(x).sharding.spec for x in given))
-
-
-def _parts(mesh: Any, axis: Any) -> int:
-    """Over how many devices an axis goes, or several of them."""
-    axes = () if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return int(np.prod([mesh.shape[name] for name in axes]))
+    return tuple(
+        meshes.put(x, mesh, *jax.typeof(y).sharding.spec) for x, y in zip(found, given, strict=True)
+    )

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method import checks
+from simsmooth_jax.method import checks, meshes, operands
 
 ROUNDING = 1e-3  # of a row of probabilities, also in bfloat16
 
@@ -90,7 +90,7 @@ def mean_predictions(
        [0.25 0.5 ]]
     """
     function, argument = "mean_predictions", "probabilities"
-    checks.real_matrix(function, argument, probabilities, "[n, K]")
+    probabilities = operands.matrix(function, argument, probabilities, "[n, K]")
     num_classes = probabilities.shape[1]
     return _checked_means(function, argument, probabilities, labels, num_classes, sum_to_one=True)
 
@@ -115,10 +115,20 @@ def class_sums(
 def _means_program(
     features: Array, labels: Array, *, argument: str, num_classes: int, sum_to_one: bool
 ) -> tuple[Array, list[checks.Flaw]]:
+    program = partial(
+        _means_and_flaws, argument=argument, num_classes=num_classes, sum_to_one=sum_to_one
+    )
+    return meshes.by_class(program, features, labels, class_axis=None)
+
+
+def _means_and_flaws(
+    features: Array, labels: Array, *, argument: str, num_classes: int, sum_to_one: bool
+) -> tuple[Array, list[checks.Flaw]]:
     features = jnp.asarray(features, jnp.float32)
+    labels = jnp.asarray(labels, jnp.int32)
     common = features.mean(axis=0)  # without it, sums of many examples would lose digits
-    sums, counts = class_sums(features - common, labels, num_classes)
-    means = common[:, None] + sums / jnp.maximum(counts, 1)
+    sums, counts = class_sums(features - common[None], labels, num_classes)
+    means = common[:, None] + sums / jnp.maximum(counts, 1)[None]
     nonfinite = checks.Flaw.of(
         ~jnp.isfinite(features).all(axis=1),
         who=f"every row of {argument}",
@@ -148,7 +158,7 @@ def _means_program(
         then="Give more examples, or leave the class out.",
     )
     flaws = [nonfinite, *([odd_row] if sum_to_one else []), odd_label, empty]
-    return jnp.where(counts > 0, means, 0), flaws
+    return jnp.where(counts[None] > 0, means, 0), flaws
 
 
 def _checked_means(
@@ -159,23 +169,24 @@ def _checked_means(
     num_classes: int,
     sum_to_one: bool = False,
 ) -> Array:
-    checks.array(function, argument, features)
-    checks.array(function, "labels", labels)
+    features = operands.real(function, argument, features)
+    advice = f"Give one for each row of {argument}."
+    labels = operands.integers(function, "labels", labels, advice)
     checks.class_count(function, num_classes)
-    kinds = (jnp.floating, jnp.integer)
-    if features.ndim != 2 or not any(jnp.issubdtype(features.dtype, kind) for kind in kinds):
+    if features.ndim != 2:
         raise InputError(
             f"{function}: {argument}",
             "be real numbers [n, D]",
             f"{features.dtype}{list(features.shape)}",
             "Flatten what follows the first axis.",
         )
-    if labels.shape != features.shape[:1] or not jnp.issubdtype(labels.dtype, jnp.integer):
+    if labels.shape != features.shape[:1]:
         raise InputError(
             f"{function}: labels",
             f"be integer class indices of shape ({features.shape[0]},)",
             f"{labels.dtype}{list(labels.shape)}",
-            f"Give one for each row of {argument}.",
+            advice,
         )
+    labels = operands.in_32_bits(labels, num_classes)
     static = {"argument": argument, "num_classes": num_classes, "sum_to_one": sum_to_one}
     return checks.run_checked(function, _means_program, features, labels, **static)

@@ -1,17 +1,16 @@
 """A table of soft labels in full, `[K, K]`."""
 
 import dataclasses
-from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_derivatives import SymbolicZero
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
-from simsmooth_jax.method import checks, strips, trainable
-from simsmooth_jax.method.targets import LONG_ROW, negative_log_probabilities
+from simsmooth_jax.method import checks, operands, trainable
+from simsmooth_jax.method.row_loss import row_cross_entropy
 
 
 @jax.tree_util.register_dataclass
@@ -20,6 +19,8 @@ class DenseLabels:
     """A table of soft labels in full: row y is `table[y]`. What a bare array is wrapped in."""
 
     table: Shaped[Array | np.ndarray, "classes classes"]
+
+    makes_rows: ClassVar = False
 
     @property
     def num_classes(self) -> int:
@@ -43,9 +44,13 @@ class DenseLabels:
         """What each class keeps of its own label."""
         return np.diagonal(np.asarray(self.table))
 
-    def refuse_malformed(self, function: str) -> None:
-        """Refuses what is no `[K, K]` matrix of real numbers."""
-        checks.square_matrix(function, "table", self.table)
+    def opened(self, function: str) -> Self:
+        """With its array as programs take it; refuses what is no `[K, K]` matrix of numbers."""
+        return dataclasses.replace(self, table=operands.square(function, "table", self.table))
+
+    def flaws(self) -> list[checks.Flaw]:
+        """Rows that are no targets."""
+        return [trainable.sum_flaw(self.to_dense().sum(axis=1), self.table.dtype)]
 
     def refuse_untrainable(self, function: str) -> None:
         """Refuses rows that no classifier should be trained on."""
@@ -59,7 +64,7 @@ class DenseLabels:
         logits: Float[Array, "*batch classes"],
     ) -> Float[Array, "*batch"]:
         """`-Σ_k t_k log p_k`, with `log p_k = (z_k - peak) - log_sum`."""
-        return _cross_entropy(self.to_dense(), labels, peak, log_sum, logits)
+        return row_cross_entropy(_rows, True, self.to_dense(), labels, peak, log_sum, logits)
 
     def of_batch(self, labels: Int[Array, " batch"]) -> tuple[Array, ...]:
         """What `block` needs of each example: `[B, …]`."""
@@ -68,6 +73,11 @@ class DenseLabels:
     def of_class(self) -> tuple[Array, ...]:
         """What `block` needs of each class: `[…, K]`, or of those that a device holds."""
         return (jnp.asarray(self.table),)
+
+    def shares(self, labels: Array, batch: Any, classes: Any) -> tuple[Any, Any]:
+        """`of_batch` and `of_class` on the Explicit mesh of the labels, split over these axes."""
+        sharding = NamedSharding(jax.typeof(labels).sharding.mesh, PartitionSpec(batch, classes))
+        return (_taken(jnp.asarray(self.table), labels, sharding),), ()
 
     def block(
         self,
@@ -78,56 +88,16 @@ class DenseLabels:
         size: int,
     ) -> Float[Array, "batch size"]:
         """The target rows at `size` classes from `start` of those that begin with class `first`."""
+        if not of_class:  # the rows of the batch themselves, as `shares` has them
+            return jax.lax.dynamic_slice_in_dim(of_batch[0], start, size, axis=1)
         columns = jax.lax.dynamic_slice_in_dim(of_class[0], start, size, axis=1)
         return jnp.asarray(columns[of_batch[0]], jnp.float32)
 
 
-@jax.custom_jvp
-def _cross_entropy(
-    table: Float[Array, "classes classes"],
-    labels: Int[Array, "*batch"],
-    peak: Float[Array, "*batch"],
-    log_sum: Float[Array, "*batch"],
-    logits: Float[Array, "*batch classes"],
-) -> Float[Array, "*batch"]:
-    def at_once(table: Array, labels: Array, peak: Array, log_sum: Array, logits: Array) -> Array:
-        targets = _rows(table, labels, like=logits)
-        terms = targets * negative_log_probabilities(logits, peak, log_sum)
-        return jnp.where(targets == 0, 0, terms).sum(axis=-1)  # 0 log 0 is 0, as in the limit
-
-    def row_by_row(*operands: Array) -> Array:
-        return jax.lax.map(lambda row: at_once(operands[0], *row), operands[1:])
-
-    operands = (table, labels, peak, log_sum, logits)
-    if logits.ndim != 2 or logits.shape[1] < LONG_ROW or strips.on_several_devices(logits):
-        return at_once(*operands)
-    # XLA sums a row of its own in a CPU's cache, and a matrix of rows at a third of that speed.
-    return jax.lax.platform_dependent(*operands, cpu=row_by_row, default=at_once)
-
-
-@partial(_cross_entropy.defjvp, symbolic_zeros=True)
-def _cross_entropy_jvp(
-    primals: tuple[Array, ...], tangents: tuple[Any, ...]
-) -> tuple[Array, Array]:
-    """Plain JAX; the checkpoint keeps labels for the way back, where targets would be `[B, K]`."""
-    table, labels, peak, log_sum, logits = primals
-    d_table, _, _, d_log_sum, d_logits = tangents
-    losses = _cross_entropy(*primals)
-    tangent = jnp.zeros_like(losses)
-    if not isinstance(d_log_sum, SymbolicZero):
-        tangent += _rows(table, labels, like=logits).sum(axis=-1) * d_log_sum
-    if not isinstance(d_logits, SymbolicZero):
-        tangent -= jax.checkpoint(
-            lambda table, d_logits: (_rows(table, labels, like=logits) * d_logits).sum(axis=-1)
-        )(table, d_logits)
-    if not isinstance(d_table, SymbolicZero):
-        terms = negative_log_probabilities(logits, peak, log_sum)
-        terms = _rows(d_table, labels, like=logits) * jnp.where(jnp.isneginf(logits), 0, terms)
-        tangent += terms.sum(axis=-1)
-    return losses, tangent
-
-
 def _rows(matrix: Array, labels: Array, like: Array) -> Array:
     """`matrix[labels]` for labels in range, on Auto and on Explicit mesh axes."""
-    sharding = jax.typeof(like).sharding
+    return _taken(matrix, labels, jax.typeof(like).sharding)
+
+
+def _taken(matrix: Array, labels: Array, sharding: Any) -> Array:
     return matrix.at[labels].get(mode="clip", wrap_negative_indices=False, out_sharding=sharding)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Shaped
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.literals import Rule
-from simsmooth_jax.method import checks, strips
+from simsmooth_jax.method import checks, meshes, operands
 from simsmooth_jax.method.rules import ROUNDING, relation_rows
 from simsmooth_jax.method.similarity import (
     class_columns,
@@ -115,7 +115,7 @@ def diagnose(
       >>> print(f"{diagnosis.negative_cosine_share:.2f}")
       0.33
     """
-    checks.real_matrix("diagnose", "kernel", kernel, "[N, K]")
+    kernel = operands.kernel("diagnose", kernel, center)
     if checks.is_traced(kernel, temperature):
         raise InputError(
             "diagnose: kernel",
@@ -124,7 +124,7 @@ def diagnose(
             "Call it outside of jit, vmap and grad: it gives Python numbers.",
         )
     if temperature is not None:
-        checks.positive("diagnose", "temperature", temperature)
+        operands.positive("diagnose", "temperature", temperature)
     temperatures = TEMPERATURES if temperature is None else (temperature,)
     numbers = jax.device_get(
         checks.run_checked("diagnose", _diagnosis_program, kernel, temperatures, center=center)
@@ -169,7 +169,7 @@ def _rows(temperatures: tuple[Any, ...]) -> list[tuple[Rule, Any]]:
 def _diagnosis_program(
     kernel: Array, temperatures: tuple[Any, ...], *, center: bool
 ) -> tuple[dict[str, Any], list[checks.Flaw]]:
-    return strips.by_class(partial(_numbers, center=center), kernel, temperatures, class_axis=None)
+    return meshes.by_class(partial(_numbers, center=center), kernel, temperatures, class_axis=None)
 
 
 def _numbers(

@@ -2,17 +2,21 @@
 
 import dataclasses
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method import checks, rules, targets
+from simsmooth_jax.method import checks, meshes, operands, rules, targets
+from simsmooth_jax.method.row_loss import row_cross_entropy
 from simsmooth_jax.method.similarity import products, unit_columns_and_flaws
 from simsmooth_jax.method.strips import STRIP_ENTRIES, assemble
+
+FACTORING = ("literal", "shift")  # the rules
 
 
 @jax.tree_util.register_dataclass
@@ -28,6 +32,8 @@ class FactoredLabels:
     row_sums: Float[Array, " classes"]
     epsilon: Float[Array, ""]
     rule: Literal["literal", "shift"] = dataclasses.field(metadata={"static": True})
+
+    makes_rows: ClassVar = True  # a loss goes through whole rows, which stand nowhere
 
     @property
     def num_classes(self) -> int:
@@ -51,15 +57,43 @@ class FactoredLabels:
     def own_weights(self) -> Float[np.ndarray, " classes"]:
         """What each class keeps of its own label."""
         similar = jnp.square(jnp.asarray(self.kernel)).sum(axis=0)
-        return np.asarray(rules.mixed(1, self._relation(similar, self.row_sums, 1), self.epsilon))
+        return np.asarray(rules.mixed(1, self._relation(similar, self.row_sums), self.epsilon))
 
-    def refuse_malformed(self, function: str) -> None:
-        """Refuses what is no factored table; `factored_labels` gives none such."""
+    def opened(self, function: str) -> Self:
+        """With its arrays as programs take them; refuses what `factored_labels` does not give."""
+        kernel = operands.matrix(function, "kernel", self.kernel, "[N, K]")
+        row_sums = operands.real(function, "row_sums", self.row_sums)
+        if row_sums.shape != kernel.shape[1:] or self.rule not in FACTORING:
+            raise InputError(
+                f"{function}: row_sums and rule",
+                f"be a number for each of {kernel.shape[1]} columns and 'literal' or 'shift'",
+                f"{list(row_sums.shape)} and {self.rule!r}",
+                "Make them with factored_labels.",
+            )
+        epsilon = operands.fraction(function, "epsilon", self.epsilon)
+        return dataclasses.replace(self, kernel=kernel, row_sums=row_sums, epsilon=epsilon)
+
+    def flaws(self) -> list[checks.Flaw]:
+        """Rows that are no targets: columns without their length, or sums of others."""
+        kernel = jnp.asarray(self.kernel, jnp.float32)
+        sums = jnp.matmul(kernel.sum(axis=1), kernel, precision=jax.lax.Precision.HIGHEST)
+        error = jnp.abs(sums - self.row_sums)
+        lengths = jnp.square(kernel).sum(axis=0)
+        wrong = ~((lengths < 1 + 1e-2) & (error <= 1e-2 * jnp.maximum(1, jnp.abs(sums))))
+        return [
+            checks.Flaw.of(
+                wrong,
+                who="every column of a factored table",
+                must="have length 1 and its own row sum",
+                got="another in column {i}",
+                then="Make it with factored_labels.",
+            )
+        ]
 
     def refuse_untrainable(self, function: str) -> None:
         """Refuses nothing: the rows are distributions by their formula."""
 
-    @targets.by_example
+    @meshes.by_example
     def cross_entropy(
         self,
         labels: Int[Array, "*batch"],
@@ -68,12 +102,7 @@ class FactoredLabels:
         logits: Float[Array, "*batch classes"],
     ) -> Float[Array, "*batch"]:
         """`-Σ_k t_k log p_k`, with `log p_k = (z_k - peak) - log_sum`."""
-        terms = targets.negative_log_probabilities(logits, peak, log_sum)
-        product = jnp.matmul(terms, self.kernel.T, precision=jax.lax.Precision.HIGHEST)
-        similar = (product * self.kernel.T[labels]).sum(axis=-1)
-        relation = self._relation(similar, self.row_sums[labels], terms.sum(axis=-1))
-        own = jnp.take_along_axis(terms, labels[..., None], axis=-1)[..., 0]
-        return rules.mixed(own, relation, self.epsilon)
+        return row_cross_entropy(_rows, False, self, labels, peak, log_sum, logits)
 
     def of_batch(self, labels: Int[Array, " batch"]) -> tuple[Array, ...]:
         """What `block` needs of each example: `[B, …]`."""
@@ -83,6 +112,12 @@ class FactoredLabels:
     def of_class(self) -> tuple[Array, ...]:
         """What `block` needs of each class: `[…, K]`, or of those that a device holds."""
         return (self.kernel,)
+
+    def shares(self, labels: Array, batch: Any, classes: Any) -> tuple[Any, Any]:
+        """`of_batch` and `of_class` on the Explicit mesh of the labels, split over these axes."""
+        mesh = jax.typeof(labels).sharding.mesh
+        of_batch = meshes.on_auto_axes(type(self).of_batch, labels, P(batch))
+        return of_batch(self, labels), meshes.put(self.of_class(), mesh, None, classes)
 
     def block(
         self,
@@ -97,13 +132,19 @@ class FactoredLabels:
         labels, weight, sums, own = (x[:, None] if x.ndim == 1 else x for x in of_batch)
         similar = jnp.matmul(own, columns, precision=jax.lax.Precision.HIGHEST)
         is_own = labels == (first + start + jnp.arange(size))[None]
-        return rules.mixed(is_own, self._relation(similar, sums, 1), weight)
+        return rules.mixed(is_own, self._relation(similar, sums), weight)
 
-    def _relation(self, similar: Any, row_sums: Any, ones: Any) -> Any:
-        """The relation row, or its product with what has the product `ones` with a row of ones."""
+    def _relation(self, similar: Any, row_sums: Any) -> Any:
+        """Relations to some classes, from the cosines to them."""
         if self.rule == "shift":
-            return (ones + similar) / (self.num_classes + row_sums)
-        return similar / row_sums
+            return (1 + similar) / (self.num_classes + row_sums)
+        return rules.not_below_zero(similar) / row_sums
+
+
+def _rows(table: FactoredLabels, labels: Array, like: Array) -> Array:
+    """The rows of all classes, a product that a backward pass makes again."""
+    flat = table.of_batch(labels.reshape(-1))
+    return table.block(flat, table.of_class(), 0, 0, table.num_classes).reshape(like.shape)
 
 
 def factored_labels(
@@ -143,22 +184,31 @@ def factored_labels(
       [1.707 2.414 1.707]
     """
     name = "factored_labels"
-    checks.real_matrix(name, "kernel", kernel, "[N, K]")
-    if rule not in ("literal", "shift"):
+    kernel = operands.kernel(name, kernel, center)
+    if rule not in FACTORING:
         raise InputError(
             f"{name}: rule",
             "be 'literal' or 'shift'",
             repr(rule),
             "The others do not factor: use top_k_labels.",
         )
-    checks.fraction(name, "epsilon", epsilon)
-
-    operands = (kernel, epsilon)
-    return checks.run_checked(name, _factored_program, *operands, rule=rule, center=center)
+    epsilon = operands.fraction(name, "epsilon", epsilon)
+    program = partial(_factored_program, rule=rule, center=bool(center))
+    return checks.run_checked(name, program, kernel, epsilon)
 
 
 @partial(jax.jit, static_argnames=("rule", "center"))
 def _factored_program(
+    kernel: Array, epsilon: Any, *, rule: Literal["literal", "shift"], center: bool
+) -> tuple[FactoredLabels, list[checks.Flaw]]:
+    program = partial(_table_and_flaws, rule=rule, center=center)
+    spec = jax.typeof(kernel).sharding.spec
+    as_it_lies: Any = FactoredLabels
+    specs = as_it_lies(P(*spec), P(*spec[1:]), P(), rule)
+    return meshes.on_auto_axes(program, kernel, (specs, P()))(kernel, epsilon)
+
+
+def _table_and_flaws(
     kernel: Array, epsilon: Any, *, rule: Literal["literal", "shift"], center: bool
 ) -> tuple[FactoredLabels, list[checks.Flaw]]:
     unit, flaws = unit_columns_and_flaws(kernel, center)
@@ -172,5 +222,5 @@ def _factored_program(
             some = jax.lax.dynamic_slice_in_dim(vectors, start, size)
             return {"least": products(some, vectors).min(axis=1)}
 
-        flaws += [rules.negative_flaw(assemble(strip, num_classes, size)["least"])]
+        flaws += [rules.negative_flaw(assemble(strip, num_classes, size, vectors)["least"])]
     return FactoredLabels(unit, row_sums, jnp.asarray(epsilon, jnp.float32), rule), flaws

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Shaped
 
 from simsmooth_jax.literals import Rule
 from simsmooth_jax.machine.memory import refuse_dense_table
-from simsmooth_jax.method import checks, rules, strips
+from simsmooth_jax.method import checks, meshes, operands, rules
 from simsmooth_jax.method.similarity import similarity_and_flaws
 
 
@@ -68,11 +68,11 @@ def relation_labels(
        [0.188 0.812 0.   ]
        [0.    0.    1.   ]]
     """
-    checks.square_matrix("relation_labels", "similarity", similarity)
+    name = "relation_labels"
+    similarity = operands.square(name, "similarity", similarity)
     static = {"rule": rule, "top_k": top_k, "include_self": include_self}
-    rules.refuse_options("relation_labels", np.shape(similarity)[0], epsilon, temperature, **static)
-    operands = (similarity, epsilon, temperature)
-    return checks.run_checked("relation_labels", _relation_program, *operands, **static)
+    numbers = rules.checked_options(name, len(similarity), epsilon, temperature, **static)
+    return checks.run_checked(name, _relation_program, similarity, *numbers, **static)
 
 
 def relation_labels_from_kernel(
@@ -119,12 +119,12 @@ def relation_labels_from_kernel(
        [0.    0.414 0.586]]
     """
     name = "relation_labels_from_kernel"
-    checks.real_matrix(name, "kernel", kernel, "[N, K]")
+    kernel = operands.kernel(name, kernel, center)
     static = {"rule": rule, "top_k": top_k, "include_self": include_self}
-    rules.refuse_options(name, np.shape(kernel)[1], epsilon, temperature, **static)
-    refuse_dense_table(name, np.shape(kernel)[1], kernel)
-    operands = (kernel, epsilon, temperature)
-    return checks.run_checked(name, _kernel_program, *operands, center=center, **static)
+    numbers = rules.checked_options(name, kernel.shape[1], epsilon, temperature, **static)
+    refuse_dense_table(name, kernel.shape[1], kernel)
+    program = partial(_kernel_program, center=bool(center), **static)
+    return checks.run_checked(name, program, kernel, *numbers)
 
 
 def onehot_labels(num_classes: int) -> Float[Array, "classes classes"]:
@@ -181,8 +181,7 @@ def uniform_labels(
     """
     checks.class_count("uniform_labels", num_classes)
     refuse_dense_table("uniform_labels", num_classes)
-    checks.fraction("uniform_labels", "epsilon", epsilon)
-    weight = jnp.asarray(epsilon, jnp.float32)
+    weight = jnp.asarray(operands.fraction("uniform_labels", "epsilon", epsilon), jnp.float32)
     return (1 - weight) * jnp.eye(num_classes, dtype=jnp.float32) + weight / num_classes
 
 
@@ -191,7 +190,7 @@ def _relation_program(
     similarity: Array, epsilon: Any, temperature: Any, **static: Any
 ) -> tuple[Array, list[checks.Flaw]]:
     program = partial(rules.labels_and_flaws, **static)
-    return strips.by_class(program, similarity, epsilon, temperature, class_axis=0)
+    return meshes.by_class(program, similarity, epsilon, temperature, class_axis=0)
 
 
 @partial(jax.jit, static_argnames=("rule", "top_k", "include_self", "center"))
@@ -203,4 +202,4 @@ def _kernel_program(
         labels, row_flaws = rules.labels_and_flaws(similarity, epsilon, temperature, **static)
         return labels, vector_flaws + row_flaws
 
-    return strips.by_class(program, kernel, epsilon, temperature, class_axis=1)
+    return meshes.by_class(program, kernel, epsilon, temperature, class_axis=1)

@@ -5,22 +5,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_derivatives import SymbolicZero
-from jaxtyping import Array, Float, Int, Shaped
+from jax.sharding import PartitionSpec
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method import checks, targets
+from simsmooth_jax.method import meshes, operands, targets
 from simsmooth_jax.method.class_blocks import backward, forward
 from simsmooth_jax.method.tables import LabelTable, table_for_logits
 
 
 def linear_cross_entropy_with_label_table(
-    features: Shaped[Array | np.ndarray, "batch features"],
+    features: Shaped[Array | np.ndarray, "*batch features"],
     kernel: Shaped[Array | np.ndarray, "features classes"],
-    labels: Int[Array | np.ndarray, " batch"],
+    labels: Int[Array | np.ndarray, "*batch"],
     table: LabelTable,
     bias: Shaped[Array | np.ndarray, " classes"] | None = None,
-) -> Float[Array, " batch"]:
+    *,
+    where: Bool[Array | np.ndarray, "*batch"] | None = None,
+) -> Float[Array, "*batch"]:
     """Cross-entropy of `softmax(features @ kernel + bias)` against rows of a label table.
 
     `softmax_cross_entropy_with_label_table(features @ kernel + bias, labels, table)` without its
@@ -29,21 +31,25 @@ def linear_cross_entropy_with_label_table(
     the table.
 
     Differentiable in features, kernel and bias in reverse mode; the table is data. On Explicit mesh
-    axes each device goes through the classes that it holds, and sums are all that is exchanged.
+    axes each device goes through the classes that it holds; what is exchanged is sums, and the rows
+    of the batch: no table and no kernel. On Auto axes XLA gathers a kernel that is split over
+    classes, once in each direction.
 
     Args:
-      features: `[B, N]` float, what the final Dense layer is given.
+      features: `[..., N]` float, what the final Dense layer is given.
       kernel: `[N, K]` float, features first, as in `flax.linen.Dense`.
-      labels: `[B]` integer, in [0, K). A label outside gives NaN.
+      labels: `[...]` integer, in [0, K). A label outside gives NaN.
       table: row y is the target of class y: `[K, K]`, or what `top_k_labels` or `factored_labels`
         give.
       bias: `[K]` float, if the layer has one.
+      where: `[...]` bool; examples with False have loss 0 and gradient 0, whatever they hold.
 
     Returns:
-      `[B]` float32, in nats.
+      `[...]` float32, in nats.
 
     Raises:
-      ValueError: shapes do not match, labels are not integers, or the table is differentiated.
+      ValueError: shapes do not match, labels are not integers, `where` is not boolean, or the table
+        is none or is differentiated.
 
     Source: CN 112434722 A, [0058].
 
@@ -59,14 +65,39 @@ def linear_cross_entropy_with_label_table(
       [0.8218 0.7632]
     """
     function = "linear_cross_entropy_with_label_table"
-    _refuse_arguments(function, features, kernel, labels, bias)
+    features, kernel, labels, bias = _opened(function, features, kernel, labels, bias)
     num_classes = kernel.shape[1]
-    arrays = jax.tree.map(jnp.asarray, table_for_logits(function, table, num_classes))
+    table = _data(jax.tree.map(jnp.asarray, table_for_logits(function, table, num_classes)))
+    bias = jnp.zeros(num_classes, jnp.float32) if bias is None else bias
+    mesh = features if meshes.on_explicit_axes(features) else kernel
+    features, kernel, bias, labels = meshes.beside((features, kernel, bias, labels), mesh)
     known, is_known = targets.in_range(labels, num_classes)
-    if bias is None:
-        bias = jnp.zeros(num_classes, jnp.float32)
-    losses = _fused(jnp.asarray(features), jnp.asarray(kernel), jnp.asarray(bias), known, arrays)
-    return targets.nan_where_unknown(losses, is_known)
+    features, kernel, bias = (_in_32_bits(jnp.asarray(x)) for x in (features, kernel, bias))
+    if where is not None:  # before the formula, so that NaN in padding reaches no gradient
+        where = operands.mask(function, where, labels.shape)
+        features = jnp.where(where[..., None], features, 0)
+        is_known |= ~where
+    batch = (_one_axis(features, 1), kernel, bias, _one_axis(known, 0), table)
+    # A gradient in what all devices of a `shard_map` share is summed over them by this cast.
+    losses = _fused(*meshes.varying(batch, meshes.varying_axes(batch)))
+    losses = targets.nan_where_unknown(_many_axes(losses, known), is_known)
+    return losses if where is None else jnp.where(where, losses, 0)
+
+
+@jax.custom_jvp
+def _data(table: Any) -> Any:
+    """The table itself, which has no gradient here."""
+    return table
+
+
+@_data.defjvp
+def _refuse_gradient(primals: Any, tangents: Any) -> Any:
+    raise InputError(
+        "linear_cross_entropy_with_label_table: table",
+        "not be differentiated",
+        "a gradient through it",
+        "Use softmax_cross_entropy_with_label_table, or jax.lax.stop_gradient.",
+    )
 
 
 @jax.custom_vjp
@@ -75,51 +106,61 @@ def _fused(features: Array, kernel: Array, bias: Array, labels: Array, table: An
 
 
 def _fused_forward(*arguments: Any) -> tuple[Array, tuple[Any, ...]]:
-    if any(leaf.perturbed for leaf in jax.tree.leaves(arguments[4], is_leaf=_is_primal)):
-        raise InputError(
-            "linear_cross_entropy_with_label_table: table",
-            "not be differentiated",
-            "a gradient through it",
-            "Use softmax_cross_entropy_with_label_table, or jax.lax.stop_gradient.",
-        )
-    values = jax.tree.map(lambda leaf: leaf.value, arguments, is_leaf=_is_primal)
-    losses, *kept = forward(*values)
-    return losses, (*values, *kept)
+    losses, *kept = forward(*arguments)
+    return losses, (*arguments, *kept)
 
 
-def _is_primal(leaf: Any) -> bool:
-    return hasattr(leaf, "perturbed")
-
-
-def _fused_backward(kept: tuple[Any, ...], gradient: Any) -> tuple[Any, ...]:
-    if isinstance(gradient, SymbolicZero):
-        gradient = jnp.zeros(gradient.shape)
+def _fused_backward(kept: tuple[Any, ...], gradient: Array) -> tuple[Any, ...]:
     return (*backward(gradient, *kept), None, None)
 
 
-_fused.defvjp(_fused_forward, _fused_backward, symbolic_zeros=True)
+_fused.defvjp(_fused_forward, _fused_backward)
 
 
-def _refuse_arguments(function: str, features: Any, kernel: Any, labels: Any, bias: Any) -> None:
-    checks.real_matrix(function, "kernel", kernel, "[N, K]")
-    for argument, value in {"features": features, "labels": labels, "bias": bias}.items():
-        if value is not None:
-            checks.array(function, argument, value)
+def _in_32_bits(array: Array) -> Array:
+    return array.astype(jnp.float32) if array.dtype.itemsize == 8 else array
+
+
+def _one_axis(array: Array, after: int) -> Array:
+    """Leading axes as one, whatever devices they go over."""
+    lead = array.ndim - after
+    if lead == 1:
+        return array
+    spec = jax.typeof(array).sharding.spec
+    sharding = None
+    if meshes.on_explicit_axes(array):
+        axes = jax.tree.leaves(spec[:lead])
+        sharding = PartitionSpec(tuple(axes) or None, *spec[lead:])
+    return jnp.reshape(array, (-1, *array.shape[lead:]), out_sharding=sharding)
+
+
+def _many_axes(losses: Array, like: Array) -> Array:
+    if like.ndim == 1:
+        return losses
+    sharding = jax.typeof(like).sharding if meshes.on_explicit_axes(like) else None
+    return jnp.reshape(losses, like.shape, out_sharding=sharding)
+
+
+def _opened(
+    function: str, features: Any, kernel: Any, labels: Any, bias: Any
+) -> tuple[Any, Any, Any, Any]:
+    kernel = operands.matrix(function, "kernel", kernel, "[N, K]")
     num_features, num_classes = kernel.shape
-    if not jnp.issubdtype(features.dtype, jnp.floating) or features.shape[1:] != (num_features,):
-        raise InputError(
-            f"{function}: features",
-            f"be floating point [B, {num_features}]",
-            f"{features.dtype}{list(features.shape)}",
-            "Pass what the final Dense layer is given.",
-        )
-    if not jnp.issubdtype(labels.dtype, jnp.integer) or labels.shape != features.shape[:1]:
+    shape, advice = f"[..., {num_features}]", "Pass what the final Dense layer is given."
+    features = operands.floats(function, "features", features, shape, advice)
+    if features.shape[-1:] != (num_features,):
+        must, got = f"be floating point {shape}", f"{features.dtype}{list(features.shape)}"
+        raise InputError(f"{function}: features", must, got, advice)
+    advice = "Labels are indices, not one-hot vectors."
+    labels = operands.integers(function, "labels", labels, advice)
+    if labels.shape != features.shape[:-1]:
         raise InputError(
             f"{function}: labels",
-            f"be integers of shape ({features.shape[0]},)",
+            f"be integers of shape {features.shape[:-1]}",
             f"{labels.dtype}{list(labels.shape)}",
-            "Labels are indices, not one-hot vectors.",
+            advice,
         )
+    bias = None if bias is None else operands.real(function, "bias", bias)
     if bias is not None and bias.shape != (num_classes,):
         raise InputError(
             f"{function}: bias",
@@ -127,3 +168,4 @@ def _refuse_arguments(function: str, features: Any, kernel: Any, labels: Any, bi
             bias.shape,
             "It has an entry for each column of the kernel.",
         )
+    return features, kernel, labels, bias

@@ -1,5 +1,6 @@
 """Cross-entropy of integer labels against a table of soft labels."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,8 +9,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method import checks, targets
-from simsmooth_jax.method.tables import LabelTable, table_for_logits
+from simsmooth_jax.method import meshes, operands, targets
+from simsmooth_jax.method.tables import LabelTable, Table, table_for_logits
+
+CHUNK = 2**18  # entries of target rows at a time: 1 MiB
 
 
 def softmax_cross_entropy_with_label_table(
@@ -57,39 +60,50 @@ def softmax_cross_entropy_with_label_table(
       [0.3429 0.6181]
     """
     function = "softmax_cross_entropy_with_label_table"
-    _refuse_arguments(function, logits, labels, where)
+    logits, labels, where = _opened(function, logits, labels, where)
     num_classes = logits.shape[-1]
     door = table_for_logits(function, table, num_classes)
     logits = jnp.asarray(logits, jnp.float32)
+    labels = meshes.beside(labels, logits)
     known, is_known = targets.in_range(labels, num_classes)
     if where is not None:  # before the formula, so that NaN in padding reaches no gradient
         logits = jnp.where(where[..., None], logits, 0)
         is_known |= ~where
-    peak = jax.lax.stop_gradient(logits.max(axis=-1))
-    if num_classes >= targets.LONG_ROW:  # with the gradient, XLA gives this no second [B, K] array
-        log_sum = jax.nn.logsumexp(logits, axis=-1) - peak
-    else:  # no digits are lost below a large peak
-        log_sum = jnp.log(jnp.exp(logits - peak[..., None]).sum(axis=-1))
-    losses = door.cross_entropy(known, peak, log_sum, logits)
+    losses = _in_chunks(door, known, logits)
     losses = targets.nan_where_unknown(losses, is_known)
     return losses if where is None else jnp.where(where, losses, 0)
 
 
-def _refuse_arguments(function: str, logits: Any, labels: Any, where: Any) -> None:
-    for argument, value in {"logits": logits, "where": where}.items():
-        if value is not None:
-            checks.array(function, argument, value)
-    dtype = jnp.result_type(logits)
-    if not jnp.issubdtype(dtype, jnp.floating) or not logits.shape:
-        raise InputError(
-            f"{function}: logits",
-            "be floating point [..., K]",
-            f"{dtype}{list(logits.shape)}",
-            "Pass what the model gives before softmax.",
-        )
-    targets.refuse_labels(
-        function, labels, "For dense soft labels use optax.softmax_cross_entropy."
-    )
+def _cross_entropy(table: Table, labels: Array, logits: Array) -> Array:
+    peak = jax.lax.stop_gradient(logits.max(axis=-1))
+    if logits.shape[-1] >= targets.LONG_ROW:  # with the gradient, XLA gives it no second [B, K]
+        log_sum = jax.nn.logsumexp(logits, axis=-1) - peak
+    else:  # no digits are lost below a large peak
+        log_sum = jnp.log(jnp.exp(logits - peak[..., None]).sum(axis=-1))
+    return table.cross_entropy(labels, peak, log_sum, logits)
+
+
+def _in_chunks(table: Table, labels: Array, logits: Array) -> Array:
+    """Some examples at a time where rows are made, so that they take no second `[B, K]` array."""
+    size = logits.size
+    if not table.makes_rows or size <= CHUNK or meshes.on_several_devices(logits):
+        return _cross_entropy(table, labels, logits)
+    batch = labels.size
+    most = max(1, CHUNK // logits.shape[-1])
+    each = max(d for d in range(1, most + 1) if batch % d == 0)
+    chunks = labels.reshape(-1, each), logits.reshape(-1, each, logits.shape[-1])
+    one = jax.checkpoint(partial(_cross_entropy, table))
+    return jax.lax.map(lambda chunk: one(*chunk), chunks).reshape(labels.shape)
+
+
+def _opened(function: str, logits: Any, labels: Any, where: Any) -> tuple[Any, Any, Any]:
+    advice = "Pass what the model gives before softmax."
+    logits = operands.floats(function, "logits", logits, "[..., K]", advice)
+    if not logits.shape:
+        must, got = "be floating point [..., K]", f"{logits.dtype}[]"
+        raise InputError(f"{function}: logits", must, got, advice)
+    advice = "For dense soft labels use optax.softmax_cross_entropy."
+    labels = operands.integers(function, "labels", labels, advice)
     if labels.shape != logits.shape[:-1]:
         raise InputError(
             f"{function}: labels",
@@ -97,10 +111,5 @@ def _refuse_arguments(function: str, logits: Any, labels: Any, where: Any) -> No
             labels.shape,
             "Labels are indices, not one-hot vectors.",
         )
-    if where is not None and (where.dtype != bool or where.shape != labels.shape):
-        raise InputError(
-            f"{function}: where",
-            f"be boolean of shape {labels.shape}",
-            f"{where.dtype}{list(where.shape)}",
-            "It masks whole examples.",
-        )
+    where = None if where is None else operands.mask(function, where, labels.shape)
+    return logits, labels, where

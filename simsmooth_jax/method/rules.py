@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.literals import Rule
-from simsmooth_jax.method import checks
+from simsmooth_jax.method import checks, operands
 from simsmooth_jax.method.strips import in_strips
 
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -32,7 +32,7 @@ def labels_and_flaws(
         own = index[:, None] == jnp.arange(similarity.shape[1])[None]
         relation = relation_rows(rows, own, temperature, rule, include_self)
         if top_k is not None and top_k < similarity.shape[1]:
-            relation = _keep_largest(relation, own, top_k)
+            relation = _keep_largest(relation, rows, own, top_k)
         weight = jnp.asarray(epsilon, jnp.float32)
         # Not `mixed`, which rounds otherwise: a table keeps its bits, and runs know it by its hash.
         labels = jnp.where(own, (1 - weight) + weight * relation, weight * relation)
@@ -42,9 +42,14 @@ def labels_and_flaws(
     return labels, flaws_of(extremes, rule)
 
 
+def not_below_zero(similarity: Any) -> Any:
+    """Cosines that rounding alone made negative as 0; others are for the literal rule to refuse."""
+    return jnp.where((similarity < 0) & (similarity >= -ROUNDING), 0, similarity)
+
+
 def mixed(own: Any, relation: Any, epsilon: Any) -> Any:
     """`(1 - epsilon) e_y + epsilon r_y`: what the hard label keeps, and the rest by relation."""
-    return (1 - epsilon) * own + epsilon * relation
+    return (1 - epsilon) * jnp.asarray(own, jnp.float32) + epsilon * relation
 
 
 def relation_rows(
@@ -59,7 +64,7 @@ def relation_rows(
         scaled = similarity / jnp.asarray(temperature, jnp.float32)
         return jax.nn.softmax(scaled if include_self else jnp.where(own, -jnp.inf, scaled), axis=1)
     mass = {
-        "literal": jnp.where((similarity < 0) & (similarity >= -ROUNDING), 0, similarity),
+        "literal": not_below_zero(similarity),
         "clip": jnp.maximum(similarity, 0),
         "shift": 1 + similarity,
     }[rule]
@@ -69,9 +74,13 @@ def relation_rows(
 
 
 def _keep_largest(
-    relation: Float[Array, "rows classes"], own: Bool[Array, "rows classes"], top_k: int
+    relation: Float[Array, "rows classes"],
+    similarity: Float[Array, "rows classes"],
+    own: Bool[Array, "rows classes"],
+    top_k: int,
 ) -> Float[Array, "rows classes"]:
-    _, columns = jax.lax.top_k(jnp.where(own, jnp.inf, relation), top_k)
+    # By the cosines: rounding makes relations equal that are not, and clip all below 0.
+    _, columns = jax.lax.top_k(jnp.where(own, jnp.inf, similarity), top_k)
     rows = jnp.arange(relation.shape[0])[:, None]
     kept = jnp.where(jnp.zeros_like(own).at[rows, columns].set(True), relation, 0)
     return kept / kept.sum(axis=1, keepdims=True)
@@ -143,7 +152,7 @@ def flaws_of(extremes: dict[str, Array], rule: Rule) -> list[checks.Flaw]:
     return [nonfinite, outside, *negative, empty, off_top]
 
 
-def refuse_options(
+def checked_options(
     function: str,
     num_classes: int,
     epsilon: Any,
@@ -152,8 +161,8 @@ def refuse_options(
     rule: Rule,
     top_k: int | None,
     include_self: bool,
-) -> None:
-    """Raises for an option out of range; traced numbers pass."""
+) -> tuple[Any, Any]:
+    """Epsilon and temperature as programs take them; raises for an option out of range."""
     if rule not in RULES:
         raise InputError(
             f"{function}: rule",
@@ -161,7 +170,7 @@ def refuse_options(
             f"{rule!r}",
             "See the table in the documentation of relation_labels.",
         )
-    checks.fraction(function, "epsilon", epsilon)
+    epsilon = operands.fraction(function, "epsilon", epsilon)
     if (temperature is not None) != (rule == "softmax"):
         raise InputError(
             f"{function}: temperature",
@@ -170,7 +179,7 @@ def refuse_options(
             "Set both, as 'softmax' with 0.2 for 10 classes or 0.1 for 100, or neither.",
         )
     if temperature is not None:
-        checks.positive(function, "temperature", temperature)
+        temperature = operands.positive(function, "temperature", temperature)
     if not isinstance(include_self, bool):
         raise InputError(
             f"{function}: include_self",
@@ -181,6 +190,7 @@ def refuse_options(
     if top_k is not None:
         advice = "Leave it out to keep every class."
         refuse_top_k(function, "top_k", top_k, num_classes, include_self, advice)
+    return epsilon, temperature
 
 
 def refuse_top_k(

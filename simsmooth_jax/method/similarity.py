@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from simsmooth_jax.machine.memory import refuse_dense_table
-from simsmooth_jax.method import checks, strips
+from simsmooth_jax.method import checks, meshes, operands
 
 GRAM_BLOCK = 512  # classes: a block of similarities that stays in a CPU's cache, and fills a GPU
 
@@ -41,7 +41,7 @@ def cosine_similarity(
 
     Raises:
       ValueError: the kernel is no real matrix with K >= 2, `[K, K]` would not fit into memory, or a
-        class vector is zero, NaN or infinite.
+        class vector is zero, below 1e-30, NaN or infinite.
 
     Source: CN 112434722 A, claim 3.
 
@@ -55,14 +55,14 @@ def cosine_similarity(
        [0.71 1.   0.71]
        [0.   0.71 1.  ]]
     """
-    checks.real_matrix("cosine_similarity", "kernel", kernel, "[N, K]")
+    kernel = operands.kernel("cosine_similarity", kernel, center)
     refuse_dense_table("cosine_similarity", np.shape(kernel)[1], kernel)
     return checks.run_checked("cosine_similarity", _cosine_program, kernel, center=center)
 
 
 @partial(jax.jit, static_argnames="center")
 def _cosine_program(kernel: Array, *, center: bool) -> tuple[Array, list[checks.Flaw]]:
-    return strips.by_class(partial(similarity_and_flaws, center=center), kernel, class_axis=1)
+    return meshes.by_class(partial(similarity_and_flaws, center=center), kernel, class_axis=1)
 
 
 def similarity_and_flaws(
@@ -78,7 +78,7 @@ def unit_columns_and_flaws(
 ) -> tuple[Float[Array, "features classes"], list[checks.Flaw]]:
     """Columns of length 1, with the first zero and the first non-finite class vector."""
     columns = class_columns(kernel, center)
-    unit, is_zero = unit_columns(columns)
+    unit, lengths = unit_columns(columns)
     where = f"{'centred kernel' if center else 'kernel'}[:, {{i}}] (class {{i}})"
     return unit, [
         checks.Flaw.of(
@@ -89,12 +89,20 @@ def unit_columns_and_flaws(
             then="Look for the step where training diverged.",
         ),
         checks.Flaw.of(
-            is_zero,
+            lengths == 0,
             who="every class vector",
             must="have a length above 0",
             got=f"zeros in {where}",
             then="An untrained head, or a class without examples, has no direction: train it or "
             "leave the class out.",
+        ),
+        checks.Flaw.of(
+            (lengths > 0) & (lengths < checks.SMALLEST),
+            lengths,
+            who="every class vector",
+            must=f"have a length of {checks.SMALLEST:g} or more",
+            got=f"{{:.4g}} in {where}",
+            then="Scale the kernel up: cosines do not change with it.",
         ),
     ]
 
@@ -106,6 +114,9 @@ def class_columns(
     columns = jnp.asarray(kernel, jnp.float32)
     if not center:
         return columns
+    if kernel.dtype.itemsize == 8:  # under jax_enable_x64: centred before it loses its digits
+        columns = kernel - kernel.mean(axis=1, keepdims=True)
+        columns = jnp.asarray(columns, jnp.float32)
     # Any common vector cancels; this one leaves no rounding error of the mean in equal columns.
     shifted = columns - jax.lax.stop_gradient(columns.max(axis=1, keepdims=True))
     centred = shifted - shifted.mean(axis=1, keepdims=True)
@@ -116,19 +127,20 @@ def class_columns(
 
 def unit_columns(
     columns: Float[Array, "features classes"],
-) -> tuple[Float[Array, "features classes"], Bool[Array, " classes"]]:
-    """Columns of length 1, and which of them are zero: these stay zero, with gradient 0."""
+) -> tuple[Float[Array, "features classes"], Float[Array, " classes"]]:
+    """Columns of length 1, and their lengths before: those of length 0 stay so, with gradient 0."""
     scale = jax.lax.stop_gradient(jnp.abs(columns).max(axis=0, keepdims=True))
     is_zero = scale == 0  # false for NaN, which propagates
     scaled = columns / jnp.where(is_zero, 1, scale)
     squared_norm = jnp.where(is_zero, 1, jnp.square(scaled).sum(axis=0, keepdims=True))
-    return jnp.where(is_zero, 0, scaled / jnp.sqrt(squared_norm)), is_zero[0]
+    length = jnp.sqrt(squared_norm)
+    return jnp.where(is_zero, 0, scaled / length), (scale * length)[0]
 
 
 def _gram(unit: Float[Array, "features classes"]) -> Float[Array, "classes classes"]:
     """Products of every two columns: blocks above the diagonal, mirrored; half of the work."""
     num_classes = unit.shape[1]
-    if num_classes <= GRAM_BLOCK or strips.on_several_devices(unit):  # XLA splits one product best
+    if num_classes <= GRAM_BLOCK or meshes.on_several_devices(unit):  # XLA splits one product best
         return _own_is_one(products(unit.T, unit.T))
     starts = np.minimum(np.arange(0, num_classes, GRAM_BLOCK), num_classes - GRAM_BLOCK)
     pairs = jnp.asarray(list(itertools.combinations(starts, 2)), jnp.int32)
@@ -150,6 +162,7 @@ def _gram(unit: Float[Array, "features classes"]) -> Float[Array, "classes class
 
     # The last block overlaps the one before it; its diagonal comes last and settles them.
     empty = jnp.zeros((num_classes, num_classes), jnp.float32)
+    empty = meshes.varying(empty, meshes.varying_axes(unit))
     similarity = jax.lax.fori_loop(0, len(pairs), mirrored, empty)
     return jax.lax.fori_loop(0, len(starts), diagonal, similarity)
 

@@ -5,37 +5,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-
-def on_several_devices(array: Any) -> bool:
-    """Whether an array lies on a mesh of two devices or more, as far as its type tells."""
-    return jax.typeof(array).sharding.mesh.size > 1
-
-
-def by_class(
-    function: Callable[..., tuple[Any, Any]],
-    matrix: Array,
-    *operands: Any,
-    class_axis: int | None,
-) -> tuple[Any, Any]:
-    """`function(matrix, *operands) -> (rows, flaws)`, row i on the devices that hold class i.
-
-    On Auto axes XLA carries the sharding on. Explicit axes would ask for one in every operation, so
-    they are Auto inside, and the rows of the result take the sharding of the matrix's `class_axis`;
-    None is for numbers, which every device gets.
-    """
-    sharding = jax.typeof(matrix).sharding
-    if AxisType.Explicit not in sharding.mesh.axis_types:
-        return function(matrix, *operands)
-    everywhere = NamedSharding(sharding.mesh, PartitionSpec())
-    rows = everywhere
-    if class_axis is not None:
-        rows = NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[class_axis]))
-    program: Any = jax.sharding.auto_axes(function, out_sharding=(rows, everywhere))
-    return program(matrix, *operands)
-
+from simsmooth_jax.method import meshes
 
 STRIP_ENTRIES = 2**22  # of a table at a time: 16 MiB
 
@@ -47,7 +19,7 @@ def in_strips(
     """`function(rows, index) -> (rows, values)`, a strip of rows at a time and in their place."""
     num_rows = matrix.shape[0]
     size = max(1, STRIP_ENTRIES // num_rows)
-    if num_rows <= size or on_several_devices(matrix):  # XLA splits one program best
+    if num_rows <= size or meshes.on_several_devices(matrix):  # XLA splits one program best
         return function(matrix, jnp.arange(num_rows))
 
     def place(t: Array) -> tuple[Array, Array]:
@@ -68,15 +40,19 @@ def in_strips(
 
     shapes = jax.eval_shape(function, matrix[:1], jnp.arange(1))[1]
     values = {name: jnp.zeros(num_rows, shapes[name].dtype) for name in shapes}
+    values = meshes.varying(values, meshes.varying_axes(matrix))
     state = (matrix, matrix[:size], values)
     matrix, _, values = jax.lax.fori_loop(0, -(-num_rows // size), strip, state)
     return matrix, values
 
 
 def assemble(
-    strip: Callable[[Array], dict[str, Array]], num_rows: int, size: int
+    strip: Callable[[Array], dict[str, Array]], num_rows: int, size: int, source: Any = ()
 ) -> dict[str, Array]:
-    """`strip(start)` for every strip of `size` rows, put together; the last one overlaps."""
+    """`strip(start)` for every strip of `size` rows, put together; the last one overlaps.
+
+    `source` is what a strip is computed from, where that may be traced.
+    """
 
     def put(t: Array, rows: dict[str, Array]) -> dict[str, Array]:
         start = jnp.minimum(t * size, num_rows - size)
@@ -88,6 +64,7 @@ def assemble(
 
     shapes = jax.eval_shape(strip, jax.ShapeDtypeStruct((), jnp.int32))
     empty = {name: jnp.zeros((num_rows, *x.shape[1:]), x.dtype) for name, x in shapes.items()}
+    empty = meshes.varying(empty, meshes.varying_axes(source))
     return jax.lax.fori_loop(0, -(-num_rows // size), put, empty)
 
 

@@ -2,11 +2,12 @@
 
 from typing import Any, TypeAlias
 
+import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method import targets
+from simsmooth_jax.method import checks, meshes, operands, targets
 from simsmooth_jax.method.dense import DenseLabels
 from simsmooth_jax.method.factored import FactoredLabels
 from simsmooth_jax.method.top_k import TopKLabels
@@ -20,10 +21,36 @@ def as_table(value: Any) -> Table:
     return value if isinstance(value, Table) else DenseLabels(value)
 
 
+def opened_table(function: str, value: Any) -> Table:
+    """A table with its arrays as programs take them; refuses what is none."""
+    return as_table(value).opened(function)
+
+
+def sound_table(function: str, value: Any) -> Table:
+    """The door of what is computed with a table: refuses rows that are none, if they are known.
+
+    Not in the classes' own `__post_init__`, which JAX calls with tracers, and with no array at all.
+    """
+    table = opened_table(function, value)
+    if not checks.is_traced(table):
+        checks.run_checked(function, _flaws_program, table)
+    return table
+
+
+@jax.jit
+def _flaws_program(table: Table) -> tuple[tuple[()], list[checks.Flaw]]:
+    leaves = jax.tree.leaves(table)
+    explicit = [leaf for leaf in leaves if meshes.on_explicit_axes(leaf)]
+
+    def flaws(_: Any, table: Table) -> tuple[tuple[()], list[checks.Flaw]]:
+        return (), table.flaws()
+
+    return meshes.by_class(flaws, (explicit or leaves)[0], table, class_axis=None)
+
+
 def table_for_logits(function: str, value: Any, num_classes: int) -> Table:
     """The door of a loss, which refuses what is no table of `num_classes` classes."""
-    table = as_table(value)
-    table.refuse_malformed(function)
+    table = opened_table(function, value)
     if table.num_classes != num_classes:
         raise InputError(
             f"{function}: table",
@@ -31,13 +58,12 @@ def table_for_logits(function: str, value: Any, num_classes: int) -> Table:
             table.form,
             "Table and model are of different sets of classes.",
         )
-    return table
+    return sound_table(function, table)
 
 
 def trainable_table(function: str, value: Any, num_classes: int) -> Table:
     """The door of a training, which refuses rows that no classifier should be trained on."""
-    table = as_table(value)
-    table.refuse_malformed(function)
+    table = opened_table(function, value)
     if table.num_classes != num_classes:
         raise InputError(
             f"{function}: table",
@@ -91,8 +117,8 @@ def target_rows(
       [0.025 0.025 0.655 0.295]
     """
     function = "target_rows"
-    door = as_table(table)
-    door.refuse_malformed(function)
-    targets.refuse_labels(function, labels, "Labels are indices, not one-hot vectors.")
+    door = sound_table(function, table)
+    advice = "Labels are indices, not one-hot vectors."
+    labels = operands.integers(function, "labels", labels, advice)
     known, is_known = targets.in_range(labels, door.num_classes)
     return targets.nan_where_unknown(targets.rows(door, known), is_known)

@@ -1,37 +1,21 @@
-"""What the forms of a table have in common: labels in range, rows of targets, Explicit axes."""
+"""What the forms of a table have in common: labels in range, and rows of targets."""
 
-import functools
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
-from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.memory import refuse_dense_table
-from simsmooth_jax.method import checks
+from simsmooth_jax.method import meshes, operands
 
 LONG_ROW = 2048  # classes
 
 
-def refuse_labels(function: str, labels: Any, advice: str) -> None:
-    """Refuses what is no array of class indices."""
-    checks.array(function, "labels", labels)
-    dtype = jnp.result_type(labels)
-    if not jnp.issubdtype(dtype, jnp.integer):
-        must, got = "be integer class indices", f"dtype {dtype}"
-        raise InputError(f"{function}: labels", must, got, advice)
-
-
 def in_range(labels: Any, num_classes: int) -> tuple[Int[Array, "*batch"], Bool[Array, "*batch"]]:
     """Labels as int32 in `[0, K)`, and which of them were there before."""
-    if labels.dtype.itemsize == 8:  # cut to 32 bits, they would come into the range perhaps
-        library = jnp if isinstance(labels, jax.Array) else np
-        labels = library.clip(labels.astype(np.int64), -1, num_classes)
-    labels = jnp.asarray(labels, jnp.int32)
+    labels = jnp.asarray(operands.in_32_bits(labels, num_classes), jnp.int32)
     return jnp.clip(labels, 0, num_classes - 1), (labels >= 0) & (labels < num_classes)
 
 
@@ -50,27 +34,6 @@ def negative_log_probabilities(
     return log_sum[..., None] - (logits - peak[..., None])
 
 
-def on_auto_axes(
-    compute: Callable[..., Array], sharding: NamedSharding, *spec: Any
-) -> Callable[..., Array]:
-    """`compute`, on a mesh with Explicit axes with these Auto inside and a result of that spec."""
-    if AxisType.Explicit not in sharding.mesh.axis_types:
-        return compute
-    out_sharding = NamedSharding(sharding.mesh, PartitionSpec(*spec))
-    return cast(Any, jax.sharding.auto_axes(compute, out_sharding=out_sharding))
-
-
-def by_example(cross_entropy: Callable[..., Array]) -> Callable[..., Array]:
-    """A method `cross_entropy(table, …, logits)`, also where the mesh axes are Explicit."""
-
-    @functools.wraps(cross_entropy)
-    def on_any_axes(*operands: Any) -> Array:
-        sharding: Any = jax.typeof(operands[-1]).sharding
-        return on_auto_axes(cross_entropy, sharding, *sharding.spec[:-1])(*operands)
-
-    return on_any_axes
-
-
 @jax.jit
 def rows(table: Any, labels: Int[Array, "*batch"]) -> Float[Array, "*batch classes"]:
     """Rows of a table in any form, for labels in range."""
@@ -82,16 +45,18 @@ def rows(table: Any, labels: Int[Array, "*batch"]) -> Float[Array, "*batch class
         return found.reshape(*labels.shape, table.num_classes)
 
     shardings: list[Any] = [jax.typeof(x).sharding for x in (labels, *jax.tree.leaves(table))]
-    explicit = [s for s in shardings if AxisType.Explicit in s.mesh.axis_types]
     batch = tuple(shardings[0].spec)
     classes = [jax.typeof(x).sharding.spec[-1] for x in table.of_class()]
     free = [axis for axis in classes if not {*jax.tree.leaves(axis)} & {*jax.tree.leaves(batch)}]
-    sharding = (explicit or shardings)[0]
-    return on_auto_axes(compute, sharding, *batch, *(free or [None]))(table, labels)
+    places = [x for x in (labels, *jax.tree.leaves(table)) if meshes.on_explicit_axes(x)]
+    spec = PartitionSpec(*batch, *(free or [None]))
+    return meshes.on_auto_axes(compute, [*places, labels][0], spec)(table, labels)
 
 
 def to_dense(table: Any) -> Float[Array, "classes classes"]:
     """All rows of a compact table, refused where they would not fit."""
     advice = "Use target_rows(table, labels) for the rows of a batch."
-    refuse_dense_table(f"{type(table).__name__}.to_dense", table.num_classes, advice=advice)
+    function = f"{type(table).__name__}.to_dense"
+    table = table.opened(function)
+    refuse_dense_table(function, table.num_classes, advice=advice)
     return rows(table, jnp.arange(table.num_classes))

@@ -1,21 +1,16 @@
 """A table of soft labels that keeps k classes of each row: `[K, k]` instead of `[K, K]`."""
 
 import dataclasses
-from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Shaped
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.literals import Rule
-from simsmooth_jax.method import checks, rules, targets, trainable
-from simsmooth_jax.method.similarity import products, unit_columns_and_flaws
-from simsmooth_jax.method.strips import assemble, group_size, largest
-
-STRIP_ENTRIES = 2**23  # similarities at a time: 32 MiB
+from simsmooth_jax.method import checks, meshes, operands, targets, trainable
 
 
 @jax.tree_util.register_dataclass
@@ -28,6 +23,8 @@ class TopKLabels:
 
     indices: Int[Array | np.ndarray, "classes k"]
     weights: Float[Array | np.ndarray, "classes k"]
+
+    makes_rows: ClassVar = False
 
     @property
     def num_classes(self) -> int:
@@ -55,19 +52,36 @@ class TopKLabels:
         is_own = np.asarray(self.indices) == np.arange(self.num_classes)[:, None]
         return np.where(is_own, np.asarray(self.weights), 0).sum(axis=1)
 
-    def refuse_malformed(self, function: str) -> None:
-        """Refuses what is not two matrices of one shape, integers and floats."""
-        checks.array(function, "indices", self.indices)
-        checks.array(function, "weights", self.weights)
-        shape = np.shape(self.indices)
-        whole = jnp.issubdtype(self.indices.dtype, jnp.integer)
-        if not whole or len(shape) != 2 or shape != np.shape(self.weights) or 0 in shape:
+    def opened(self, function: str) -> Self:
+        """With its arrays as programs take them; refuses what is not two matrices of one shape."""
+        indices = operands.as_array(function, "indices", self.indices)
+        weights = operands.real(function, "weights", self.weights)
+        shape = indices.shape
+        whole = jnp.issubdtype(indices.dtype, jnp.integer)
+        if not whole or len(shape) != 2 or shape != weights.shape or 0 in shape:
             raise InputError(
                 f"{function}: indices and weights",
                 "be integers and floats of one shape [K, k]",
-                f"{self.indices.dtype}{list(shape)} and {list(np.shape(self.weights))}",
+                f"{indices.dtype}{list(shape)} and {list(weights.shape)}",
                 "Make them with top_k_labels.",
             )
+        return dataclasses.replace(
+            self, indices=operands.in_32_bits(indices, shape[0]), weights=weights
+        )
+
+    def flaws(self) -> list[checks.Flaw]:
+        """Rows that are no targets."""
+        indices = jnp.asarray(self.indices, jnp.int32)
+        is_class = (indices >= 0) & (indices < self.num_classes)
+        outside = checks.Flaw.of(
+            ~is_class.all(axis=1),
+            who="every index of a top-k table",
+            must=f"be a class from 0 to {self.num_classes - 1}",
+            got="another in row {i}",
+            then="Make them with top_k_labels.",
+        )
+        sums = jnp.asarray(self.weights, jnp.float32).sum(axis=1)
+        return [outside, trainable.sum_flaw(sums, self.weights.dtype)]
 
     def refuse_untrainable(self, function: str) -> None:
         """Refuses rows that no classifier should be trained on."""
@@ -85,7 +99,7 @@ class TopKLabels:
             )
         trainable.refuse_rows(function, self.weights)
 
-    @targets.by_example
+    @meshes.by_example
     def cross_entropy(
         self,
         labels: Int[Array, "*batch"],
@@ -94,14 +108,27 @@ class TopKLabels:
         logits: Float[Array, "*batch classes"],
     ) -> Float[Array, "*batch"]:
         """`-Σ_k t_k log p_k`, with `log p_k = (z_k - peak) - log_sum`."""
-        weights = jnp.asarray(self.weights, jnp.float32)[labels]
-        kept = jnp.take_along_axis(logits, self.indices[labels], axis=-1)
+        indices, weights = self._kept(labels)
+        kept = jnp.take_along_axis(logits, indices, axis=-1)
         terms = weights * targets.negative_log_probabilities(kept, peak, log_sum)
         return jnp.where(weights == 0, 0, terms).sum(axis=-1)
 
     def of_batch(self, labels: Int[Array, " batch"]) -> tuple[Array, ...]:
         """What `block` needs of each example: `[B, …]`."""
-        return self.indices[labels], jnp.asarray(self.weights, jnp.float32)[labels]
+        return self._kept(labels)
+
+    def shares(self, labels: Array, batch: Any, classes: Any) -> tuple[Any, Any]:
+        """`of_batch` and `of_class` on the Explicit mesh of the labels, split over these axes."""
+        kept = meshes.on_auto_axes(type(self)._kept, labels, P(batch))
+        return kept(self, labels), ()
+
+    def _kept(self, labels: Int[Array, "*batch"]) -> tuple[Array, Array]:
+        """Classes and weights of each example; NaN where one of its classes is none."""
+        indices = jnp.asarray(self.indices, jnp.int32)[labels]
+        known = jnp.clip(indices, 0, self.num_classes - 1)
+        is_row = (indices == known).all(axis=-1, keepdims=True)
+        weights = jnp.asarray(self.weights, jnp.float32)[labels]
+        return known, jnp.where(is_row, weights, jnp.nan)
 
     def of_class(self) -> tuple[Array, ...]:
         """What `block` needs of each class: nothing."""
@@ -120,110 +147,4 @@ class TopKLabels:
         place = indices - (first + start)
         place = jnp.where((place >= 0) & (place < size), place, size)
         rows = jnp.arange(len(place))[:, None]
-        return jnp.zeros((len(place), size)).at[rows, place].add(weights, mode="drop")
-
-
-def top_k_labels(
-    kernel: Shaped[Array | np.ndarray, "features classes"],
-    k: int,
-    rule: Rule = "clip",
-    *,
-    epsilon: float | Float[Array, ""] = 1.0,
-    temperature: float | Float[Array, ""] | None = None,
-    include_self: bool = True,
-    center: bool = False,
-) -> TopKLabels:
-    """Relation labels that keep the k most related classes of each, built a strip at a time.
-
-    The rows of `relation_labels_from_kernel(kernel, rule, top_k=k, …)` in `O(K k)` memory: the own
-    class and the k-1 largest others, normalised. At a million classes and k = 32 they are 256 MB,
-    where a dense table would be 4 TB.
-
-    Args:
-      kernel: `[N, K]` real, features first, as in `flax.linen.Dense`.
-      k: number of classes kept in each row, 1 to K (2 at least without the own class).
-      rule: `"literal"`, `"clip"`, `"shift"` or `"softmax"`: see `relation_labels`.
-      epsilon: weight of the relation row in [0, 1]. May be traced.
-      temperature: of the softmax rule, above 0. May be traced.
-      include_self: whether the own class takes part in the relation row.
-      center: subtract the mean column first.
-
-    Returns:
-      `TopKLabels` with `indices` `[K, k]` int32, the own class first and the others by falling
-      similarity, the lower class index first where they are equal, and `weights` `[K, k]` float32,
-      whose rows sum to 1. It goes where a dense table goes.
-
-    Raises:
-      ValueError: whatever `relation_labels_from_kernel` refuses.
-
-    Source: CN 112434722 A, claims 3 to 5.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> import numpy as np
-      >>> import simsmooth_jax as ss
-      >>> kernel = jnp.array([[1.0, 2.0, 0.0], [0.0, 2.0, 3.0]])  # 2 features, 3 classes
-      >>> table = ss.top_k_labels(kernel, 2)
-      >>> print(table.indices)
-      [[0 1]
-       [1 0]
-       [2 1]]
-      >>> print(np.asarray(table.weights).round(3))
-      [[0.586 0.414]
-       [0.586 0.414]
-       [0.586 0.414]]
-    """
-    name = "top_k_labels"
-    checks.real_matrix(name, "kernel", kernel, "[N, K]")
-    options: dict[str, Any] = {"rule": rule, "include_self": include_self}
-    num_classes = np.shape(kernel)[1]
-    rules.refuse_options(name, num_classes, epsilon, temperature, top_k=None, **options)
-    rules.refuse_top_k(name, "k", k, num_classes, include_self, "Try 32.")
-
-    operands = (kernel, epsilon, temperature)
-    return checks.run_checked(name, _top_k_program, *operands, k=int(k), center=center, **options)
-
-
-@partial(jax.jit, static_argnames=("k", "rule", "include_self", "center"))
-def _top_k_program(
-    kernel: Array,
-    epsilon: Any,
-    temperature: Any,
-    *,
-    k: int,
-    rule: Rule,
-    include_self: bool,
-    center: bool,
-) -> tuple[TopKLabels, list[checks.Flaw]]:
-    unit, flaws = unit_columns_and_flaws(kernel, center)
-    num_classes = unit.shape[1]
-    size = min(num_classes, max(1, STRIP_ENTRIES // num_classes))
-    vectors = jnp.pad(unit, ((0, 0), (0, -num_classes % group_size(num_classes, k)))).T
-    weight = jnp.asarray(epsilon, jnp.float32)
-    is_own = jnp.arange(k)[None] == 0
-
-    def strip(start: Array) -> dict[str, Array]:
-        similarity = products(jax.lax.dynamic_slice_in_dim(vectors, start, size), vectors)
-        least = similarity[:, :num_classes].min(axis=1)
-        own = (start + jnp.arange(size))[:, None]
-        above = similarity.at[jnp.arange(size)[:, None], own].set(jnp.inf)
-        kept, indices = largest(above, k, num_classes)
-        kept = jnp.where(is_own, 1, jnp.clip(kept, -1, 1))
-        relation = rules.relation_rows(
-            kept, jnp.broadcast_to(is_own, kept.shape), temperature, rule, include_self
-        )
-        weights = rules.mixed(is_own, relation, weight)
-        return {
-            "indices": indices,
-            "weights": weights,
-            # Only the literal rule asks for the least cosine, of all classes.
-            "least": least if rule == "literal" else jnp.zeros(size),
-            "largest": jnp.ones(size),
-            "is_label": jnp.isfinite(weights).all(axis=1),
-            "own_label": weights[:, 0],
-            "other_label": jnp.where(is_own, -jnp.inf, weights).max(axis=1),
-        }
-
-    rows = assemble(strip, num_classes, size)
-    table = TopKLabels(rows.pop("indices"), rows.pop("weights"))
-    return table, flaws + rules.flaws_of(rows, rule)
+        return jnp.zeros((len(place), size), jnp.float32).at[rows, place].add(weights, mode="drop")

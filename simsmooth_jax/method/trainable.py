@@ -2,9 +2,25 @@
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.method import checks
+
+
+def sum_flaw(sums: Float[Array, " classes"], dtype: Any) -> checks.Flaw:
+    """The first row whose sum is not 1, to within the rounding of its entries."""
+    rounding = float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0
+    return checks.Flaw.of(
+        ~(jnp.abs(sums - 1) <= max(1e-4, rounding)),  # and NaN
+        sums,
+        who="every row of table",
+        must="sum to 1",
+        got="{:.6g} in row {i}",
+        then="A similarity goes to relation_labels; weights of classes go onto the losses.",
+    )
 
 
 def refuse_rows(function: str, weights: Any) -> None:

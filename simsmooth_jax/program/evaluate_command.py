@@ -9,7 +9,7 @@ from simsmooth_jax.training.classifier import Classifier
 
 def evaluate(config: EvaluateConfig) -> None:
     """`simsmooth evaluate`: exact metrics of a checkpoint."""
-    classifier = Classifier.restore(config.checkpoint, config.data, config.data_dir)
+    classifier = Classifier.restore(config.checkpoint, config.data, config.data_dir, config.model)
     metrics = classifier.evaluate(config.split)
     if config.json:
         print(json.dumps(metrics, indent=2))

@@ -15,7 +15,7 @@ from simsmooth_jax.study.relations import Relations
 from simsmooth_jax.training.classifier import Classifier
 
 USED_BY = dict.fromkeys(("head", "num_classes", "layout"), ("kernel",))
-USED_BY |= dict.fromkeys(("data", "data_dir"), ("features", "predictions"))
+USED_BY |= dict.fromkeys(("data", "data_dir", "model"), ("features", "predictions"))
 
 
 def make_label_file(config: LabelsConfig) -> None:
@@ -88,7 +88,7 @@ def _relations(config: LabelsConfig) -> tuple[Relations, tuple[str, ...]]:
         kept = empty_classes.kept_classes(config.relation, counts, names, where)
         with class_names.called_by_name(names, kept.places):
             return relations.of_vectors(head.kernel, config.relation, kept), names
-    classifier = Classifier.restore(checkpoint, config.data, config.data_dir)
+    classifier = Classifier.restore(checkpoint, config.data, config.data_dir, config.model)
     metadata = {"class_names": list(classifier.dataset.class_names)}
     found = relations.find_relations(classifier, config.relation)
     return found, class_names.of_head(metadata, found.num_classes, config.class_names)

@@ -19,7 +19,13 @@ from simsmooth_jax.method.diagnosis import own_mass_warning
 from simsmooth_jax.program import pictures, report
 from simsmooth_jax.program.older_runs import as_recorded
 from simsmooth_jax.program.run_directory import REPORT, default_directory, open_directory
-from simsmooth_jax.program.train_command import describe, identity, say_where, show_arms
+from simsmooth_jax.program.train_command import (
+    describe,
+    identity,
+    refuse_lost_start,
+    say_where,
+    show_arms,
+)
 from simsmooth_jax.study import pipeline, relations
 from simsmooth_jax.training.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
@@ -36,7 +42,7 @@ PROMISED += tuple(f"pictures/{name}.png" for name in ("similarity", "reliability
 def run(config: RunConfig) -> None:
     """`simsmooth run`: the whole method, three trainings."""
     devices.self_test()
-    data, model = config.training.data.short_name, config.training.model.model
+    data, model = config.training.data.short_name, config.training.model.short_name
     name = f"{data}-{model}-{config.relation.rule}"
     config = as_recorded(config, name)
     runner = ArmRunner(config.training, config.saving)
@@ -46,6 +52,7 @@ def run(config: RunConfig) -> None:
     file = relations.file_identity(config.relation, runner.dataset.class_names)
     fixed, absent = identity(config, runner) | file, stored.identity_before(type(config))
     directory = config.out or default_directory(name, fixed)
+    refuse_lost_start(config, directory)
     with open_directory(directory, fixed, config.overwrite, absent):
         found = all((directory / name).exists() for name in PROMISED)
         finished = from_writer("finished", found)

@@ -25,7 +25,7 @@ def train(config: TrainConfig) -> None:
     """`simsmooth train`: one training, by a table of labels or labels that it makes itself."""
     devices.self_test()
     arm = ARM.get(config.labels, RELATION)
-    name = f"{config.training.data.short_name}-{config.training.model.model}-{arm.name}"
+    name = f"{config.training.data.short_name}-{config.training.model.short_name}-{arm.name}"
     config = as_recorded(config, name)
     runner = ArmRunner(config.training, config.saving)
     plan = Plan.of(runner, config.uniform_epsilon)._replace(options=config.objective)
@@ -43,6 +43,7 @@ def train(config: TrainConfig) -> None:
     runner.refuse(objective)
     fixed = identity(config, runner) | sha256(objective)
     directory = config.out or default_directory(name, fixed)
+    refuse_lost_start(config, directory)
     absent = stored.identity_before(type(config))
     with open_directory(directory, fixed, config.overwrite, absent):
         finished = from_writer("finished", (directory / REPORT).exists())
@@ -64,7 +65,21 @@ def train(config: TrainConfig) -> None:
 def identity(config: RunConfig | TrainConfig, runner: ArmRunner) -> dict[str, Any]:
     """What must not change between the parts of a stopped run."""
     found = dataclasses.replace(config, training=config.training.absolute())
-    return stored.identity(found) | {"data_sha256": runner.data_sha256()}
+    return stored.identity(found) | {"data_sha256": runner.data_sha256()} | runner.initial_sha256()
+
+
+def refuse_lost_start(config: RunConfig | TrainConfig, directory: Path) -> None:
+    """Refuses first weights in a directory that is emptied: a stopped run could not go on."""
+    init = config.training.model.init
+    if not config.overwrite or init is None:
+        return
+    if init.expanduser().resolve().is_relative_to(directory.resolve()):
+        raise InputError(
+            "`init`",
+            "lie outside of what `overwrite` empties",
+            f"{init} in {directory}",
+            "Choose another `out`.",
+        )
 
 
 def describe(runner: ArmRunner) -> None:
@@ -72,6 +87,8 @@ def describe(runner: ArmRunner) -> None:
     data = runner.dataset
     parts = f"{len(data.train):,} training, {len(data.validation):,} validation"
     print(f"{data.name}: {parts}, {len(data.test):,} test images of {data.num_classes} classes")
+    if (initial := runner.trainer.initial) is not None:
+        print(f"initial weights of {initial.report}")
 
 
 def show_arms(found: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from simsmooth_jax.method.heads import head_kernel
 from simsmooth_jax.method.labels import relation_labels
 from simsmooth_jax.method.similarity import cosine_rows, cosine_similarity, unit_columns_and_flaws
 from simsmooth_jax.method.tables import LabelTable, as_table
-from simsmooth_jax.method.top_k import top_k_labels
+from simsmooth_jax.method.top_k_labels import top_k_labels
 from simsmooth_jax.study import arms
 from simsmooth_jax.study.empty_classes import Kept, kept_classes
 from simsmooth_jax.training.classifier import Classifier
@@ -173,7 +173,7 @@ def refuse_relation(config: RelationConfig, num_classes: int) -> None:
     """Refuses options of the relation labels out of range."""
     values = dataclasses.asdict(config)
     values = {key: values[key] for key in values if key not in NO_LABEL_OPTIONS}
-    rules.refuse_options("relation labels", num_classes, **values)
+    rules.checked_options("relation labels", num_classes, **values)
     if config.rule == "literal" and config.center:
         raise InputError(
             "`center`",

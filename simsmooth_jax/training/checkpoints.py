@@ -42,7 +42,7 @@ def restore_state(directory: Path, like: Any) -> Any | None:
     if path is None:
         return None
     parts = _parts(like)
-    stored, expected = _shapes(_arrays(path)), _shapes(parts)
+    stored, expected = shapes(_arrays(path)), shapes(parts)
     for name in sorted(stored.keys() | expected.keys()):
         if stored.get(name) != expected.get(name):
             raise InputError(
@@ -156,7 +156,8 @@ def _damaged(path: Path, reason: str) -> InputError:
     )
 
 
-def _shapes(tree: Any) -> dict[str, str]:
+def shapes(tree: Any) -> dict[str, str]:
+    """Dtype and shape of every array by its path."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {
         jax.tree_util.keystr(keys, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}"

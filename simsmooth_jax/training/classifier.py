@@ -2,24 +2,27 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from simsmooth_jax.config.training import TrainingConfig
+from simsmooth_jax.config.training import ModelConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.data.streaming import evaluation_batches
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.method.class_vectors import class_sums
-from simsmooth_jax.method.heads import HEAD
+from simsmooth_jax.method.heads import head_kernel
 from simsmooth_jax.training import checkpoints
 from simsmooth_jax.training.evaluation import Evaluator
-from simsmooth_jax.training.models import build_model, normalise_images
+from simsmooth_jax.training.head_module import head_module
+from simsmooth_jax.training.models import build_model, normalise_images, refuse_model
 
 BATCH_SIZE = 256
 
@@ -30,17 +33,23 @@ class Classifier:
 
     config: TrainingConfig
     dataset: Dataset
+    model: Any
     params: Any
     batch_stats: Any
     image_statistics: Any
 
     @classmethod
     def restore(
-        cls, checkpoint: Path, data: str | None = None, data_dir: Path | None = None
+        cls,
+        checkpoint: Path,
+        data: str | None = None,
+        data_dir: Path | None = None,
+        model: str | None = None,
     ) -> Self:
         """Reads a checkpoint that an `ArmRunner` wrote, and the data that it was trained on.
 
-        `data` names others of the same classes, `data_dir` another place of the same.
+        `data` names others of the same classes, `data_dir` another place of the same. A user's own
+        `model` is imported where it is named here, and never because the checkpoint names it.
         """
         variables, metadata = checkpoints.read(checkpoint, ("params", "batch_stats"))
         if "training" not in metadata:
@@ -52,6 +61,8 @@ class Classifier:
             )
         try:
             config = TrainingConfig.from_json(metadata["training"])
+            if not config.model.is_own:
+                refuse_model(config.model)
         except InputError as error:
             raise InputError(
                 "`checkpoint`",
@@ -59,6 +70,7 @@ class Classifier:
                 f"{checkpoint}: {first_line(error)}",
                 "Use the version that trained it.",
             ) from error
+        described = _given(checkpoint, config.model, model)
         recorded = config.data
         source = dataclasses.replace(recorded.source, data_dir=data_dir or recorded.source.data_dir)
         if data is not None:  # the parts of other data are their own
@@ -85,29 +97,37 @@ class Classifier:
                 f"{dataset.image_shape} in {dataset.name}",
                 "Convert them before.",
             )
-        return cls(config, dataset, **variables, image_statistics=metadata["image_statistics"])
+        built = build_model(described, dataset.num_classes, dataset.image_shape)
+        if model is not None:
+            _refuse_another(checkpoint, model, built, variables, dataset.image_shape)
+        statistics = metadata["image_statistics"]
+        return cls(config, dataset, built, **variables, image_statistics=statistics)
 
     def evaluate(self, part: Literal["validation", "test"]) -> dict[str, Any]:
         """All metrics on a part of the data."""
-        model = build_model(self.config.model, self.dataset.num_classes)
-        evaluator = Evaluator(model, self.image_statistics)
+        evaluator = Evaluator(self.model, self.image_statistics)
         return evaluator(self.params, self.batch_stats, getattr(self.dataset, part))
 
     def mean_features(self) -> tuple[Float[Array, "features classes"], Float[Array, " classes"]]:
         """What goes into the head, as `class_means` over the training images, and their counts."""
-        features = self.params[HEAD]["kernel"].shape[0]
-        identity = {"kernel": jnp.eye(features), "bias": jnp.zeros(features)}
-        return self._means(features, self.params | {HEAD: identity}, lambda outputs: outputs)
+        head = head_module(self.params)
+        features = head_kernel(self.params).shape[0]
+
+        def pass_on(layer: Any, arguments: Any, named: Any, context: Any) -> Any:
+            is_head = context.module.path == head and context.method_name == "__call__"
+            return arguments[0] if is_head else layer(*arguments, **named)
+
+        with nn.intercept_methods(pass_on):
+            return self._means(features, lambda outputs: outputs)
 
     def mean_predictions(self) -> tuple[Float[Array, "classes classes"], Float[Array, " classes"]]:
         """Predicted probabilities, as `mean_predictions`, and the counts."""
-        return self._means(self.dataset.num_classes, self.params, jax.nn.softmax)
+        return self._means(self.dataset.num_classes, jax.nn.softmax)
 
     def _means(
-        self, num_outputs: int, params: Any, use: Callable[[Array], Array]
+        self, num_outputs: int, use: Callable[[Array], Array]
     ) -> tuple[Float[Array, "outputs classes"], Float[Array, " classes"]]:
         """A column for each class, zeros where it has no image, and how many it has."""
-        model: Any = build_model(self.config.model, num_outputs)
         num_classes = self.dataset.num_classes
 
         @jax.jit
@@ -116,9 +136,8 @@ class Classifier:
         ) -> tuple[Array, Array]:
             inputs = normalise_images(images, *self.image_statistics)
             variables = {"params": params, "batch_stats": batch_stats}
-            # A head that only passes features on must not round them.
             with jax.default_matmul_precision("highest"):
-                outputs = use(model.apply(variables, inputs, train=False))
+                outputs = use(self.model.apply(variables, inputs, train=False))
             sums, counts = class_sums(outputs, labels, num_classes)
             return total[0] + sums, total[1] + counts
 
@@ -129,7 +148,42 @@ class Classifier:
             range(0, len(examples), BATCH_SIZE), batches, strict=True
         ):
             labels = np.where(np.arange(BATCH_SIZE) < len(examples) - start, labels, -1)
-            total = add(total, params, self.batch_stats, images, labels)
+            total = add(total, self.params, self.batch_stats, images, labels)
             jax.block_until_ready(total)  # bounds the memory of the images
         sums, counts = total
         return sums / jnp.maximum(counts, 1), counts
+
+
+def _given(checkpoint: Path, recorded: ModelConfig, model: str | None) -> ModelConfig:
+    """The model that the user has named, or the recorded one where that is ours."""
+    if model is None and recorded.is_own:
+        raise InputError(
+            "`model`",
+            f"be given again for {checkpoint}",
+            f"none: it was trained with {recorded.model}, which no file may have imported",
+            f"Add `model={recorded.model}`.",
+        )
+    described = dataclasses.replace(recorded, init=None, freeze=False)
+    if model not in (None, recorded.model):
+        described = ModelConfig(str(model))
+    refuse_model(described)  # before the images, which may take long to load
+    return described
+
+
+def _refuse_another(
+    checkpoint: Path, name: str, model: Any, variables: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    """Refuses a model of which the tree is not the checkpoint's."""
+    images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    initial = jax.eval_shape(partial(model.init, train=True), key, images)
+    expected = {"batch_stats": {}, **initial}
+    own, found = (checkpoints.shapes(tree) for tree in (expected, variables))
+    for array in sorted(own.keys() | found.keys()):
+        if own.get(array) != found.get(array):
+            raise InputError(
+                f"`model={name}`: {array}",
+                f"be {found.get(array, 'absent')} as in {checkpoint}",
+                own.get(array, "nothing"),
+                "Name the model that it was trained with, as it was then.",
+            )

@@ -9,9 +9,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from simsmooth_jax.config import options
-from simsmooth_jax.config.training import DEFAULT_SIZE, ModelConfig
+from simsmooth_jax.config.training import DEFAULT_SIZE, MODELS, ModelConfig
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.method.heads import HEAD
+from simsmooth_jax.training.own_models import build_own, find_function, refuse_unfit
 
 MAX_DEPTH = {"mlp": 100, "cnn": 6, "resnet": 1202, "resnet18": 18}  # a cnn's channels double
 
@@ -107,9 +108,40 @@ def _head(num_classes: int) -> nn.Dense:
     return nn.Dense(num_classes, dtype=jnp.float32, name=HEAD)
 
 
-def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
-    """The classifier that a configuration describes."""
+def refuse_model(config: ModelConfig) -> None:
+    """Refuses what can be known to be no model before its images are."""
     options.check(config)
+    if config.freeze and config.init is None:
+        raise InputError(
+            "`freeze`",
+            "be given with `init`",
+            "none, and so a model whose features would stay random",
+            "Add `init=CHECKPOINT`, or leave `freeze` out.",
+        )
+    if config.is_own:
+        for name in ("width", "depth", "dtype"):
+            if (value := getattr(config, name)) != getattr(ModelConfig(), name):
+                then = "Set it in the function."
+                raise InputError(f"`{name}`", f"be left out for {config.model}", value, then)
+        find_function(config.model)
+    elif config.model not in MODELS:
+        raise InputError(
+            "`model`",
+            f"be {', '.join(MODELS)} or MODULE:FUNCTION",
+            f"{config.model!r}",
+            f"Try {ModelConfig.model}, or mymodels:vit for def vit(num_classes) in mymodels.py.",
+        )
+
+
+def build_model(
+    config: ModelConfig, num_classes: int, image_shape: tuple[int, ...] = (32, 32, 3)
+) -> nn.Module:
+    """The classifier that a configuration describes; a user's own must take such images."""
+    refuse_model(config)
+    if config.is_own:
+        model = build_own(config.model, num_classes)
+        refuse_unfit(config.model, model, image_shape, num_classes)
+        return model
     if config.model == "resnet18" and config.depth not in (None, 18):
         then = "`model=resnet` takes one."
         raise InputError("`depth`", "be left out for a resnet18", config.depth, then)

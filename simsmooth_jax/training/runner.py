@@ -20,7 +20,9 @@ from simsmooth_jax.training import checkpoints, tracing
 from simsmooth_jax.training.classifier import Classifier
 from simsmooth_jax.training.evaluation import Evaluator
 from simsmooth_jax.training.fitting import refuse_checkpoint_steps
+from simsmooth_jax.training.initial_weights import open_initial
 from simsmooth_jax.training.loop import Observer, train
+from simsmooth_jax.training.models import refuse_model
 from simsmooth_jax.training.recording import MetricsLog, StepRows, ValidationRows
 from simsmooth_jax.training.saving import Checkpoints
 from simsmooth_jax.training.showing import Shown
@@ -36,6 +38,9 @@ class ArmRunner:
         options.check(saving)
         refuse_checkpoint_steps(saving.checkpoint_steps, config.steps_per_dispatch)
         tracing.refuse_directory(saving.profile)
+        refuse_model(config.model)
+        if config.model.init is not None:
+            open_initial(config.model.init)  # before the images, which may take long to load
         self.config = config
         self.saving = saving
         self.profile = saving.profile  # of the first training alone
@@ -99,6 +104,11 @@ class ArmRunner:
             digest.update(getattr(split, "labels", np.zeros(0, np.int32)).tobytes())
         return digest.hexdigest()
 
+    def initial_sha256(self) -> dict[str, str]:
+        """What says that the weights that all start from are still the same."""
+        initial = self.trainer.initial
+        return {} if initial is None else {"init_sha256": initial.sha256}
+
     def evaluate(self, state: TrainState) -> dict[str, Any]:
         """Metrics on validation and test."""
         return {
@@ -111,6 +121,7 @@ class ArmRunner:
         return Classifier(
             self.config,
             self.dataset,
+            self.trainer.model,
             local(state.params),
             local(state.batch_stats),
             self.trainer.image_statistics,

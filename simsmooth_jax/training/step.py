@@ -1,6 +1,7 @@
 """One jitted training step for every classifier and every table of labels (claim 2; module 201)."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import flax.struct
@@ -11,15 +12,20 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from simsmooth_jax.config.training import OptimizerConfig, TrainingConfig
+from simsmooth_jax.config.training import TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.devices import BATCH_AXIS, data_mesh, place
 from simsmooth_jax.method.objectives.objective import Batch, Objective, no_state
 from simsmooth_jax.training.augmentation import augment
 from simsmooth_jax.training.fitting import refuse_unfitting
+from simsmooth_jax.training.head_module import WHOLE, at, head_module, replaced
+from simsmooth_jax.training.initial_weights import read_initial
 from simsmooth_jax.training.inputs import Inputs, ResidentImages, StreamedBatch
 from simsmooth_jax.training.models import build_model, normalise_images
+from simsmooth_jax.training.optimizers import build_optimizer, learning_rate_schedule
+
+AUGMENTATION, DROPOUT = 1, 2  # what a step's keys are for; 0 is that of the initial weights
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -54,10 +60,14 @@ class Trainer:
         self.unroll = devices[0].platform == "cpu"
         self.image_shape = dataset.image_shape
         self.image_statistics = dataset.channel_statistics()
-        self.model = build_model(config.model, dataset.num_classes)
+        self.model = build_model(config.model, dataset.num_classes, dataset.image_shape)
         self.schedule = learning_rate_schedule(config.optimizer, self.steps_per_epoch)
         self.optimizer = build_optimizer(config.optimizer, self.schedule)
         self.augmentation = config.augmentation
+        self.freeze, path = config.model.freeze, config.model.init
+        variables = {} if path is None else jax.eval_shape(self._variables, jax.random.key(0))
+        self.initial = None if path is None else read_initial(path, variables, self.freeze)
+        self.trained = head_module(variables["params"]) if self.freeze else WHOLE
 
         mesh = data_mesh(devices)
         self.replicated = NamedSharding(mesh, PartitionSpec())
@@ -80,6 +90,8 @@ class Trainer:
     def init(self, seed: int, start: Callable[[], Any] = no_state) -> TrainState:
         """The state before the first step, with an objective's own, a pure function of the seed."""
         state = self._init(jax.random.key(seed))
+        if self.initial is not None:
+            state = self.initial.into(state, partial(place, sharding=self.replicated))
         return state.replace(objective=jax.jit(start, out_shardings=self.replicated)())
 
     def key(self, seed: int) -> Array:
@@ -132,15 +144,18 @@ class Trainer:
         )
         return state.replace(objective=new)
 
-    def _initial_state(self, key: Array) -> TrainState:
+    def _variables(self, key: Array) -> dict[str, Any]:
         images = jnp.zeros((1, *self.image_shape), jnp.float32)
-        variables = self.model.init(jax.random.fold_in(key, 0), images, train=True)
+        return dict(self.model.init(jax.random.fold_in(key, 0), images, train=True))
+
+    def _initial_state(self, key: Array) -> TrainState:
+        variables = self._variables(key)
         params = variables["params"]
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
             batch_stats=variables.get("batch_stats", {}),
-            opt_state=self.optimizer.init(params),
+            opt_state=self.optimizer.init(at(params, self.trained)),
         )
 
     def _train_step(
@@ -157,7 +172,7 @@ class Trainer:
         raw, labels, examples = inputs.batch(position, self.batch_size, self.batch_sharded)
         images = normalise_images(raw, *self.image_statistics)
         images, targets = augment(
-            self.augmentation, _step_key(key, state.step), images, (labels, examples)
+            self.augmentation, _step_key(key, AUGMENTATION, state.step), images, (labels, examples)
         )
 
         def mean_over_targets(function: Callable[[Batch], Array]) -> Array:
@@ -167,17 +182,24 @@ class Trainer:
                 jnp.float32(0),
             )
 
-        def mean_loss(params: Any) -> tuple[Array, tuple[Array, Any]]:
-            variables = {"params": params, "batch_stats": state.batch_stats}
+        def mean_loss(trained: Any) -> tuple[Array, tuple[Array, Any]]:
+            params = replaced(state.params, self.trained, trained)
             logits, updated = self.model.apply(
-                variables, images, train=True, mutable=["batch_stats"]
+                {"params": params, "batch_stats": state.batch_stats},
+                images,
+                train=not self.freeze,  # what is frozen gives the features of evaluation
+                mutable=["batch_stats"],
+                rngs={"dropout": _step_key(key, DROPOUT, state.step)},
             )
+            logits = jnp.asarray(logits, jnp.float32)
             mean = mean_over_targets(lambda batch: loss(data, state.objective, logits, batch))
             return mean, (logits, updated)
 
         value_and_grad = jax.value_and_grad(mean_loss, has_aux=True)
-        (mean, (logits, updated)), gradient = value_and_grad(state.params)
-        updates, opt_state = self.optimizer.update(gradient, state.opt_state, state.params)
+        trained = at(state.params, self.trained)
+        (mean, (logits, updated)), gradient = value_and_grad(trained)
+        updates, opt_state = self.optimizer.update(gradient, state.opt_state, trained)
+        trained = optax.apply_updates(trained, updates)
         metrics = {
             "loss": mean,
             "accuracy": mean_over_targets(lambda batch: logits.argmax(axis=-1) == batch.labels),
@@ -185,8 +207,8 @@ class Trainer:
         }
         return TrainState(
             step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
-            batch_stats=updated.get("batch_stats", {}),
+            params=replaced(state.params, self.trained, trained),
+            batch_stats=state.batch_stats if self.freeze else updated.get("batch_stats", {}),
             opt_state=opt_state,
             objective=update(
                 data,
@@ -223,27 +245,5 @@ def _strong(leaf: Any) -> np.ndarray:
     return array.astype(np.float32) if jnp.issubdtype(array.dtype, jnp.floating) else array
 
 
-def _step_key(key: Array, step: Array) -> Array:
-    return jax.random.fold_in(jax.random.fold_in(key, 1), step)  # 0 is that of the initial weights
-
-
-def learning_rate_schedule(config: OptimizerConfig, steps_per_epoch: int) -> optax.Schedule:
-    """Linear warm-up to the peak, above 0 from the first step on; then a cosine to 0 at the end."""
-    total = config.epochs * steps_per_epoch
-    warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
-    peak = config.learning_rate
-    return optax.warmup_cosine_decay_schedule(peak / (warmup + 1), peak, warmup, total)
-
-
-def build_optimizer(
-    config: OptimizerConfig, schedule: optax.Schedule
-) -> optax.GradientTransformation:
-    """SGD with Nesterov momentum; weight decay on kernels alone, not on biases or scales."""
-
-    def is_kernel(params: Any) -> Any:
-        return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
-
-    return optax.chain(
-        optax.add_decayed_weights(config.weight_decay, mask=is_kernel),
-        optax.sgd(schedule, momentum=config.momentum, nesterov=True),
-    )
+def _step_key(key: Array, use: int, step: Array) -> Array:
+    return jax.random.fold_in(jax.random.fold_in(key, use), step)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from simsmooth_jax.method import checks
+from simsmooth_jax.method import operands
 from simsmooth_jax.method.objectives.objective import Batch, Objective, hard_cross_entropy, no_state
 
 
@@ -43,7 +43,7 @@ def max_suppression(strength: float | Float[Array, ""] = 0.1) -> Objective:
       >>> print(loss < 0.6)
       True
     """
-    checks.fraction("max_suppression", "strength", strength)
+    strength = operands.fraction("max_suppression", "strength", strength)
     return Objective(jnp.asarray(strength, jnp.float32), no_state, _loss)
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from simsmooth_jax.method import checks
 from simsmooth_jax.method.losses import softmax_cross_entropy_with_label_table
-from simsmooth_jax.method.tables import LabelTable, TopKLabels, as_table
+from simsmooth_jax.method.tables import LabelTable, TopKLabels, sound_table
 
 
 class Batch(NamedTuple):
@@ -68,8 +68,8 @@ def label_table(table: LabelTable) -> Objective:
       An `Objective` whose `data` is the table.
 
     Raises:
-      ValueError: `loss` is given a table, logits or labels that
-        `softmax_cross_entropy_with_label_table` refuses.
+      ValueError: the table is one that `softmax_cross_entropy_with_label_table` refuses; `loss` is
+        given logits or labels that it refuses.
 
     Source: CN 112434722 A, [0058].
 
@@ -82,7 +82,9 @@ def label_table(table: LabelTable) -> Objective:
       >>> print(objective.loss(objective.data, objective.init(), logits, batch).round(4))
       [0.3429]
     """
-    return Objective(as_table(table), no_state, table_loss)  # one kind of tree, one program
+    return Objective(
+        sound_table("label_table", table), no_state, table_loss
+    )  # one kind of tree, one program
 
 
 def no_state() -> tuple[()]:

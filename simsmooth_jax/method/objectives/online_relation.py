@@ -92,7 +92,7 @@ def online_relation_labels(
             "Use rule 'clip', 'shift' or 'softmax'.",
         )
     options: dict[str, Any] = {"rule": rule, "top_k": None, "include_self": True}
-    rules.refuse_options(name, num_classes, epsilon, temperature, **options)
+    epsilon, temperature = rules.checked_options(name, num_classes, epsilon, temperature, **options)
     refuse_steps(name, warmup_steps, refresh_steps)
     advice = "Train against a constant table: top_k_labels takes [K, k]."
     refuse_dense_table(name, num_classes, advice=advice)

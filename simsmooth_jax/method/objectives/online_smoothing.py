@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from simsmooth_jax.machine.memory import refuse_dense_table
-from simsmooth_jax.method import checks
+from simsmooth_jax.method import checks, operands, targets
 from simsmooth_jax.method.losses import softmax_cross_entropy_with_label_table
 from simsmooth_jax.method.objectives.objective import (
     Batch,
@@ -81,7 +81,7 @@ def online_label_smoothing(
     """
     name = "online_label_smoothing"
     checks.class_count(name, num_classes)
-    checks.fraction(name, "strength", strength)
+    strength = operands.fraction(name, "strength", strength)
     refuse_steps(name, warmup_steps, refresh_steps)
     advice = "Train against a constant table: top_k_labels takes [K, k]."
     refuse_dense_table(name, num_classes, advice=advice, count=2)
@@ -107,12 +107,15 @@ def _update(
     data: _Data, state: _State, logits: Float[Array, "batch classes"], batch: Batch
 ) -> _State:
     logits = jnp.asarray(logits, jnp.float32)
-    is_right = logits.argmax(axis=-1) == batch.labels
+    advice = "Labels are indices, not one-hot vectors."
+    labels = operands.integers("online_label_smoothing", "labels", batch.labels, advice)
+    known, is_known = targets.in_range(labels, logits.shape[-1])
+    is_right = (logits.argmax(axis=-1) == known) & is_known
     predictions = jnp.where(is_right[:, None], jax.nn.softmax(logits), 0)
     return _State(
         state.table,
-        state.sums.at[batch.labels].add(predictions),
-        state.counts.at[batch.labels].add(is_right.astype(jnp.float32)),
+        state.sums.at[known].add(predictions),
+        state.counts.at[known].add(is_right.astype(jnp.float32)),
     )
 
 
