@@ -19,7 +19,7 @@ from simsmooth_jax.method.diagnosis import own_mass_warning
 from simsmooth_jax.program import pictures, report
 from simsmooth_jax.program.run_directory import REPORT, default_directory, open_directory
 from simsmooth_jax.program.train_command import describe, identity, say_where, show_arms
-from simsmooth_jax.study import pipeline, relations
+from simsmooth_jax.study import neighbours, pipeline, relations
 from simsmooth_jax.training.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
 
@@ -93,7 +93,8 @@ def _show_run(directory: Path, finished: bool) -> None:
     )
     console = report.console()
     table = np.asarray(similarity.table.to_dense())
-    console.print(report.nearest_table(table, similarity.class_names))
+    shown = neighbours.of_similarity(table, report.MAX_CLASSES)
+    console.print(report.nearest_table(shown, similarity.class_names))
     show_arms(result["arms"])
     own = labels.own_mass()
     console.print(

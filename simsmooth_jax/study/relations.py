@@ -5,7 +5,6 @@ import functools
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from simsmooth_jax.config.labels import RelationConfig
@@ -17,10 +16,11 @@ from simsmooth_jax.method import rules
 from simsmooth_jax.method.diagnosis import Diagnosis, diagnose
 from simsmooth_jax.method.heads import head_kernel
 from simsmooth_jax.method.labels import relation_labels
-from simsmooth_jax.method.similarity import cosine_rows, cosine_similarity, unit_columns_and_flaws
+from simsmooth_jax.method.similarity import cosine_similarity
 from simsmooth_jax.method.tables import LabelTable
-from simsmooth_jax.method.top_k import top_k_labels
-from simsmooth_jax.study import arms
+from simsmooth_jax.method.top_k import TopKLabels, top_k_labels
+from simsmooth_jax.study import arms, neighbours
+from simsmooth_jax.study.neighbours import Neighbours
 from simsmooth_jax.training.classifier import Classifier
 
 COMPACT = "Keep the most related classes: `top_k=32`, which takes {compact:.2f} GiB."
@@ -53,12 +53,14 @@ class Relations:
             return jnp.asarray(self.table)
         return cosine_similarity(self.vectors, center=self.config.center)
 
-    def first_rows(self, count: int) -> Float[np.ndarray, "rows classes"]:
-        """The similarity of the first classes to all."""
-        if self.vectors is None:
-            return self.table[:count]
-        unit, _ = unit_columns_and_flaws(self.vectors, self.config.center)
-        return np.asarray(cosine_rows(unit.T, 0, min(count, self.num_classes)))
+    def neighbours(self, labels: LabelTable, count: int) -> Neighbours:
+        """The classes most related to another, from what the labels were made of."""
+        if not isinstance(labels, TopKLabels):
+            return neighbours.of_similarity(self.similarity, count)
+        center = self.config.center
+        if labels.indices.shape[1] == 1:  # it keeps no other class
+            labels = top_k_labels(self.vectors, 2, center=center)
+        return neighbours.of_top_k(self.vectors, labels, center, count)
 
     def labels(self) -> LabelTable:
         """Relation labels, of many classes with `top_k` in the form that keeps nothing else."""
