@@ -72,8 +72,9 @@ def _of_file(file: Path, num_classes: int) -> tuple[str, ...]:
             len(names),
             "Write a class name on each line.",
         )
+    before: set[str] = set()
     for row, name in enumerate(names):
-        if not name or name in names[:row]:
+        if not name or name in before:
             found = f"{name!r} again" if name else "an empty one"
             raise InputError(
                 f"`class_names={file}`: every line",
@@ -81,4 +82,5 @@ def _of_file(file: Path, num_classes: int) -> tuple[str, ...]:
                 f"{found} in line {row + 1}",
                 "Name each class differently.",
             )
+        before.add(name)
     return names
