@@ -113,8 +113,8 @@ def diagnose(
 
     No `[K, K]` array is built. Row sums and what follows from them are exact: literal's own mass
     `1 / d_i`, on top where `d_i >= 0`, and shift's, `2 / (K + d_i)`. The other means are those of
-    1,024 rows where there are more, drawn the same way at every call, with their standard errors;
-    whether a cosine is negative is then looked for in all of them.
+    1,024 rows where there are more, drawn the same way at every call, with their standard errors.
+    If these hold no negative cosine, which would forbid literal, it is looked for in all rows.
 
     Args:
       kernel: `[N, K]` real, features first, as in `flax.linen.Dense`.
