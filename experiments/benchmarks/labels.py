@@ -6,7 +6,7 @@
 
 Expected: labels of 21,841 classes at about the cost of the product alone, in the memory of the
 table and a tenth; top-k labels of 100,000 classes within 1.5 times the bare blocked product;
-their diagnosis in half of their time where some cosine is negative, as after a training.
+their diagnosis in half of their time where a sampled cosine is negative, as after a training.
 """
 
 import argparse
