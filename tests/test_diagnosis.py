@@ -15,8 +15,9 @@ from hypothesis import given
 from sklearn.metrics.pairwise import cosine_similarity
 
 import simsmooth_jax as ss
+from simsmooth_jax.method import diagnosis_numbers
 from simsmooth_jax.method.diagnosis import TEMPERATURES, RuleDiagnosis
-from simsmooth_jax.method.strips import STRIP_ENTRIES
+from simsmooth_jax.method.diagnosis_numbers import sampled_rows
 
 pytestmark = pytest.mark.usefixtures("no_rank_promotion")
 
@@ -41,10 +42,75 @@ def test_every_figure_agrees_with_float64(seed, center):
     assert_agrees_with_float64(seed, K, center)
 
 
-def test_the_figures_of_several_strips_agree_with_float64():
-    num_classes = 2100
-    assert STRIP_ENTRIES < num_classes**2 < 2 * STRIP_ENTRIES  # the second strip overlaps
-    assert_agrees_with_float64(0, num_classes, center=False)
+@pytest.mark.parametrize(("num_classes", "center"), [(2100, True), (1101, False)])
+def test_means_of_many_classes_are_those_of_the_sampled_rows(num_classes, center):
+    """Against float64 of these rows; near those of all rows, as far as their errors say."""
+    kernel = np.random.default_rng(1).normal(0.4, 1, size=(N, num_classes)).astype(np.float32)
+    diagnosis = ss.diagnose(kernel, center=center, temperature=0.3)
+    columns = kernel.astype(np.float64)
+    columns -= center * columns.mean(axis=1, keepdims=True)
+    similarity = cosine_similarity(columns.T)
+    rows = sampled_rows(num_classes)
+    assert diagnosis.sampled_rows == len(rows) == len(set(rows)) == 1024
+
+    def assert_estimates(mean, error, of_all, **tolerance):
+        sample = of_all[rows]
+        assert mean == pytest.approx(sample.mean(), **tolerance)
+        missing = 1 - 1024 / num_classes
+        assert error == pytest.approx(scipy.stats.sem(sample) * missing**0.5, rel=1e-3)
+        assert 0 < abs(mean - of_all.mean()) < 4 * error
+
+    negative = (similarity < 0).sum(axis=1) / (num_classes - 1)
+    share, error = diagnosis.negative_cosine_share, diagnosis.negative_cosine_share_error
+    assert_estimates(share, error, negative, rel=1e-4)
+    sums = similarity.sum(axis=1)
+    assert diagnosis.row_sum_min == pytest.approx(sums.min(), abs=1e-3)
+    assert diagnosis.row_sum_max == pytest.approx(sums.max(), abs=1e-3)
+    assert diagnosis.nonpositive_row_sums == (sums <= 0).sum()
+    literal = rule_of(diagnosis, "literal")
+    assert (literal.well_posed, literal.row_perplexity) == (False, None)
+    assert literal.rows_own_not_on_top == (sums < 0).sum()
+    rounding = 1e-4 * (1 / sums**2).mean()
+    assert literal.mean_own_mass == pytest.approx((1 / sums).mean(), abs=rounding)
+    for rule in diagnosis.rules[1:]:
+        of_all = relation_rows(similarity, rule.rule, rule.temperature)
+        perplexity = np.exp(scipy.stats.entropy(of_all, axis=1))
+        assert_estimates(rule.row_perplexity, rule.perplexity_error, perplexity, rel=1e-4)
+        own = np.diag(of_all)
+        if rule.rule == "shift":  # exact
+            assert rule.mean_own_mass == pytest.approx(own.mean(), rel=1e-4)
+        else:
+            assert_estimates(rule.mean_own_mass, rule.own_mass_error, own, rel=1e-4)
+        assert rule.rows_own_not_on_top == (own < of_all.max(axis=1)).sum() == 0
+
+
+def test_a_negative_cosine_outside_of_the_sample_makes_literal_ill_posed():
+    num_classes = 1101
+    kernel = np.random.default_rng(0).uniform(0.5, 1, (N, num_classes)).astype(np.float32)
+    literal = rule_of(ss.diagnose(kernel, temperature=0.3), "literal")
+    assert (literal.well_posed, literal.warning) == (True, "nearly uniform: no relation is left")
+    a, b = np.setdiff1d(np.arange(num_classes), sampled_rows(num_classes))[[3, -3]]
+    kernel[:, a], kernel[:, b] = np.eye(N)[0], [-0.1, *np.ones(N - 1)]
+    assert (np.triu(kernel.T @ kernel) < 0).sum() == 1
+    diagnosis = ss.diagnose(kernel, temperature=0.3)
+    share = 2 / num_classes / (num_classes - 1)
+    assert diagnosis.negative_cosine_share == pytest.approx(share)
+    assert diagnosis.negative_cosine_share_error == 0  # every pair has been seen
+    assert not rule_of(diagnosis, "literal").well_posed
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 10, 11])
+def test_every_pair_is_seen_once_however_many_strips(num_classes, monkeypatch):
+    monkeypatch.setattr(diagnosis_numbers, "STRIP_ENTRIES", 5)
+    vectors = np.random.default_rng(num_classes).normal(size=(num_classes, 3))
+    negative = (np.triu(vectors @ vectors.T) < 0).sum() / (num_classes * (num_classes - 1) / 2)
+    found = diagnosis_numbers.negative_share(jnp.asarray(vectors))
+    assert float(found) == pytest.approx(negative)
+
+
+def test_the_sample_is_fixed_for_ever():
+    assert list(sampled_rows(1024)) == list(range(1024))
+    assert list(sampled_rows(100_000)[:4]) == [6, 184, 240, 305]
 
 
 def assert_agrees_with_float64(seed: int, K: int, center: bool) -> None:
@@ -76,6 +142,8 @@ def assert_agrees_with_float64(seed: int, K: int, center: bool) -> None:
         assert rule.mean_own_mass == pytest.approx(np.diag(rows).mean(), abs=1e-5)
         assert rule.row_perplexity == pytest.approx(perplexity, rel=1e-5)
         assert rule.rows_own_not_on_top == 0
+        assert (rule.own_mass_error, rule.perplexity_error) == (0, 0)
+    assert (diagnosis.sampled_rows, diagnosis.negative_cosine_share_error) == (K, 0)
 
 
 def test_figures_of_the_ill_posed_literal_rule():
@@ -112,9 +180,15 @@ def test_figures_do_not_depend_on_the_scale_of_the_kernel(scale):
 
 
 def own_mass_kernel(own_mass: float) -> np.ndarray:
-    """Two classes whose clip rule keeps this mass of each label."""
+    """Four classes in two pairs, orthogonal ones, whose clip rule keeps this mass of each label."""
     cosine = 1 / own_mass - 1
-    return np.array([[1, cosine], [0, np.sqrt(1 - cosine**2)]])
+    pair = np.array([[1, cosine], [0, np.sqrt(1 - cosine**2)]])
+    return np.kron(np.eye(2), pair)
+
+
+def even_kernel(num_classes: int, cosine: float) -> np.ndarray:
+    """Every two classes have this cosine."""
+    return np.linalg.cholesky(np.eye(num_classes) * (1 - cosine) + cosine).T
 
 
 @pytest.mark.parametrize(
@@ -124,8 +198,12 @@ def own_mass_kernel(own_mass: float) -> np.ndarray:
         (own_mass_kernel(0.6), "clip", ""),
         (own_mass_kernel(0.989), "clip", ""),
         (own_mass_kernel(0.991), "clip", "nearly one-hot: no relation is left"),
-        (np.ones((3, 9)), "clip", ""),  # equal columns keep 1/K each
-        (np.ones((3, 11)), "clip", "the own class is nearly lost: lower epsilon"),
+        (even_kernel(10, 0.1), "clip", ""),  # perplexity 5.7 of 10
+        (even_kernel(10, 0.22), "clip", "nearly uniform: no relation is left"),  # 8.1
+        (np.ones((3, 9)), "clip", "nearly uniform: no relation is left"),
+        (np.ones((3, 11)), "literal", "nearly uniform: no relation is left"),
+        (np.kron(np.eye(2), np.ones((3, 9))), "clip", ""),  # half of the classes keep 1/9 each
+        (np.kron(np.eye(2), np.ones((3, 11))), "clip", "own class nearly lost: lower epsilon"),
     ],
 )
 def test_warns_outside_of_the_bounds_and_not_inside(kernel, rule, warning):
@@ -148,6 +226,35 @@ def test_text_holds_every_figure_in_a_hundred_columns():
         assert re.match(rf"{name} +{rule.mean_own_mass:.3f} ", line)
         assert line.endswith(rule.warning)
         assert rule.row_perplexity is None or f" {rule.row_perplexity:.2f} " in line
+
+
+def test_text_of_a_sample_says_its_errors_in_a_hundred_columns():
+    diagnosis = ss.diagnose(
+        np.random.default_rng(1).normal(0.4, 1, size=(N, 1101)).astype(np.float32), temperature=0.3
+    )
+    rules = tuple(
+        dataclasses.replace(
+            rule,
+            temperature=0.123457,
+            mean_own_mass=0.05,
+            own_mass_error=0.001,
+            row_perplexity=900_000.0,
+            perplexity_error=12_345.0,
+            rows_own_not_on_top=1_000_000,
+            warning="own class nearly lost: lower epsilon",
+        )
+        for rule in diagnosis.rules
+    )
+    longest = str(dataclasses.replace(diagnosis, num_classes=1_000_000, rules=rules))
+    assert max(map(len, longest.splitlines())) <= 100
+    assert "0.050 ±0.001  900000 ±12345     1000000   own class nearly" in longest
+    lines = str(diagnosis).splitlines()
+    share, error = diagnosis.negative_cosine_share, diagnosis.negative_cosine_share_error
+    assert lines[2] == f"negative cosines   {share:.1%} ±{error:.1%} of the pairs of classes"
+    assert lines[4] == "±                  standard error, of 1024 rows"
+    softmax = diagnosis.rules[-1]
+    assert f"{softmax.mean_own_mass:.3f} ±{softmax.own_mass_error:.3f}" in lines[-1]
+    assert f"{softmax.row_perplexity:.2f} ±{softmax.perplexity_error:.2f}" in lines[-1]
 
 
 def test_is_frozen_and_holds_python_numbers():

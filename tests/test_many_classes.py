@@ -138,7 +138,7 @@ def test_the_method_with_many_classes_builds_no_table(
     train_command.train(TrainConfig("labels.npz", training, out=Path("second")))
     shown = capsys.readouterr().out
     assert f"kernel             4 features x {K} classes" in shown
-    assert f"the first 20 of {K} classes" in shown
+    assert f"the 20 most related of {K} classes" in shown
     table: Any = load_table(Path("labels.npz")).table
     assert isinstance(table, ss.TopKLabels)
     kernel = np.asarray(ss.restore_head_kernel(Path("onehot")), np.float64)

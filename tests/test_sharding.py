@@ -1,6 +1,7 @@
 """Global arrays that are sharded over a mesh of eight devices: same values, same refusals."""
 
 import contextlib
+import dataclasses
 import re
 from typing import Any
 
@@ -147,6 +148,22 @@ def test_values_of_a_sharded_matrix(mesh, name, spec, enter):
     with entered(mesh, enter):
         found = function(put(argument, mesh, spec))
     assert_close(found, expected)
+
+
+def test_diagnosis_of_many_sharded_classes(mesh):
+    """A sample of the rows, and then all of them, as it holds no negative cosine."""
+    kernel = np.random.default_rng(0).uniform(0.1, 1, (8, 1104)).astype(np.float32)
+
+    def numbers(kernel: Any) -> list[Any]:
+        return jax.tree.leaves(dataclasses.asdict(ss.diagnose(kernel, temperature=0.1)))
+
+    expected = numbers(kernel)
+    found = numbers(put(kernel, mesh, P("data", "classes")))
+    for one, other in zip(found, expected, strict=True):
+        assert one == (other if isinstance(other, str) else pytest.approx(other, rel=2e-4))
+    kernel[0, 3] = -9
+    sharded = ss.diagnose(put(kernel, mesh, P("data", "classes")), temperature=0.1)
+    assert not sharded.rules[0].well_posed
 
 
 def test_gradient_of_a_sharded_kernel(mesh):

@@ -3,11 +3,22 @@
 import io
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
+import jax
+import numpy as np
 import pytest
 from rich.console import Console
 
+import simsmooth_jax as ss
+from simsmooth_jax.config.commands import LabelsConfig
+from simsmooth_jax.config.labels import RelationConfig
 from simsmooth_jax.machine import bars
+from simsmooth_jax.method import strips
+from simsmooth_jax.method.nearest import STRIP_ENTRIES
+from simsmooth_jax.program import labels_command
+from simsmooth_jax.study import arms
 
 
 def show_on(monkeypatch: pytest.MonkeyPatch, terminal: bool, after: float) -> io.StringIO:
@@ -80,3 +91,65 @@ def test_a_file_that_is_copied_shows_how_much_of_it(monkeypatch: pytest.MonkeyPa
         assert shown.read() == bytes(50)
     assert "archive" in written.getvalue()
     assert "50%" in written.getvalue()
+
+
+def test_a_task_whose_steps_are_counted_begins_again_with_others() -> None:
+    with bars.transient_bar() as bar:
+        task = bar.add_task("comparing", total=None)
+        for total in (3, 3, 3, 2, 2, 2):
+            bars.advance(bar, task, total)
+        assert (bar.tasks[0].completed, bar.tasks[0].total) == (1, 2)
+        for _ in range(3):
+            bars.advance(bar, task, 4)
+        assert (bar.tasks[0].completed, bar.tasks[0].total) == (3, 4)
+        assert not bar.finished
+
+
+def test_strips_of_large_tables_are_counted_where_somebody_watches(equations) -> None:
+    """The numbers are the same, and the programs of everybody else have no callback in them."""
+    num_classes = 3000
+    kernel = np.abs(np.random.RandomState(0).randn(3, num_classes)).astype(np.float32)
+    told: list[int] = []
+    with strips.watched_by(told.append):
+        labels = jax.block_until_ready(ss.top_k_labels(kernel, 4))
+    num_strips = -(-num_classes // (STRIP_ENTRIES // num_classes))
+    assert told == [num_strips] * num_strips == [2, 2]
+    again = ss.top_k_labels(kernel, 4)
+    assert told == [2, 2]
+    jax.tree.map(np.testing.assert_array_equal, labels, again)
+
+    def callbacks() -> list[str]:
+        found = equations(lambda kernel: ss.top_k_labels(kernel, 4), kernel)
+        return [e.primitive.name for e in found if "callback" in e.primitive.name]
+
+    assert callbacks() == []
+    with strips.watched_by(told.append):
+        assert len(callbacks()) == 1
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_labels_of_many_classes_show_how_far_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, terminal: bool
+) -> None:
+    written = show_on(monkeypatch, terminal, after=0.0)
+    np.save(tmp_path / "head.npy", np.random.RandomState(0).rand(3, 3000).astype(np.float32))
+    monkeypatch.setattr(arms, "MANY_CLASSES", 2)
+    seen: list[tuple[str, float, float | None]] = []
+    advance = bars.advance
+
+    def noted(bar: Any, task: Any, total: int) -> None:
+        advance(bar, task, total)
+        shown = bar.tasks[bar.task_ids.index(task)]
+        seen.append((shown.description, shown.completed, shown.total))
+
+    monkeypatch.setattr(labels_command, "advance", noted)
+    config = LabelsConfig(
+        tmp_path / "head.npy",
+        tmp_path / "a.npz",
+        num_classes=3000,
+        relation=RelationConfig(top_k=4),
+    )
+    labels_command.make_label_file(config)
+    making = [("making the labels", step, 2) for step in (1, 2)]
+    assert seen[-2:] == (making if terminal else [])
+    assert ("making" in written.getvalue()) == terminal

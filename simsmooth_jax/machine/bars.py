@@ -51,6 +51,14 @@ def transient_bar() -> Iterator[RichProgress]:
         bars.stop()
 
 
+def advance(bars: RichProgress, task: TaskID, total: int) -> None:
+    """One more of `total` steps is done; a task that was at its end begins again."""
+    shown = bars.tasks[bars.task_ids.index(task)]
+    if shown.finished or shown.total != total:
+        bars.reset(task, total=total)
+    bars.advance(task)
+
+
 class Progress(Protocol):
     """What a training reports to."""
 

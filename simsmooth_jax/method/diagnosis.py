@@ -2,32 +2,29 @@
 
 import dataclasses
 import math
-from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.literals import Rule
-from simsmooth_jax.method import checks, meshes, operands
-from simsmooth_jax.method.rules import ROUNDING, relation_rows
-from simsmooth_jax.method.similarity import (
-    class_columns,
-    cosine_rows,
-    unit_columns_and_flaws,
-)
-from simsmooth_jax.method.strips import STRIP_ENTRIES, assemble
+from simsmooth_jax.method import checks, operands
+from simsmooth_jax.method.diagnosis_numbers import diagnosis_program, sampled_rows
 
 TEMPERATURES = (0.05, 0.1, 0.2, 0.5)  # shown where none is given, to choose one from
 OWN_MASS_RANGE = (0.1, 0.99)  # outside it hardly anything is left of the label, or of the relation
+NEARLY_UNIFORM = 0.8  # perplexity by K, above which a row hardly tells the other classes apart
+WITHOUT_TEMPERATURE: tuple[Rule, ...] = ("literal", "clip", "shift")
 
 
 @dataclasses.dataclass(frozen=True)
 class RuleDiagnosis:
-    """Labels of one rule with epsilon 1: no top-k, own class included."""
+    """Labels of one rule with epsilon 1: no top-k, own class included.
+
+    Errors are standard errors of a mean over a sample of the rows, and 0 where it is of all.
+    """
 
     rule: Rule
     temperature: float | Float[Array, ""] | None
@@ -36,6 +33,8 @@ class RuleDiagnosis:
     row_perplexity: float | None  # mean exp(entropy); None where a row is no distribution
     rows_own_not_on_top: int
     warning: str  # why this rule would train badly at epsilon 1; empty if it would not
+    own_mass_error: float | None
+    perplexity_error: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,33 +49,54 @@ class Diagnosis:
     negative_cosine_share: float  # of the K (K - 1) / 2 pairs of classes
     column_sum_ratio: float  # ‖Σ_k w_k‖ / mean ‖w_k‖: tends to 0 as a classifier is trained
     rules: tuple[RuleDiagnosis, ...]
+    sampled_rows: int  # K, or those that the numbers with an error are taken from
+    negative_cosine_share_error: float
 
     def __str__(self) -> str:
         """A table of at most a hundred columns."""
+        share = _with_error(self.negative_cosine_share, self.negative_cosine_share_error, ".1%")
         head = [
             f"kernel             {self.num_features} features x {self.num_classes} classes",
             f"row sums           {self.row_sum_min:.4f} to {self.row_sum_max:.4f}, "
             f"{self.nonpositive_row_sums} of {self.num_classes} are <= 0",
-            f"negative cosines   {self.negative_cosine_share:.1%} of the pairs of classes",
+            f"negative cosines   {share} of the pairs of classes",
             f"sum of the columns {self.column_sum_ratio:.4f} of a mean column's length",
-            "",
-            "rule at epsilon 1    own mass  perplexity  own not on top",
         ]
-        rows = []
+        if self.sampled_rows < self.num_classes:
+            head.append(f"±                  standard error, of {self.sampled_rows} rows")
+        rows = [("rule at epsilon 1", "own mass", "perplexity", "not on top", "")]
         for row in self.rules:
-            name = row.rule if row.temperature is None else f"{row.rule} τ={row.temperature:g}"
-            own = "none" if row.mean_own_mass is None else f"{row.mean_own_mass:.3f}"
-            spread = "none" if row.row_perplexity is None else f"{row.row_perplexity:.2f}"
-            numbers = f"{own:>8}  {spread:>10}"
-            rows.append(f"{name:<20} {numbers}  {row.rows_own_not_on_top:14}   {row.warning}")
-        return "\n".join(line.rstrip() for line in [*head, *rows])
+            spread = ".2f" if (row.row_perplexity or 0) < 1000 else ".0f"
+            rows.append(
+                (
+                    row.rule if row.temperature is None else f"{row.rule} τ={row.temperature:g}",
+                    _with_error(row.mean_own_mass, row.own_mass_error, ".3f"),
+                    _with_error(row.row_perplexity, row.perplexity_error, spread),
+                    str(row.rows_own_not_on_top),
+                    row.warning,
+                )
+            )
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        table = [
+            f"{name:<{widths[0]}}  {own:>{widths[1]}}  {spread:>{widths[2]}}  {count:>{widths[3]}}"
+            f"   {warning}"
+            for name, own, spread, count, warning in rows
+        ]
+        return "\n".join(line.rstrip() for line in [*head, "", *table])
+
+
+def _with_error(value: float | None, error: float | None, form: str) -> str:
+    """A number, with its error where it has one."""
+    if value is None:
+        return "none"
+    return f"{value:{form}} ±{error:{form}}" if error else f"{value:{form}}"
 
 
 def own_mass_warning(mean_own_mass: float) -> str:
     """What is wrong with labels that keep this much of the own class, or an empty string."""
     least, most = OWN_MASS_RANGE
     if mean_own_mass < least:
-        return "the own class is nearly lost: lower epsilon"
+        return "own class nearly lost: lower epsilon"
     return "nearly one-hot: no relation is left" if mean_own_mass > most else ""
 
 
@@ -89,7 +109,12 @@ def diagnose(
     """Says which rules are well-posed on a kernel, and how much of the own class each one keeps.
 
     Row sums are `d_i = Σ_k S_ik`; claim 5 divides by them. Row perplexity is `exp(-Σ_k r_k log
-    r_k)`: over how many classes a row is spread. No `[K, K]` array is built.
+    r_k)`: over how many classes a row is spread.
+
+    No `[K, K]` array is built. Row sums and what follows from them are exact: literal's own mass
+    `1 / d_i`, on top where `d_i >= 0`, and shift's, `2 / (K + d_i)`. The other means are those of
+    1,024 rows where there are more, drawn the same way at every call, with their standard errors.
+    If these hold no negative cosine, which would forbid literal, it is looked for in all rows.
 
     Args:
       kernel: `[N, K]` real, features first, as in `flax.linen.Dense`.
@@ -127,12 +152,12 @@ def diagnose(
         operands.positive("diagnose", "temperature", temperature)
     temperatures = TEMPERATURES if temperature is None else (temperature,)
     numbers = jax.device_get(
-        checks.run_checked("diagnose", _diagnosis_program, kernel, temperatures, center=center)
+        checks.run_checked("diagnose", diagnosis_program, kernel, temperatures, center=center)
     )
-    rules = tuple(
-        _rule_diagnosis(rule, tau, row, numbers["negative_cosine_share"] == 0)
-        for (rule, tau), row in zip(_rows(temperatures), numbers["rules"], strict=True)
-    )
+    share, share_error = map(float, numbers["negative_cosine_share"])
+    shown: list[tuple[str, Rule, Any]] = [(rule, rule, None) for rule in WITHOUT_TEMPERATURE]
+    for number, tau in enumerate(temperatures):
+        shown.append((f"softmax {number}", "softmax", tau))
     num_features, num_classes = kernel.shape
     return Diagnosis(
         num_features=num_features,
@@ -140,87 +165,39 @@ def diagnose(
         row_sum_min=float(numbers["row_sum_min"]),
         row_sum_max=float(numbers["row_sum_max"]),
         nonpositive_row_sums=int(numbers["nonpositive_row_sums"]),
-        negative_cosine_share=float(numbers["negative_cosine_share"]),
+        negative_cosine_share=share,
         column_sum_ratio=float(numbers["column_sum_ratio"]),
-        rules=rules,
+        rules=tuple(
+            _rule_diagnosis(rule, tau, name, numbers, num_classes) for name, rule, tau in shown
+        ),
+        sampled_rows=len(sampled_rows(num_classes)),
+        negative_cosine_share_error=share_error,
     )
 
 
-def _rule_diagnosis(rule: Rule, tau: Any, row: dict[str, Any], positive: bool) -> RuleDiagnosis:
-    own_mass = float(row["mean_own_mass"])
-    well_posed = rule != "literal" or bool(positive)
+def _rule_diagnosis(
+    rule: Rule, tau: Any, name: str, numbers: dict[str, Any], num_classes: int
+) -> RuleDiagnosis:
+    own_mass, own_mass_error = map(float, numbers["own_mass"][name])
+    perplexity, perplexity_error = map(float, numbers["perplexity"][name])
+    well_posed = rule != "literal" or not numbers["negative_cosine_share"][0]
+    finite = math.isfinite(own_mass)
+    if not well_posed:
+        warning = "ill-posed: a cosine is negative"
+    elif perplexity > NEARLY_UNIFORM * num_classes:
+        warning = "nearly uniform: no relation is left"
+    else:
+        warning = own_mass_warning(own_mass)
     return RuleDiagnosis(
         rule=rule,
         temperature=tau,
         well_posed=well_posed,
-        mean_own_mass=own_mass if math.isfinite(own_mass) else None,
-        row_perplexity=float(row["row_perplexity"]) if row["is_distribution"] else None,
-        rows_own_not_on_top=int(row["rows_own_not_on_top"]),
-        warning=own_mass_warning(own_mass) if well_posed else "ill-posed: a cosine is negative",
+        mean_own_mass=own_mass if finite else None,
+        row_perplexity=perplexity if well_posed else None,
+        # Only a negative divisor turns the order of a row: under the others the own cosine, 1, is
+        # the largest and its label as well.
+        rows_own_not_on_top=int(numbers["negative_row_sums"]) if rule == "literal" else 0,
+        warning=warning,
+        own_mass_error=own_mass_error if finite else None,
+        perplexity_error=perplexity_error if well_posed else None,
     )
-
-
-def _rows(temperatures: tuple[Any, ...]) -> list[tuple[Rule, Any]]:
-    without: list[tuple[Rule, Any]] = [("literal", None), ("clip", None), ("shift", None)]
-    return without + [("softmax", tau) for tau in temperatures]
-
-
-@partial(jax.jit, static_argnames="center")
-def _diagnosis_program(
-    kernel: Array, temperatures: tuple[Any, ...], *, center: bool
-) -> tuple[dict[str, Any], list[checks.Flaw]]:
-    return meshes.by_class(partial(_numbers, center=center), kernel, temperatures, class_axis=None)
-
-
-def _numbers(
-    kernel: Array, temperatures: tuple[Any, ...], *, center: bool
-) -> tuple[dict[str, Any], list[checks.Flaw]]:
-    unit, flaws = unit_columns_and_flaws(kernel, center)
-    columns = class_columns(kernel, center)
-    columns /= jnp.abs(columns).max()  # so that no square overflows or vanishes
-    mean_length = jnp.linalg.norm(columns, axis=0).mean()
-    vectors, num_classes = unit.T, unit.shape[1]
-    size = min(num_classes, max(1, STRIP_ENTRIES // num_classes))
-
-    def strip(start: Array) -> dict[str, Array]:
-        similarity = cosine_rows(vectors, start, size)
-        own = (start + jnp.arange(size))[:, None] == jnp.arange(num_classes)[None]
-        row_sums = similarity.sum(axis=1)
-        negative = (similarity < -ROUNDING).sum(axis=1, dtype=jnp.float32)
-        found = {"row_sums": row_sums, "negative": negative}
-        for index, (rule, tau) in enumerate(_rows(temperatures)):
-            numbers = _label_numbers(relation_rows(similarity, own, tau, rule), own)
-            found |= {f"{name} {index}": value for name, value in numbers.items()}
-        return found
-
-    rows = assemble(strip, num_classes, size)
-    return {
-        "row_sum_min": rows["row_sums"].min(),
-        "row_sum_max": rows["row_sums"].max(),
-        "nonpositive_row_sums": (rows["row_sums"] <= 0).sum(),
-        "negative_cosine_share": rows["negative"].sum() / num_classes / (num_classes - 1),
-        "column_sum_ratio": jnp.linalg.norm(columns.sum(axis=1)) / mean_length,
-        "rules": [
-            {
-                "mean_own_mass": rows[f"own_mass {index}"].mean(),
-                "is_distribution": rows[f"is_distribution {index}"].all(),
-                "row_perplexity": rows[f"perplexity {index}"].mean(),
-                "rows_own_not_on_top": rows[f"own_not_on_top {index}"].sum(),
-            }
-            for index in range(len(_rows(temperatures)))
-        ],
-    }, flaws
-
-
-def _label_numbers(
-    relation: Float[Array, "rows classes"], own: Array
-) -> dict[str, Shaped[Array, " rows"]]:
-    own_mass = jnp.where(own, relation, 0).sum(axis=1)
-    other_mass = jnp.where(own, -jnp.inf, relation).max(axis=1)
-    information = jnp.where(relation == 0, 0, -relation * jnp.log(relation))
-    return {
-        "own_mass": own_mass,
-        "is_distribution": ((relation >= 0) & jnp.isfinite(relation)).all(axis=1),
-        "perplexity": jnp.exp(information.sum(axis=1)),
-        "own_not_on_top": own_mass < other_mass - ROUNDING,
-    }

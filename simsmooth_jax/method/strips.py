@@ -1,6 +1,7 @@
 """Large tables a strip of rows at a time, so that what is computed on the way stays small."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ def in_strips(
     """`function(rows, index) -> (rows, values)`, a strip of rows at a time and in their place."""
     num_rows = matrix.shape[0]
     size = max(1, STRIP_ENTRIES // num_rows)
+    num_strips = -(-num_rows // size)
     if num_rows <= size or meshes.on_several_devices(matrix):  # XLA splits one program best
         return function(matrix, jnp.arange(num_rows))
 
@@ -36,36 +38,48 @@ def in_strips(
         matrix = jax.lax.dynamic_update_slice_in_dim(matrix, new, start, 0)
         following = jax.lax.dynamic_slice_in_dim(matrix, place(t + 1)[0], size)
         index = jnp.where(is_new, index, num_rows)
+        tell_watcher(num_strips)
         return matrix, following, {n: values[n].at[index].set(found[n], mode="drop") for n in found}
 
     shapes = jax.eval_shape(function, matrix[:1], jnp.arange(1))[1]
     values = {name: jnp.zeros(num_rows, shapes[name].dtype) for name in shapes}
     values = meshes.varying(values, meshes.varying_axes(matrix))
     state = (matrix, matrix[:size], values)
-    matrix, _, values = jax.lax.fori_loop(0, -(-num_rows // size), strip, state)
+    matrix, _, values = jax.lax.fori_loop(0, num_strips, strip, state)
     return matrix, values
 
 
-def assemble(
-    strip: Callable[[Array], dict[str, Array]], num_rows: int, size: int, source: Any = ()
-) -> dict[str, Array]:
+# Called with the number of strips after each of them, by programs that are called in the context
+# `watched_by(watcher)`; it is a part of jit's key, and the others have no callback in them.
+watched_by = jax.make_user_context(None)
+
+
+def tell_watcher(num_strips: int) -> None:
+    """One more strip of so many is done, inside of a compiled loop."""
+    watcher: Any = watched_by.value
+    if watcher is not None and num_strips > 1:
+        jax.debug.callback(partial(watcher, num_strips))
+
+
+def assemble(strip: Callable[[Array], Any], num_rows: int, size: int, source: Any = ()) -> Any:
     """`strip(start)` for every strip of `size` rows, put together; the last one overlaps.
 
-    `source` is what a strip is computed from, where that may be traced.
+    It gives a tree of arrays, row i of each of them that of `start + i`. `source` is what it
+    computes from, where that may be traced.
     """
+    num_strips = -(-num_rows // size)
 
-    def put(t: Array, rows: dict[str, Array]) -> dict[str, Array]:
+    def put(t: Array, rows: Any) -> Any:
         start = jnp.minimum(t * size, num_rows - size)
-        found = strip(start)
-        return {
-            name: jax.lax.dynamic_update_slice_in_dim(rows[name], found[name], start, 0)
-            for name in rows
-        }
+        place = partial(jax.lax.dynamic_update_slice_in_dim, start_index=start, axis=0)
+        rows = jax.tree.map(place, rows, strip(start))
+        tell_watcher(num_strips)
+        return rows
 
     shapes = jax.eval_shape(strip, jax.ShapeDtypeStruct((), jnp.int32))
-    empty = {name: jnp.zeros((num_rows, *x.shape[1:]), x.dtype) for name, x in shapes.items()}
+    empty = jax.tree.map(lambda x: jnp.zeros((num_rows, *x.shape[1:]), x.dtype), shapes)
     empty = meshes.varying(empty, meshes.varying_axes(source))
-    return jax.lax.fori_loop(0, -(-num_rows // size), put, empty)
+    return jax.lax.fori_loop(0, num_strips, put, empty)
 
 
 def largest(

@@ -5,8 +5,11 @@ from typing import Any
 
 import numpy as np
 from rich import box
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
+
+from simsmooth_jax.study.neighbours import Neighbours
 
 MAX_CLASSES = 20  # rows of the table of nearest classes
 
@@ -30,20 +33,22 @@ def results_table(metrics: dict[str, dict[str, Any]], part: str) -> Table:
     return table
 
 
-def nearest_table(similarity: np.ndarray, class_names: tuple[str, ...], count: int = 3) -> Table:
-    """The most similar other classes of the first classes; rows `[rows, K]` of the similarity."""
-    similarity = similarity[:MAX_CLASSES]
+def nearest_table(shown: Neighbours, class_names: tuple[str, ...], count: int = 3) -> Table:
+    """The most similar other classes of some classes, in the width of the console."""
+    count = min(count, len(class_names) - 1)
     table = Table(title="nearest classes, by cosine", box=box.SIMPLE, title_justify="left")
     table.add_column("class")
-    for place in range(min(count, len(class_names) - 1)):
+    for place in range(count):
         table.add_column(["nearest", "second", "third"][place])
-    others = np.where(np.eye(*similarity.shape, dtype=bool), -np.inf, similarity)
-    for row in range(len(similarity)):
-        nearest = np.argsort(-others[row], kind="stable")[: len(table.columns) - 1]
-        cells = [f"{class_names[j]} ({similarity[row, j]:+.2f})" for j in nearest]
-        table.add_row(class_names[row], *cells)
-    if len(class_names) > MAX_CLASSES:
-        table.caption = f"the first {MAX_CLASSES} of {len(class_names)} classes"
+    # Of each column's cells three are around it, and eight for a cosine.
+    cells = max(5, (console().width - 1 - 3 * (count + 1) - 8 * count) // (count + 1))
+    for row, similarity in zip(shown.classes, shown.similarity, strict=True):
+        others = np.where(np.arange(len(class_names)) == row, -np.inf, similarity)
+        nearest = np.argsort(-others, kind="stable")[:count]
+        related = [f"{shortened(class_names[j], cells)} ({similarity[j]:+.2f})" for j in nearest]
+        table.add_row(shortened(class_names[row], cells), *related)
+    if len(class_names) > len(shown.classes):
+        table.caption = f"the {len(shown.classes)} most related of {len(class_names)} classes"
     return table
 
 
@@ -52,6 +57,14 @@ def hard_classes(parameters: Mapping[str, Any]) -> str:
     names = parameters.get("hard_classes", [])
     listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return f"Without training images, and so with one-hot labels: {listed}." if names else ""
+
+
+def shortened(name: str, cells: int) -> str:
+    """A name in so many cells of the terminal: of a longer one both ends, which may tell it."""
+    if cell_len(name) <= cells:
+        return name
+    end = (cells - 1) // 2
+    return f"{set_cell_size(name, cells - 1 - end)}…{set_cell_size(name[::-1], end)[::-1]}"
 
 
 def console() -> Console:

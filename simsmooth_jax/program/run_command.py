@@ -26,7 +26,7 @@ from simsmooth_jax.program.train_command import (
     say_where,
     show_arms,
 )
-from simsmooth_jax.study import pipeline, relations
+from simsmooth_jax.study import neighbours, pipeline, relations
 from simsmooth_jax.training.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
 
@@ -102,7 +102,8 @@ def _show_run(directory: Path, finished: bool) -> None:
     )
     console = report.console()
     table = np.asarray(similarity.table.to_dense())
-    console.print(report.nearest_table(table, similarity.shown_names))
+    shown = neighbours.of_similarity(table, report.MAX_CLASSES)
+    console.print(report.nearest_table(shown, similarity.shown_names))
     show_arms(result["arms"])
     own = labels.own_mass()
     console.print(

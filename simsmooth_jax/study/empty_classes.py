@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Int
 
 from simsmooth_jax.config.labels import OF_CLASSIFIER, RelationConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.method.placement import placed
 from simsmooth_jax.method.tables import LabelTable, as_table
+from simsmooth_jax.study.neighbours import Neighbours
 
 MAX_NAMED = 5
 
@@ -48,15 +49,13 @@ class Kept:
         """Labels, or cosines, of the kept classes as those of all: the others are one-hot."""
         return table if self.is_all else placed(as_table(table), self.places, self.num_classes)
 
-    def first_rows(
-        self, rows: Float[Array, "rows kept"], count: int
-    ) -> Float[np.ndarray, "count classes"]:
-        """The same of cosines of the first classes alone, of which `rows` are the kept ones'."""
+    def shown(self, found: Neighbours) -> Neighbours:
+        """The neighbours of kept classes, with their places and columns among all."""
         if self.is_all:
-            return np.asarray(rows)
-        found = np.eye(min(count, self.num_classes), self.num_classes, dtype=np.float32)
-        found[np.ix_(self.places[: len(rows)], self.places)] = rows
-        return found
+            return found
+        similarity = np.zeros((len(found.classes), self.num_classes), np.float32)
+        similarity[:, self.places] = found.similarity
+        return Neighbours(self.places[found.classes], similarity)
 
     def noted(self, class_names: tuple[str, ...]) -> dict[str, list[str]]:
         """What a file says of the classes that are left out; nothing if there are none."""

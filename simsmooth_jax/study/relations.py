@@ -19,11 +19,13 @@ from simsmooth_jax.method import rules
 from simsmooth_jax.method.diagnosis import Diagnosis, diagnose
 from simsmooth_jax.method.heads import head_kernel
 from simsmooth_jax.method.labels import relation_labels
-from simsmooth_jax.method.similarity import cosine_rows, cosine_similarity, unit_columns_and_flaws
+from simsmooth_jax.method.similarity import cosine_similarity
 from simsmooth_jax.method.tables import LabelTable, as_table
+from simsmooth_jax.method.top_k import TopKLabels
 from simsmooth_jax.method.top_k_labels import top_k_labels
-from simsmooth_jax.study import arms
+from simsmooth_jax.study import arms, neighbours
 from simsmooth_jax.study.empty_classes import Kept, kept_classes
+from simsmooth_jax.study.neighbours import Neighbours
 from simsmooth_jax.training.classifier import Classifier
 
 NO_LABEL_OPTIONS = ("similarity", "center", "empty_classes")  # what the labels are made of
@@ -56,25 +58,29 @@ class Relations:
         """The whole of it, which not every number of classes has room for."""
         return as_table(self.kept.among_all(self._of_kept)).to_dense()
 
-    def first_rows(self, count: int) -> Float[np.ndarray, "rows classes"]:
-        """The similarity of the first classes to all."""
-        own = int((self.kept.places < count).sum())
-        if self.vectors is None:
-            return self.kept.first_rows(self.table[:own], count)
-        unit, _ = unit_columns_and_flaws(self.vectors, self.config.center)
-        return self.kept.first_rows(cosine_rows(unit.T, 0, own), count)
+    def neighbours(self, count: int) -> Neighbours:
+        """The classes most related to another, from what the labels were made of."""
+        labels, center = self._labels_of_kept, self.config.center
+        if not isinstance(labels, TopKLabels):
+            return self.kept.shown(neighbours.of_similarity(self._of_kept, count))
+        if labels.indices.shape[1] == 1:  # it keeps no other class
+            labels = top_k_labels(self.vectors, 2, center=center)
+        return self.kept.shown(neighbours.of_top_k(self.vectors, labels, center, count))
 
     def labels(self) -> LabelTable:
         """Relation labels, of many classes with `top_k` in the form that keeps nothing else."""
+        return self.kept.among_all(self._labels_of_kept)
+
+    @functools.cached_property
+    def _labels_of_kept(self) -> LabelTable:
         options = dataclasses.asdict(self.config)
         rule, center = options.pop("rule"), options.pop("center")
         del options["similarity"], options["empty_classes"]
         top_k = options["top_k"]
         if self.vectors is None or top_k is None or self.num_classes < arms.MANY_CLASSES:
-            return self.kept.among_all(relation_labels(self._of_kept, rule, **options))
+            return relation_labels(self._of_kept, rule, **options)
         del options["top_k"]
-        table = top_k_labels(self.vectors, top_k, rule, center=center, **options)
-        return self.kept.among_all(table)
+        return top_k_labels(self.vectors, top_k, rule, center=center, **options)
 
     @functools.cached_property
     def _of_kept(self) -> Float[Array, "kept kept"]:
