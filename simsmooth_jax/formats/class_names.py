@@ -50,21 +50,13 @@ def refuse_twice(who: str, names: Sequence[str], then: str) -> None:
         raise InputError(who, "differ", f"{twice!r} twice", then)
 
 
+def count(file: Path) -> int:
+    """How many names a file has."""
+    return len(_lines(file))
+
+
 def _of_file(file: Path, num_classes: int) -> tuple[str, ...]:
-    if not file.is_file():
-        raise InputError(
-            "`class_names`", "be an existing text file", file, "Write a class name on each line."
-        )
-    try:
-        lines = file.read_text(encoding="utf-8-sig").rstrip().splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"`class_names={file}`: it",
-            "be text in UTF-8",
-            f"byte {error.start} of another kind",
-            "Save it as UTF-8.",
-        ) from error
-    names = tuple(line.strip() for line in lines)
+    names = _lines(file)
     if len(names) != num_classes:
         raise InputError(
             f"`class_names={file}`: it",
@@ -82,3 +74,20 @@ def _of_file(file: Path, num_classes: int) -> tuple[str, ...]:
                 "Name each class differently.",
             )
     return names
+
+
+def _lines(file: Path) -> tuple[str, ...]:
+    if not file.is_file():
+        raise InputError(
+            "`class_names`", "be an existing text file", file, "Write a class name on each line."
+        )
+    try:
+        lines = file.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"`class_names={file}`: it",
+            "be text in UTF-8",
+            f"byte {error.start} of another kind",
+            "Save it as UTF-8.",
+        ) from error
+    return tuple(line.strip() for line in lines)

@@ -6,7 +6,7 @@ from typing import Any
 from simsmooth_jax.config.commands import LabelsConfig
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats import class_names
-from simsmooth_jax.formats.head import read_head
+from simsmooth_jax.formats.head import find_head, read_head
 from simsmooth_jax.formats.opening import open_stored
 from simsmooth_jax.machine.bars import transient_bar
 from simsmooth_jax.machine.files import refuse_output
@@ -77,8 +77,11 @@ def _relations(config: LabelsConfig) -> tuple[Relations, Mapping[str, Any]]:
         )
     if similarity == "kernel":
         stored = open_stored(checkpoint)
-        head = read_head(stored, config.head, config.num_classes, config.layout)
-        print(f"kernel: {head.path} of {checkpoint} ({stored.format})")
+        count = config.class_names and class_names.count(config.class_names)
+        found = find_head(stored, config.head, config.num_classes, config.layout, count)
+        head = read_head(stored, found)
+        because = f", {found.because}" if found.because else ""
+        print(f"kernel: {head.path} of {checkpoint} ({stored.format}){because}")
         return relations.of_vectors(head.kernel, config.relation), stored.metadata
     classifier = Classifier.restore(checkpoint, config.data, config.data_dir)
     names = list(classifier.dataset.class_names)

@@ -15,8 +15,8 @@ from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.data.streaming import evaluation_batches
 from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.method.candidates import HEAD
 from simsmooth_jax.method.class_vectors import class_sums
-from simsmooth_jax.method.heads import HEAD
 from simsmooth_jax.training import checkpoints
 from simsmooth_jax.training.evaluation import Evaluator
 from simsmooth_jax.training.models import build_model, normalise_images
