@@ -68,6 +68,8 @@ def test_first_line_of_an_error(error: Exception, expected: str) -> None:
         ("`epochs` must be", "--epochs must be"),
         ("lower `learning_rate`.", "lower --learning-rate."),
         ("Name one with `head=PATH`.", "Name one with --head PATH."),
+        ("Try `head='fc.weight'`.", "Try --head fc.weight."),
+        ("Try `head='a b'`, or `num_classes=4`", "Try --head 'a b', or --num-classes 4"),
         ("Try `train_split=train[:80%]`", "Try --train-split 'train[:80%]'"),
         ("`data=npz:a b.npz` must", "--data 'npz:a b.npz' must"),
         ("`checkpoint` must be", "CHECKPOINT must be"),

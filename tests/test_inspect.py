@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import write_checkpoints as stored
 from program import simsmooth
 from write_checkpoints import KERNEL, N
@@ -121,6 +122,30 @@ def test_as_a_user_does(files: Path, tmp_path: Path) -> None:
     assert error.startswith(
         "simsmooth: checkpoint names.txt: it must be of a kind that can be read"
     )
+
+
+def test_the_only_matrix_is_taken_where_the_number_of_classes_is_known(
+    tmp_path: Path, shown: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And it is said aloud; a name for each class tells the number as well."""
+    file, names = tmp_path / "lite.safetensors", tmp_path / "names.txt"
+    weights = {"_conv_head.weight": np.ones((N, 3, 1, 1)), "_fc.weight": KERNEL.T.copy()}
+    safetensors.numpy.save_file(weights, file)
+    assert shown(file)[-1].endswith(
+        "got none of: _fc.weight [4, 8], _conv_head.weight [8, 3, 1, 1]. "
+        "Try --head _fc.weight, or --num-classes 4 if these are your classes."
+    )
+    taken = "_fc.weight [8, 4] (features x classes), transposed, no bias"
+    for head in ("_fc.weight", "_fc/weight", "_fc"):
+        assert shown(file, head=head)[-1].endswith(f": {taken}")
+    assert shown(file, num_classes=4)[-1].endswith(f"{taken}, the only matrix of 4 classes")
+    assert "fit num_classes=5, got none of: _fc.weight [4, 8], " in shown(file, num_classes=5)[-1]
+    names.write_text("a\nb\nc\nd\n")
+    for options in ({"num_classes": 4}, {"class_names": names}):
+        labels(tmp_path, file, **options)
+        said = f"kernel: _fc.weight of {file} (safetensors), the only matrix of 4 classes\n"
+        assert said in capsys.readouterr().out
+        (tmp_path / "labels.npz").unlink()
 
 
 def labels(tmp_path: Path, checkpoint: Path, **options: Any) -> list[str]:

@@ -42,10 +42,10 @@ def restore_head(
     """The final layer of a trained classifier, read from a checkpoint of any of these programs.
 
     Orbax (v0 and v1: a root of steps, a step, an item), Flax msgpack, safetensors as of PyTorch and
-    timm, `.npz` and `.npy`. The kernel is found as by `head_kernel`, by its name or by the number of
-    classes, which class names beside the arrays tell too. A leaf named `kernel` is `[N, K]`, and PyTorch's `weight` is `[K, N]` and
-    transposed; another array's axes are told apart by the length of its bias, else by
-    `num_classes`. Pickles are refused.
+    timm, `.npz` and `.npy`. The kernel is found as by `head_kernel`, by its name or by the number
+    of classes, which names of classes beside the arrays tell as well. A leaf named `kernel` (or
+    Haiku's `w`) is `[N, K]`, and PyTorch's `weight` is `[K, N]` and transposed; another array's
+    axes are told apart by the length of its bias, else by `num_classes`. Pickles are refused.
 
     Args:
       path: the checkpoint, a file or a directory.

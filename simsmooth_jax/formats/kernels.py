@@ -122,7 +122,7 @@ def matrix_axes(shape: tuple[int, ...], leaf: str) -> tuple[int, int] | None:
 
 
 def bias_of(name: Name, arrays: Mapping[Name, ArrayInfo]) -> Name | None:
-    """The vector beside the kernel that is named `bias`, or Haiku's `b`; replicated where the kernel is."""
+    """The vector beside the kernel: `bias`, or Haiku's `b`; replicated where the kernel is."""
     *module, leaf = parts_of(name)
     wanted = (*module, "b" if module and leaf == "w" else "bias")
     replicated = len(arrays[name].shape) in (3, 5)

@@ -9,7 +9,9 @@ HEAD = "head"
 HEADS = (HEAD, "fc", "classifier", "logits")
 INSIDE = ("linear", "out_proj")  # what the matrix is called inside of a module with such a name
 # Layers that are like a head and are another one, or a table of vectors that has no inputs.
-OTHERS = re.compile(r"aux.*|.*_dist|.*_distill|distillation_.*|pre_?(logits|classifier)", re.I)
+OTHERS = re.compile(
+    r"aux.*|bbox.*|.*_dist|.*_distill|distillation_.*|pre_?(logits|classifier)", re.I
+)
 TABLES = re.compile(r"(.*_)?(embed|embedding|embeddings|wte|wpe|shared|.*_bias)(_.*)?", re.I)
 WIDE = 64  # outputs: fewer are as many as another layer's inputs by chance
 
@@ -50,8 +52,9 @@ class Candidate:
     @property
     def has_head_name(self) -> bool:
         """Whether the module, or the one that it is the matrix of, is called as heads are."""
-        *_, outer, last = ("", "", *self.layers)
-        return last in HEADS or (last in INSIDE and outer in HEADS)
+        last = self.layers[-1:]
+        inside = last[:1] and last[0] in INSIDE
+        return any(part in HEADS for part in (self.layers[-2:-1] if inside else last))
 
     def may_have(self, num_classes: int) -> bool:
         """Whether it is a matrix of a final layer with so many classes, as far as one can see."""
@@ -111,4 +114,5 @@ def flax_candidate(path: Path, shape: tuple[int, ...], has_bias: bool = False) -
     module = tuple(part for part in parts_of(path)[:-1] if part not in ("params", "~"))
     is_spatial = len(shape) > 3 and any(size > 1 for size in shape[-4:-2])
     classes = frozenset() if is_spatial else frozenset(shape[-1:])
-    return Candidate(shape, module, classes, shape[-1], shape[-2], has_bias)
+    *_, inputs, outputs = shape
+    return Candidate(shape, module, classes, outputs, inputs, has_bias)

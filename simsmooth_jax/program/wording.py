@@ -18,7 +18,8 @@ def as_options(text: str) -> str:
     """A text of the library in the words of the program.
 
     `` `epochs` `` becomes `--epochs`, `` `head='fc'` `` becomes `--head fc`, quoted as a shell
-    needs it and not as Python, and `` `checkpoint` `` becomes `CHECKPOINT`. What is no option stays as it is.
+    needs it and not as Python, and `` `checkpoint` `` becomes `CHECKPOINT`. What is no option
+    stays as it is.
     """
     return NAMED.sub(_shown, text)
 
