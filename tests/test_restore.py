@@ -141,7 +141,7 @@ FOUND: dict[str, tuple[dict[str, Any], dict[str, Any], np.ndarray]] = {
     ),
     "a convolution in three dimensions": (
         {"classifier.1.weight": KERNEL.T.reshape(K, N, 1, 1, 1), "classifier.1.bias": BIAS},
-        {},
+        {"layout": "classes-features"},
         KERNEL,
     ),
     "the number of classes by their names": (

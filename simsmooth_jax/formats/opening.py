@@ -52,7 +52,7 @@ def open_stored(path: Path) -> StoredArrays:
 
 def _open_file(path: Path) -> StoredArrays:
     with path.open("rb") as file:
-        start = file.read(16)
+        start = file.read(64)
     if not start:
         raise damaged(path, "an empty file")
     foreign_files.refuse_file(path, start)

@@ -112,7 +112,7 @@ def flax_candidate(path: Path, shape: tuple[int, ...], has_bias: bool = False) -
       What is asked of it when the head is searched.
     """
     module = tuple(part for part in parts_of(path)[:-1] if part not in ("params", "~"))
-    is_spatial = len(shape) > 3 and any(size > 1 for size in shape[-4:-2])
+    is_spatial = any(size > 1 for size in shape[-4:-2]) and shape[3:] != ()
     classes = frozenset() if is_spatial else frozenset(shape[-1:])
-    *_, inputs, outputs = shape
+    inputs, outputs = shape[-2:]
     return Candidate(shape, module, classes, outputs, inputs, has_bias)
