@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from pathlib import Path
 from typing import NamedTuple, get_args
 
 import numpy as np
@@ -48,7 +47,7 @@ def restore_head(
     axes are told apart by the length of its bias, else by `num_classes`. Pickles are refused.
 
     Args:
-      path: the checkpoint, a file or a directory.
+      path: the checkpoint, a file or a directory; of Orbax also gs://… and s3://….
       head: whole, contiguous parts of the kernel's path, as `"params/classifier"` or
         `"fc.weight"`.
       num_classes: K, to find a kernel by its size, or to check it.
@@ -75,7 +74,7 @@ def restore_head(
       >>> ss.restore_head(file).kernel.shape
       (5, 3)
     """
-    stored = open_stored(Path(path))
+    stored = open_stored(path)
     return read_head(stored, find_head(stored, head, num_classes, layout))
 
 
@@ -88,7 +87,7 @@ def restore_head_kernel(
     """The kernel `[N, K]` of `restore_head`.
 
     Args:
-      path: the checkpoint, a file or a directory.
+      path: the checkpoint, a file or a directory; of Orbax also gs://… and s3://….
       head: whole, contiguous parts of the kernel's path.
       num_classes: K, to find a kernel by its size, or to check it.
       layout: `"features-classes"` or `"classes-features"`, as for `restore_head`.

@@ -81,7 +81,7 @@ def _relations(config: LabelsConfig) -> tuple[Relations, Mapping[str, Any]]:
         found = find_head(stored, config.head, config.num_classes, config.layout, count)
         head = read_head(stored, found)
         because = f", {found.because}" if found.because else ""
-        print(f"kernel: {head.path} of {checkpoint} ({stored.format}){because}")
+        print(f"kernel: {head.path} of {stored.path} ({stored.format}){because}")
         return relations.of_vectors(head.kernel, config.relation), stored.metadata
     classifier = Classifier.restore(checkpoint, config.data, config.data_dir)
     names = list(classifier.dataset.class_names)
