@@ -81,8 +81,11 @@ def spec_of(url: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["manager_default", "pytree_files"])
-@pytest.mark.parametrize("bucket", ["google", "amazon"])
+# Google's emulator does not send the generation of an object, which reading OCDBT asks for.
+@pytest.mark.parametrize(
+    ("bucket", "name"),
+    [("google", "pytree_files"), ("amazon", "pytree_files"), ("amazon", "manager_default")],
+)
 def test_heads_in_buckets(
     request: pytest.FixtureRequest, files: Path, bucket: str, name: str
 ) -> None:

@@ -18,7 +18,7 @@ from simsmooth_jax.study.pipeline import IllPosedError
 PACKAGE = REPOSITORY / "simsmooth_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A whole command is a next step to be copied.
-COMMANDS = re.compile(r"(simsmooth (train|labels|data)|tfds build|xprof) [^.;]*")
+COMMANDS = re.compile(r"(simsmooth (train|labels|data)|tfds build|xprof|aws s3|gcloud) [^.;]*")
 OTHERS = {("devices.py", "--xla_gpu_deterministic_ops")}
 ERROR = ss.InputError("f: kernel", "have shape [N, K]", (3,), "Pass one matrix.")
 

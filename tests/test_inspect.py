@@ -1,5 +1,6 @@
 """`simsmooth inspect` and `simsmooth labels` on checkpoints of other programs."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,27 @@ def test_class_names_in_an_archive_beside_the_head(tmp_path: Path) -> None:
     ):
         labels(tmp_path, tmp_path / "head.npz")
     assert not (tmp_path / "labels.npz").exists()
+
+
+def test_class_names_of_a_config_beside_the_weights(tmp_path: Path) -> None:
+    """As Hugging Face's: they also tell how many classes there are."""
+    file, config = tmp_path / "model.safetensors", tmp_path / "config.json"
+    safetensors.numpy.save_file({"_fc.weight": KERNEL.T.copy()}, file)
+    config.write_text(json.dumps({"id2label": {"2": "c", "0": "crane", "1": "crane", "3": "d"}}))
+    for path in (file, tmp_path):
+        assert labels(tmp_path, path) == ["crane (0)", "crane (1)", "c", "d"]
+        (tmp_path / "labels.npz").unlink()
+    config.write_text(json.dumps({"id2label": {"0": "a", "1": "b"}}))
+    with pytest.warns(UserWarning, match="names 2 classes, and the kernel has 4 columns"):
+        assert labels(tmp_path, file, head="_fc") == list("0123")
+    (tmp_path / "labels.npz").unlink()
+    config.write_text(json.dumps({"id2label": {"1": "a", "2": "b", "3": "c", "4": "d"}}))
+    with pytest.warns(UserWarning, match="the keys of id2label are not 0 to 3: its names are"):
+        assert labels(tmp_path, file, head="_fc") == list("0123")
+    for text in ('{"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}', "[", '{"a": 1}', "[1]"):
+        (tmp_path / "labels.npz").unlink()
+        config.write_text(text)
+        assert labels(tmp_path, file, head="_fc") == list("0123")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The names of a kernel's classes: of a file, else of its checkpoint, else their numbers."""
 
+import json
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from simsmooth_jax.errors import InputError
+
+CONFIG = "config.json"
 
 
 def of_head(metadata: Mapping[str, Any], num_classes: int, file: Path | None) -> tuple[str, ...]:
@@ -48,6 +51,34 @@ def refuse_twice(who: str, names: Sequence[str], then: str) -> None:
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise InputError(who, "differ", f"{twice!r} twice", then)
+
+
+def beside(file: Path) -> list[str] | None:
+    """The names that Hugging Face's config.json in the same directory gives, by their numbers.
+
+    Args:
+      file: the file of the weights.
+
+    Returns:
+      `id2label` in the order of the classes, or None where there is none, or only placeholders. Of
+      two equal names, as ImageNet's two cranes, each gets its number.
+    """
+    config = file.parent / CONFIG
+    try:
+        labels = json.loads(config.read_bytes())["id2label"]
+        names = [labels.get(str(number)) for number in range(len(labels))]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return None
+    if None in names:
+        warnings.warn(
+            f"{config}: the keys of id2label are not 0 to {len(names) - 1}: its names are not used",
+            stacklevel=3,
+        )
+        return None
+    if {type(name) for name in names} != {str} or "LABEL_0" in names:
+        return None
+    times = Counter(names)
+    return [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(names)]
 
 
 def count(file: Path) -> int:

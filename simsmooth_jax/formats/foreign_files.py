@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.formats.arrays import Place
 from simsmooth_jax.formats.flax_msgpack import starts_as_tree
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
@@ -130,7 +131,7 @@ def is_pickle(start: bytes) -> bool:
     return start[:1] == b"\x80" and 2 <= start[1] <= 5 if len(start) > 1 else False
 
 
-def pickled(path: Path, what: str) -> InputError:
+def pickled(path: Place, what: str) -> InputError:
     """The error for anything that only unpickling could read."""
     return InputError(
         f"checkpoint {path}: it",

@@ -1,10 +1,12 @@
 """Checkpoints of other programs, and of this one: recognised, listed, read in part."""
 
+import dataclasses
 import os
 from pathlib import Path
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats import (
+    class_names,
     flax_msgpack,
     foreign_files,
     numpy_files,
@@ -71,7 +73,10 @@ def _open_file(path: Path) -> StoredArrays:
     foreign_files.refuse_file(path, start)
     for kind in (numpy_files, safetensors_files, flax_msgpack):
         if kind.recognises(path, start):
-            return kind.open_file(path)
+            stored = kind.open_file(path)
+            if "class_names" in stored.metadata or (names := class_names.beside(path)) is None:
+                return stored
+            return dataclasses.replace(stored, metadata={**stored.metadata, "class_names": names})
     raise InputError(
         f"checkpoint {path}: it",
         "be of a kind that can be read",
