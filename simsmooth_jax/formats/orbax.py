@@ -48,7 +48,7 @@ def open_step(path: Place, directory: Place) -> StoredArrays:
         raise damaged(path, f"a step without {TREE}, which lists its arrays")
     files = [f for d in items.values() for f in d.rglob("*") if not f.is_dir()]
     if odd := [file for file in files if not file.is_file()]:  # a pipe would be waited for
-        raise damaged(path, f"{odd[0].name} is no file")
+        raise damaged(path, f"{str(odd[0]).removeprefix(f'{directory}/')} is no file")
     # Of a bucket's objects the sizes are not listed.
     on_disk = sum(f.stat().st_size if isinstance(f, Path) else math.inf for f in files)
     stores: dict[Name, ts.TensorStore] = {}
