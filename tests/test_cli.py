@@ -181,10 +181,10 @@ def test_wrong_checkpoint(fails: Fails, checkpoint: str, tmp_path: Path) -> None
 
 
 def test_checkpoint_of_another_program(fails: Fails, checkpoint: str) -> None:
-    candidates = "params/body/kernel [3, 4], params/top/kernel [4, 4]. Name one with --head PATH"
+    candidates = "params/top/kernel [4, 4], params/body/kernel [3, 4]. Try --head params/top"
     assert f"got none of: {candidates}" in fails("labels", checkpoint)
     assert f"got 2: {candidates}" in fails("labels", checkpoint, "--num-classes", "4")
-    assert "got none of: params/body" in fails("labels", checkpoint, "--head", "to")
+    assert "got none of: params/top" in fails("labels", checkpoint, "--head", "to")
     assert "must hold params, batch_stats, got params." in fails("evaluate", checkpoint)
     ocp.save(os.path.abspath("state"), {"params": {}, "batch_stats": {}, "step": np.ones(1)})
     assert "which does not say its model and data" in fails("evaluate", "state")

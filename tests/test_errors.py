@@ -18,7 +18,9 @@ from simsmooth_jax.study.pipeline import IllPosedError
 PACKAGE = REPOSITORY / "simsmooth_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A whole command is a next step to be copied.
-COMMANDS = re.compile(r"(simsmooth (train|labels|data)|tfds (build|convert_format)|xprof) [^.;]*")
+COMMANDS = re.compile(
+    r"(simsmooth (train|labels|data)|tfds (build|convert_format)|xprof|aws s3|gcloud) [^.;]*"
+)
 OTHERS = {("devices.py", "--xla_gpu_deterministic_ops")}
 ERROR = ss.InputError("f: kernel", "have shape [N, K]", (3,), "Pass one matrix.")
 
@@ -68,6 +70,8 @@ def test_first_line_of_an_error(error: Exception, expected: str) -> None:
         ("`epochs` must be", "--epochs must be"),
         ("lower `learning_rate`.", "lower --learning-rate."),
         ("Name one with `head=PATH`.", "Name one with --head PATH."),
+        ("Try `head='fc.weight'`.", "Try --head fc.weight."),
+        ("Try `head='a b'`, or `num_classes=4`", "Try --head 'a b', or --num-classes 4"),
         ("Try `train_split=train[:80%]`", "Try --train-split 'train[:80%]'"),
         ("`data=npz:a b.npz` must", "--data 'npz:a b.npz' must"),
         ("`checkpoint` must be", "CHECKPOINT must be"),

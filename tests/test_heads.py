@@ -98,7 +98,7 @@ def test_one_name_in_and_beside_params_is_two_kernels():
 def test_what_can_be_a_head_is_listed_first():
     layers = {f"conv{i}": {"kernel": np.ones((3, 3, 5, 5))} for i in range(20)}
     with pytest.raises(
-        ValueError, match=r"got none of: z/kernel \[6, 4\], conv0/kernel \[3, 3, 5,"
+        ValueError, match=r"got none of: z/kernel \[6, 4\], conv19/kernel \[3, 3, 5,"
     ):
         ss.head_kernel(layers | {"z": {"kernel": HEAD}})
 
@@ -163,6 +163,14 @@ def test_num_classes_finds_a_kernel_without_the_name():
     assert_head(ss.head_kernel(params | {"conv": {"kernel": np.ones((3, 3, 1, K))}}, num_classes=K))
 
 
+def test_names_of_other_programs():
+    """Flax `head` goes before them; of Haiku's tree the leaf is `w`."""
+    for name in ("classifier", "fc", "logits", "net/~/logits"):
+        assert_head(ss.head_kernel(tree(name=name)))
+    assert_head(ss.head_kernel(tree(classifier={"kernel": HEAD + 1})))
+    assert_head(ss.head_kernel({"net/~/body": {"w": BODY}, "net/~/logits": {"w": HEAD}}))
+
+
 def test_num_classes_does_not_pass_over_the_module_named_head():
     assert_head(ss.head_kernel(tree(last={"kernel": np.ones((K, K))}), num_classes=K))
     with pytest.raises(ValueError, match=r"num_classes=9, got none of: .*head/kernel"):
@@ -182,15 +190,21 @@ def test_several_and_none_are_listed_with_paths_and_shapes():
         "c": {"kernel": BODY},
     }
     message = (
-        "head_kernel: exactly one kernel must fit a module named 'head', got 2: "
-        "a/head/kernel [6, 4], b/head/kernel [6, 4]. Name one with head=PATH."
+        "head_kernel: exactly one kernel must be known by a name, as head, fc, classifier or "
+        "logits, got 2: a/head/kernel [6, 4], b/head/kernel [6, 4]. Try `head='a/head/kernel'`."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ss.head_kernel(twice)
     assert_head(ss.head_kernel(twice, "b"))
-    message = "got none of: body/kernel [9, 6], top/kernel [6, 4]. Name one with head=PATH."
-    for head, num_classes in ((None, None), (None, 5), ("classifier", None), ("top", 5)):
-        with pytest.raises(ValueError, match=re.escape(message)):
+    message = "got none of: top/kernel [6, 4], body/kernel [9, 6]. Try `head='top/kernel'`"
+    ways = {
+        (None, None): ", or `num_classes=4` if these are your classes.",
+        (None, 5): " with `num_classes=4`.",
+        ("classifier", None): ", or `num_classes=4` if these are your classes.",
+        ("top", 5): " with `num_classes=4`.",
+    }
+    for (head, num_classes), way in ways.items():
+        with pytest.raises(ValueError, match=re.escape(message + way)):
             ss.head_kernel(tree(name="top"), head, num_classes)
 
 
@@ -198,8 +212,10 @@ def test_several_and_none_are_listed_with_paths_and_shapes():
     "params", [{}, {"head": {"bias": np.ones(K)}}, {"kernel": np.ones(K)}, HEAD]
 )
 def test_a_tree_without_kernels_is_refused(params):
-    message = "params must hold a leaf named 'kernel' with two dimensions, got none. Pass the tree"
-    with pytest.raises(ValueError, match=f"^head_kernel: {message}"):
+    message = (
+        "params must hold a leaf named 'kernel' (or Haiku's 'w') with two dimensions, got none"
+    )
+    with pytest.raises(ValueError, match=f"^head_kernel: {re.escape(message)}"):
         ss.head_kernel(params)
 
 

@@ -1,11 +1,13 @@
 """`simsmooth inspect` and `simsmooth labels` on checkpoints of other programs."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import write_checkpoints as stored
 from program import simsmooth
 from write_checkpoints import KERNEL, N
@@ -123,6 +125,30 @@ def test_as_a_user_does(files: Path, tmp_path: Path) -> None:
     )
 
 
+def test_the_only_matrix_is_taken_where_the_number_of_classes_is_known(
+    tmp_path: Path, shown: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And it is said aloud; a name for each class tells the number as well."""
+    file, names = tmp_path / "lite.safetensors", tmp_path / "names.txt"
+    weights = {"_conv_head.weight": np.ones((N, 3, 1, 1)), "_fc.weight": KERNEL.T.copy()}
+    safetensors.numpy.save_file(weights, file)
+    assert shown(file)[-1].endswith(
+        "got none of: _fc.weight [4, 8], _conv_head.weight [8, 3, 1, 1]. "
+        "Try --head _fc.weight, or --num-classes 4 if these are your classes."
+    )
+    taken = "_fc.weight [8, 4] (features x classes), transposed, no bias"
+    for head in ("_fc.weight", "_fc/weight", "_fc"):
+        assert shown(file, head=head)[-1].endswith(f": {taken}")
+    assert shown(file, num_classes=4)[-1].endswith(f"{taken}, the only matrix of 4 classes")
+    assert "fit num_classes=5, got none of: _fc.weight [4, 8], " in shown(file, num_classes=5)[-1]
+    names.write_text("a\nb\nc\nd\n")
+    for options in ({"num_classes": 4}, {"class_names": names}):
+        labels(tmp_path, file, **options)
+        said = f"kernel: _fc.weight of {file} (safetensors), the only matrix of 4 classes\n"
+        assert said in capsys.readouterr().out
+        (tmp_path / "labels.npz").unlink()
+
+
 def labels(tmp_path: Path, checkpoint: Path, **options: Any) -> list[str]:
     out = tmp_path / "labels.npz"
     labels_command.make_label_file(LabelsConfig(checkpoint, out=out, **options))
@@ -153,6 +179,28 @@ def test_class_names_in_an_archive_beside_the_head(tmp_path: Path) -> None:
     ):
         labels(tmp_path, tmp_path / "head.npz")
     assert not (tmp_path / "labels.npz").exists()
+
+
+def test_class_names_of_a_config_beside_the_weights(tmp_path: Path) -> None:
+    """As Hugging Face's: they also tell how many classes there are."""
+    file, config = tmp_path / "model.safetensors", tmp_path / "config.json"
+    safetensors.numpy.save_file({"_fc.weight": KERNEL.T.copy()}, file)
+    config.write_text(json.dumps({"id2label": {"2": "c", "0": "crane", "1": "crane", "3": "d"}}))
+    for path in (file, tmp_path):
+        with pytest.warns(UserWarning, match="'crane' is the name of several classes, now 'crane "):
+            assert labels(tmp_path, path) == ["crane (0)", "crane (1)", "c", "d"]
+        (tmp_path / "labels.npz").unlink()
+    config.write_text(json.dumps({"id2label": {"0": "a", "1": "b"}}))
+    with pytest.warns(UserWarning, match="names 2 classes, and the kernel has 4 columns"):
+        assert labels(tmp_path, file, head="_fc") == list("0123")
+    (tmp_path / "labels.npz").unlink()
+    config.write_text(json.dumps({"id2label": {"1": "a", "2": "b", "3": "c", "4": "d"}}))
+    with pytest.warns(UserWarning, match="the keys of id2label are not 0 to 3: its names are"):
+        assert labels(tmp_path, file, head="_fc") == list("0123")
+    for text in ('{"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}', "[", '{"a": 1}', "[1]"):
+        (tmp_path / "labels.npz").unlink()
+        config.write_text(text)
+        assert labels(tmp_path, file, head="_fc") == list("0123")
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_several_items_and_what_was_noted(files: Path, tmp_path: Path) -> None:
     shutil.copytree(step, tmp_path / "9")
     shutil.copytree(step / "state", tmp_path / "9" / "ema")
     assert open_stored(tmp_path).format == "Orbax, step 9, items ema, state"
-    listed = re.escape("got 2: ema/head/kernel [8, 4], state/head/kernel [8, 4]. Name one")
+    listed = re.escape("got 2: ema/head/kernel [8, 4], state/head/kernel [8, 4]. Try `head=")
     assert re.search(listed, refused(tmp_path))
     assert ss.restore_head(tmp_path, head="ema/head").path == "ema/head/kernel"
 

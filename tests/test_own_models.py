@@ -175,7 +175,7 @@ WRONG = {
     "AlwaysBatch": "). Write nn.BatchNorm(use_running_average=not train).",
     "Counts": "must keep the names, shapes and dtypes of batch_stats, got others after a step.",
     "Unnamed": f"got none of: Dense_0/kernel [4, 10], Dense_1/kernel [64, 4]. {LAST}",
-    "TwoHeads": f"got 2: Inner_0/head/kernel [64, 4], head/kernel [4, 10]. {LAST}",
+    "TwoHeads": f"got 2: head/kernel [4, 10], Inner_0/head/kernel [64, 4]. {LAST}",
     "Projection": "the head must have shape [N, 10], a column for each class, got [64, 4].",
     "Convolution": f"the head must be a Dense layer, got a 1x1 convolution. {LAST}",
     "Pair": f"must return floating-point logits [2, 10] of two images, got tuple. {LAST}",

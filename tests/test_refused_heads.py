@@ -17,31 +17,32 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "several": (
         {"a/head/kernel": KERNEL, "b/head/kernel": KERNEL},
         {},
-        "exactly one kernel must fit a module named head (or PyTorch's fc or classifier), got 2: "
-        "a/head/kernel [8, 4], b/head/kernel [8, 4]. Name one with `head=PATH`.",
+        "exactly one kernel must be known by a name, as head, fc, classifier or logits, got 2: "
+        "a/head/kernel [8, 4], b/head/kernel [8, 4]. Try `head='a/head/kernel'`.",
     ),
     "none of that name": (
         {"top/kernel": KERNEL},
         {"head": "../x"},
-        "exactly one kernel must fit head='../x', got none of: top/kernel [8, 4]. Name one with",
+        "exactly one kernel must fit head='../x', got none of: top/kernel [8, 4]. Try "
+        "`head='top/kernel'`, or `num_classes=4` if these are your classes.",
     ),
     "no matrix": (
         {"a/b": KERNEL, "head/kernel": BIAS},
         {},
-        "it must hold an array named kernel or weight with two dimensions, got none among 2 "
+        "it must hold an array named kernel, weight or w with two dimensions, got none among 2 "
         "arrays. List them with: simsmooth inspect",
     ),
     "[K, N] as Flax's kernel": (
         {"head/kernel": KERNEL.T, "head/bias": BIAS},
         {},
         "the bias must be of the 8 classes that features-classes means, got kernel head/kernel "
-        f"[4, 8], bias [4]. {BY_OTHER}`layout=classes-features`.",
+        f"[4, 8], bias [4]. {BY_OTHER}`layout='classes-features'`.",
     ),
     "num_classes on the other axis": (
         {"head/weight": KERNEL.T, "head/bias": BIAS},
         {"num_classes": N},
         "`num_classes=8` must be of the 4 classes that classes-features means, got kernel "
-        f"head/weight [4, 8], bias [4]. {BY_OTHER}`layout=features-classes`.",
+        f"head/weight [4, 8], bias [4]. {BY_OTHER}`layout='features-classes'`.",
     ),
     "a bias of another length": (
         {"head/kernel": KERNEL, "head/bias": np.zeros(5)},
@@ -53,7 +54,8 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"head/weight": KERNEL},
         {},
         "the axis of the classes must be known, got kernel head/weight [8, 4], which does not say "
-        "it. Add `layout=classes-features`, as PyTorch's weights, or `layout=features-classes`.",
+        "it. Add `layout='classes-features'`, as PyTorch's weights, or "
+        "`layout='features-classes'`.",
     ),
     "a square weight": (
         {"head/weight": SQUARE, "head/bias": BIAS},

@@ -129,6 +129,26 @@ FOUND: dict[str, tuple[dict[str, Any], dict[str, Any], np.ndarray]] = {
         {"head": "head.1"},
         KERNEL,
     ),
+    "Haiku's names": (
+        {"net/~/linear/w": KERNEL + 1, "net/~/logits/w": KERNEL, "net/~/logits/b": BIAS},
+        {},
+        KERNEL,
+    ),
+    "Haiku's last of its layers": (
+        {"mlp/~/linear_0/w": np.ones((9, N)), "mlp/~/linear_1/w": KERNEL},
+        {"num_classes": K},
+        KERNEL,
+    ),
+    "a convolution in three dimensions": (
+        {"classifier.1.weight": KERNEL.T.reshape(K, N, 1, 1, 1), "classifier.1.bias": BIAS},
+        {"layout": "classes-features"},
+        KERNEL,
+    ),
+    "the number of classes by their names": (
+        {"body/kernel": np.ones((9, N)), "out/kernel": KERNEL, "class_names": np.array([*"abcd"])},
+        {},
+        KERNEL,
+    ),
     "a whole name before parts of others": (
         {"a/kernel": KERNEL, "b/a/kernel": KERNEL + 1},
         {"head": "a/kernel"},

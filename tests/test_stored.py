@@ -22,7 +22,6 @@ import simsmooth_jax as ss
 pytestmark = pytest.mark.slow
 LAYER = {"kernel": KERNEL, "bias": BIAS}
 WAY_OUT = 'with PyTorch: safetensors.torch.save_file(model.state_dict(), "model.safetensors").'
-LAST_LAYER = 'Save its last layer there: numpy.savez("head.npz", kernel=kernel, bias=bias).'
 
 
 @pytest.fixture(scope="module")
@@ -91,23 +90,54 @@ def test_pickles_are_never_loaded(tmp_path: Path) -> None:
     assert not (tmp_path / "loaded").exists()
 
 
+# What it is, and how its way out starts; the content goes before the name.
+ONNX = b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\xd0"
 OTHER_TOOLS = {
-    "model.h5": (b"\x89HDF\r\n\x1a\n more", "one of Keras (HDF5)"),
-    "weights.keras": (b"not even a zip", "what .keras files are, one of Keras"),
-    "model.index": (b"\0\0\1\2\3\4\5\6\7", "one of TensorFlow"),
-    "saved/saved_model.pb": (b"x", "a SavedModel of TensorFlow"),
-    "tf/model-7.index": (b"x", "one of TensorFlow"),
+    "model.h5": (b"\x89HDF\r\n\x1a\n more", "one of Keras (HDF5)", "model.layers[-1].get_weights"),
+    "weights.keras": (b"no zip", "what .keras files are, one of Keras", "model.layers[-1].get_w"),
+    "model.index": (b"\0\0\1\2\3\4\5\6\7", "one of TensorFlow", "tf.train.load_checkpoint(PATH)"),
+    "saved/saved_model.pb": (b"x", "a SavedModel of TensorFlow", "load_checkpoint(DIRECTORY/var"),
+    "tf/model-7.index": (b"x", "one of TensorFlow", "tf.train.load_checkpoint(PATH)"),
+    "model.onnx": (b"\x08\x07\x12\x07tf2onnx", "one of ONNX", "onnx.load(FILE)"),
+    "export": (ONNX, "one of ONNX", "onnx.load(FILE)"),
+    "model.bin": (ONNX, "one of ONNX", "onnx.load(FILE)"),
+    "hub/model.onnx": (ONNX, "one of ONNX", "onnx.load(FILE)"),
+    "model.tflite": (b"\x1c\0\0\0TFL3", "one of TFLite", "tf.lite.Interpreter"),
+    "lite.bin": (b"\x1c\0\0\0TFL3", "one of TFLite", "tf.lite.Interpreter"),
+    "model.eqx": (b"\x93NUMPY\1\0", "one of Equinox", "eqx.tree_deserialise_leaves"),
+    "sized.eqx": (b'{"width": 3}\n\x93NUMPY\1\0', "one of Equinox", "eqx.tree_deserialise"),
 }
 
 
 @pytest.mark.parametrize("name", OTHER_TOOLS)
-def test_other_tools_by_name(tmp_path: Path, name: str) -> None:
-    content, kind = OTHER_TOOLS[name]
+def test_other_tools_with_their_way_out(tmp_path: Path, name: str) -> None:
+    content, kind, way_out = OTHER_TOOLS[name]
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     message = refused(path if path.parent == tmp_path else path.parent)
-    assert f"must be of Orbax, Flax, safetensors or NumPy, got {kind}. {LAST_LAYER}" in message
+    assert f"must be of Orbax, Flax, safetensors or NumPy, got {kind}. " in message
+    assert way_out in message.split(kind)[1]
+    assert "pickle" not in message
+
+
+def test_pointers_of_git_lfs(tmp_path: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    for name in ("model.safetensors", "pytorch_model.bin", "model.npz", "model.h5", "x/model.bin"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(pointer)
+        message = refused(tmp_path / name)
+        assert "it must be the file itself, got a pointer of Git LFS to it. Fetch it" in message
+        assert message.endswith(": git lfs pull.")
+    assert refused(tmp_path / "x").endswith(": git lfs pull.")
+
+
+def test_nothing_is_called_a_pickle_that_is_none(tmp_path: Path) -> None:
+    """`.bin` is what many programs call their bytes."""
+    for name in ("model.bin", "model.ckpt", "model.pt"):
+        (tmp_path / name).write_bytes(bytes(64))
+        assert "got a file of another kind, which starts with b'" in refused(tmp_path / name)
+        assert "pickle" not in refused(tmp_path / name)
 
 
 def test_other_kinds_of_file(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.formats.buckets import BucketPath
 
+Place = Path | BucketPath
 Name = tuple[str, ...]  # ("params", "head", "kernel"), or ("fc.weight",) where names are flat
 
 
@@ -34,7 +36,7 @@ class StoredArrays:
     program that saved it has noted besides, as `class_names`.
     """
 
-    path: Path
+    path: Place
     format: str
     arrays: Mapping[Name, ArrayInfo]
     read: Callable[[Sequence[Name]], dict[Name, np.ndarray]]
@@ -49,7 +51,7 @@ class StoredArrays:
 
 
 @contextlib.contextmanager
-def refusing_damage(path: Path) -> Iterator[None]:
+def refusing_damage(path: Place) -> Iterator[None]:
     """Every way in which a library fails on a damaged file becomes one line."""
     try:
         yield
@@ -60,7 +62,7 @@ def refusing_damage(path: Path) -> Iterator[None]:
         raise damaged(path, reason[:240].rstrip(". ")) from error
 
 
-def damaged(path: Path, reason: str) -> InputError:
+def damaged(path: Place, reason: str) -> InputError:
     """The error for what cannot be read though its format is known."""
     return InputError(
         f"checkpoint {path}: it", "be whole", f"a damaged one ({reason})", "Restore it from a copy."

@@ -1,6 +1,7 @@
 """The names of a kernel's classes: of a file, else of its checkpoint, else their numbers."""
 
 import contextlib
+import json
 import re
 import warnings
 from collections import Counter
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from simsmooth_jax.errors import InputError
+
+CONFIG = "config.json"
 
 
 def of_head(metadata: Mapping[str, Any], num_classes: int, file: Path | None) -> tuple[str, ...]:
@@ -120,21 +123,39 @@ def _numbered(names: Sequence[str]) -> set[str]:
     return {name for k, name in enumerate(names) if base[k] != name and counts[base[k]] > 1}
 
 
-def _of_file(file: Path, num_classes: int) -> tuple[str, ...]:
-    if not file.is_file():
-        raise InputError(
-            "`class_names`", "be an existing text file", file, "Write a class name on each line."
-        )
+def beside(file: Path) -> list[str] | None:
+    """The names that Hugging Face's config.json in the same directory gives, by their numbers.
+
+    Args:
+      file: the file of the weights.
+
+    Returns:
+      `id2label` in the order of the classes, or None where there is none, or only placeholders.
+    """
+    config = file.parent / CONFIG
     try:
-        lines = file.read_text(encoding="utf-8-sig").rstrip().splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"`class_names={file}`: it",
-            "be text in UTF-8",
-            f"byte {error.start} of another kind",
-            "Save it as UTF-8.",
-        ) from error
-    names = tuple(line.strip() for line in lines)
+        labels = json.loads(config.read_bytes())["id2label"]
+        names = [labels.get(str(number)) for number in range(len(labels))]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return None
+    if None in names:
+        warnings.warn(
+            f"{config}: the keys of id2label are not 0 to {len(names) - 1}: its names are not used",
+            stacklevel=3,
+        )
+        return None
+    if {type(name) for name in names} != {str} or "LABEL_0" in names:
+        return None
+    return names
+
+
+def count(file: Path) -> int:
+    """How many names a file has."""
+    return len(_lines(file))
+
+
+def _of_file(file: Path, num_classes: int) -> tuple[str, ...]:
+    names = _lines(file)
     if len(names) != num_classes:
         raise InputError(
             f"`class_names={file}`: it",
@@ -150,3 +171,20 @@ def _of_file(file: Path, num_classes: int) -> tuple[str, ...]:
             "Name each class.",
         )
     return told_apart(f"`class_names={file}`", names)
+
+
+def _lines(file: Path) -> tuple[str, ...]:
+    if not file.is_file():
+        raise InputError(
+            "`class_names`", "be an existing text file", file, "Write a class name on each line."
+        )
+    try:
+        lines = file.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"`class_names={file}`: it",
+            "be text in UTF-8",
+            f"byte {error.start} of another kind",
+            "Save it as UTF-8.",
+        ) from error
+    return tuple(line.strip() for line in lines)

@@ -1,7 +1,7 @@
 """The head of a trained classifier out of any checkpoint, of which little else is read."""
 
+import dataclasses
 import os
-from pathlib import Path
 from typing import NamedTuple, get_args
 
 import numpy as np
@@ -15,9 +15,8 @@ from simsmooth_jax.formats.kernels import StoredKernel
 from simsmooth_jax.formats.opening import open_stored
 from simsmooth_jax.literals import Layout
 from simsmooth_jax.method import checks
-from simsmooth_jax.method.heads import find_kernel
+from simsmooth_jax.method.head_search import find_kernel
 
-HEAD_MODULES = "a module named {} (or PyTorch's {} or {})".format(*kernels.HEADS)
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -42,14 +41,13 @@ def restore_head(
     """The final layer of a trained classifier, read from a checkpoint of any of these programs.
 
     Orbax (v0 and v1: a root of steps, a step, an item), Flax msgpack, safetensors as of PyTorch and
-    timm, `.npz` and `.npy`. The kernel is found as by `head_kernel`; in PyTorch's names also the
-    modules `fc` and `classifier` are heads, unless a layer with a bias and another name stands
-    farther out. A leaf named `kernel` is `[N, K]`, and PyTorch's `weight` is `[K, N]` and
-    transposed; another array's axes are told apart by the length of its bias, else by
-    `num_classes`. Pickles are refused.
+    timm, `.npz` and `.npy`. The kernel is found as by `head_kernel`, by its name or by the number
+    of classes, which names of classes beside the arrays tell as well. A leaf named `kernel` (or
+    Haiku's `w`) is `[N, K]`, and PyTorch's `weight` is `[K, N]` and transposed; another array's
+    axes are told apart by the length of its bias, else by `num_classes`. Pickles are refused.
 
     Args:
-      path: the checkpoint, a file or a directory.
+      path: the checkpoint, a file or a directory; of Orbax also gs://… and s3://….
       head: whole, contiguous parts of the kernel's path, as `"params/classifier"` or
         `"fc.weight"`.
       num_classes: K, to find a kernel by its size, or to check it.
@@ -76,7 +74,8 @@ def restore_head(
       >>> ss.restore_head(file).kernel.shape
       (5, 3)
     """
-    return read_head(open_stored(Path(path)), head, num_classes, layout)
+    stored = open_stored(path)
+    return read_head(stored, find_head(stored, head, num_classes, layout))
 
 
 def restore_head_kernel(
@@ -88,7 +87,7 @@ def restore_head_kernel(
     """The kernel `[N, K]` of `restore_head`.
 
     Args:
-      path: the checkpoint, a file or a directory.
+      path: the checkpoint, a file or a directory; of Orbax also gs://… and s3://….
       head: whole, contiguous parts of the kernel's path.
       num_classes: K, to find a kernel by its size, or to check it.
       layout: `"features-classes"` or `"classes-features"`, as for `restore_head`.
@@ -114,7 +113,11 @@ def restore_head_kernel(
 
 
 def find_head(
-    stored: StoredArrays, head: str | None, num_classes: int | None, layout: Layout | None
+    stored: StoredArrays,
+    head: str | None,
+    num_classes: int | None,
+    layout: Layout | None,
+    named_classes: int | None = None,
 ) -> StoredKernel:
     """Which kernel `read_head` would read, and how; nothing is read for it."""
     where = f"checkpoint {stored.path}"
@@ -139,17 +142,20 @@ def find_head(
                 f"they are made: simsmooth labels --similarity table:{stored.path}"
             ),
         )
-    found = kernels.find(stored)
+    found = kernels.find(stored, layout)
     if not found:
         raise InputError(
             f"{where}: it",
-            "hold an array named kernel or weight with two dimensions",
+            "hold an array named kernel, weight or w with two dimensions",
             f"none among {len(stored.arrays)} arrays",
             f"List them with: simsmooth inspect {stored.path}",
         )
-    name = find_kernel(where, found, head, num_classes, HEAD_MODULES, "`head=PATH`")
+    names = stored.metadata.get("class_names")
+    known = named_classes or (len(names) if isinstance(names, list) else None)
+    name, because = find_kernel(where, found, head, num_classes, known)
     _refuse_dtype(stored, name)
     kernel = kernels.describe(where, stored, name, num_classes, layout)
+    kernel = dataclasses.replace(kernel, because=because)
     if kernel.bias is not None:
         _refuse_dtype(stored, kernel.bias)
     return kernel
@@ -169,11 +175,8 @@ def _refuse_dtype(stored: StoredArrays, name: Name) -> None:
         )
 
 
-def read_head(
-    stored: StoredArrays, head: str | None, num_classes: int | None, layout: Layout | None
-) -> Head:
+def read_head(stored: StoredArrays, found: StoredKernel) -> Head:
     """The head out of an open checkpoint; what is read is the kernel and its bias."""
-    found = find_head(stored, head, num_classes, layout)
     names = [found.name] if found.bias is None else [found.name, found.bias]
     values = stored.read(names)
     if found.copies is not None:

@@ -1,16 +1,17 @@
 """How to make `[N, K]` of a stored kernel: which copy it is, and which axis is the classes."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.arrays import ArrayInfo, Name, StoredArrays
 from simsmooth_jax.literals import Layout
-from simsmooth_jax.method.heads import Candidate, flax_candidate, is_optimizer_state, parts_of
+from simsmooth_jax.method.candidates import Candidate, flax_candidate, parts_of
+from simsmooth_jax.method.optimizer_state import is_optimizer_state
 
 FEATURES_CLASSES: Layout = "features-classes"  # Flax's [N, K]
 CLASSES_FEATURES: Layout = "classes-features"  # PyTorch's [K, N]
+LEAVES = ("kernel", "weight")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +26,7 @@ class StoredKernel:
     copies: int | None
     layout: Layout
     shape: tuple[int, int]  # [N, K]
+    because: str = ""  # why it is the head, where its name does not say it
 
 
 def describe(
@@ -46,7 +48,7 @@ def describe(
       ValueError: it is no matrix and no 1x1 convolution, or its axes cannot be told apart, or its
         bias or `num_classes` contradict the layout.
     """
-    leaf, shape, shown = parts_of(name)[-1], stored.arrays[name].shape, "/".join(name)
+    leaf, shape, shown = leaf_of(name), stored.arrays[name].shape, "/".join(name)
     is_copied = may_be_copies(shape, leaf) and _all_replicated(name, stored)
     copies = shape[0] if is_copied else None
     axes = matrix_axes(shape if copies is None else shape[1:], leaf)
@@ -78,8 +80,8 @@ def describe(
             "be known",
             f"{facts}, which does not say it",
             (
-                f"Add `layout={CLASSES_FEATURES}`, as PyTorch's weights, or "
-                f"`layout={FEATURES_CLASSES}`."
+                f"Add `layout={CLASSES_FEATURES!r}`, as PyTorch's weights, or "
+                f"`layout={FEATURES_CLASSES!r}`."
             ),
         )
     n, k = axes if chosen == FEATURES_CLASSES else axes[::-1]
@@ -88,7 +90,7 @@ def describe(
             other = CLASSES_FEATURES if chosen == FEATURES_CLASSES else FEATURES_CLASSES
             hint = "Name another kernel with `head=PATH`."
             if value == n:
-                hint = f"If it is stored the other way: `layout={other}`."
+                hint = f"If it is stored the other way: `layout={other!r}`."
             raise InputError(
                 f"{where}: {claim}", f"be of the {k} classes that {chosen} means", facts, hint
             )
@@ -97,7 +99,8 @@ def describe(
 
 def may_be_copies(shape: tuple[int, ...], leaf: str) -> bool:
     """Whether the first axis may be pmap's; PyTorch's weights `[K, N, 1]` are 1-D convolutions."""
-    return len(shape) == 5 or (len(shape) == 3 and not (leaf == "weight" and shape[-1] == 1))
+    is_convolution = leaf == "weight" and shape[2:] in ((1,), (1, 1, 1))
+    return len(shape) in (3, 5) and not is_convolution
 
 
 def _by_length(axes: tuple[int, int], length: int | None) -> Layout | None:
@@ -113,14 +116,15 @@ def matrix_axes(shape: tuple[int, ...], leaf: str) -> tuple[int, int] | None:
         return shape[0], shape[1]
     if len(shape) == 4 and leaf != "weight" and shape[:2] == (1, 1):
         return shape[2], shape[3]
-    if len(shape) == 4 and leaf != "kernel" and shape[2:] == (1, 1):
+    if len(shape) > 3 and leaf != "kernel" and set(shape[2:]) == {1}:
         return shape[0], shape[1]
     return None
 
 
 def bias_of(name: Name, arrays: Mapping[Name, ArrayInfo]) -> Name | None:
-    """The vector beside the kernel that is named `bias`; replicated where the kernel is."""
-    wanted = (*parts_of(name)[:-1], "bias")
+    """The vector beside the kernel: `bias`, or Haiku's `b`; replicated where the kernel is."""
+    *module, leaf = parts_of(name)
+    wanted = (*module, "b" if module and leaf == "w" else "bias")
     replicated = len(arrays[name].shape) in (3, 5)
     beside = [other for other in arrays if parts_of(other) == wanted]
     found = [other for other in beside if len(arrays[other].shape) == 1 + replicated]
@@ -135,31 +139,27 @@ def _all_replicated(name: Name, stored: StoredArrays) -> bool:
     return len(shapes) > 1 and all(shape[:1] == (length,) for shape in shapes)
 
 
-HEADS = ("head", "fc", "classifier")  # in Flax and timm, torchvision, and Hugging Face
-
-
-def find(stored: StoredArrays) -> dict[Name, Candidate]:
-    """Every array that may be the head's kernel: named `kernel` or `weight`, or named nothing.
+def find(stored: StoredArrays, layout: Layout | None) -> dict[Name, Candidate]:
+    """Every array that may be the head's kernel: named `kernel`, `w` or `weight`, or nothing.
 
     Args:
       stored: the listing of a checkpoint.
+      layout: which axis is the classes, where it is known.
 
     Returns:
-      Them by name. Arrays of other names count only where none is named `kernel` or `weight` and
-      none has a module, as in a file of bare arrays.
+      Them by name. Arrays of other names count only where none is named so and none has a module,
+      as in a file of bare arrays.
     """
-    leaves = {name: parts_of(name)[-1] for name in stored.arrays}
+    leaves = {name: leaf_of(name) for name in stored.arrays}
     found = {
-        name: _candidate(name, info.shape, leaves[name])
+        name: _candidate(stored, name, info.shape, leaves[name], layout)
         for name, info in stored.arrays.items()
-        if len(info.shape) >= 2
-        and leaves[name] in ("kernel", "weight")
-        and not of_optimizer(stored, name)
+        if len(info.shape) >= 2 and leaves[name] in LEAVES and not of_optimizer(stored, name)
     }
     if found or any(len(parts_of(name)) > 1 for name in stored.arrays):
-        return _without_inner_names(stored, found)
+        return found
     bare = {name: info.shape for name, info in stored.arrays.items() if len(info.shape) >= 2}
-    return {name: _candidate(name, shape, "") for name, shape in bare.items()}
+    return {name: _candidate(stored, name, shape, "", layout) for name, shape in bare.items()}
 
 
 def of_optimizer(stored: StoredArrays, name: Name) -> bool:
@@ -175,35 +175,27 @@ def of_optimizer(stored: StoredArrays, name: Name) -> bool:
     return not stored.pytorch and is_optimizer_state(parts_of(name))
 
 
-def _without_inner_names(
-    stored: StoredArrays, found: dict[Name, Candidate]
-) -> dict[Name, Candidate]:
-    """Takes the name of a head from layers inside of blocks, as `layer1.0.se.fc`.
-
-    PyTorch's `fc` is an inner layer where another layer with a bias stands farther out.
-    """
-    outer = [
-        _depth(candidate)
-        for name, candidate in found.items()
-        if candidate.num_classes and not candidate.named and bias_of(name, stored.arrays)
-    ]
-    return {
-        name: dataclasses.replace(candidate, named=False)
-        if parts_of(name)[-1] == "weight" and _depth(candidate) > min(outer, default=math.inf)
-        else candidate
-        for name, candidate in found.items()
-    }
+def leaf_of(name: Name) -> str:
+    """The last part of a name; Haiku's `w` of a module counts as Flax's `kernel`."""
+    parts = parts_of(name)
+    return "kernel" if parts[-1] == "w" and parts[:-1] else parts[-1]
 
 
-def _depth(candidate: Candidate) -> int:
-    return sum(not part.isdigit() for part in candidate.module)
-
-
-def _candidate(name: Name, shape: tuple[int, ...], leaf: str) -> Candidate:
-    if leaf == "kernel":
-        return flax_candidate(name, shape)
-    module = parts_of(name)[:-1]
-    layers = [part for part in module if not part.isdigit()]  # not the places in a Sequential
+def _candidate(
+    stored: StoredArrays, name: Name, shape: tuple[int, ...], leaf: str, layout: Layout | None
+) -> Candidate:
+    has_bias = bias_of(name, stored.arrays) is not None
+    if leaf == "kernel" and layout != CLASSES_FEATURES:
+        return flax_candidate(name, shape, has_bias)
+    module = tuple(part for part in parts_of(name)[:-1] if part not in ("params", "~"))
     one_copy = shape[1:] if may_be_copies(shape, leaf) else shape
-    classes = frozenset(matrix_axes(one_copy, leaf) or ())
-    return Candidate(shape, module, classes, bool(layers) and layers[-1] in HEADS)
+    axes = matrix_axes(one_copy, leaf)
+    if layout is None and stored.pytorch and leaf == "weight":
+        layout = CLASSES_FEATURES
+    outputs, inputs = None, None
+    if layout == CLASSES_FEATURES and len(one_copy) >= 2:
+        outputs, inputs = one_copy[:2]
+    elif layout == FEATURES_CLASSES and axes is not None:
+        inputs, outputs = axes
+    classes = frozenset(axes or ())
+    return Candidate(shape, module, classes, outputs, inputs, has_bias, leaf == "kernel")

@@ -81,4 +81,5 @@ def _sentence(kernel: StoredKernel) -> str:
     if kernel.copies is not None:
         parts.append(f"the first of {kernel.copies} copies")
     parts.append("no bias" if kernel.bias is None else f"bias {'/'.join(kernel.bias)}")
+    parts += [kernel.because] if kernel.because else []
     return ", ".join(parts)

@@ -10,7 +10,7 @@ from simsmooth_jax.config.commands import LabelsConfig
 from simsmooth_jax.config.labels import OF_CLASSIFIER
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats import class_names
-from simsmooth_jax.formats.head import read_head
+from simsmooth_jax.formats.head import find_head, read_head
 from simsmooth_jax.formats.label_files import SUFFIXES
 from simsmooth_jax.formats.opening import open_stored
 from simsmooth_jax.machine.bars import advance, transient_bar
@@ -98,12 +98,15 @@ def _relations(config: LabelsConfig) -> tuple[Relations, tuple[str, ...]]:
         )
     if similarity == "kernel":
         stored = open_stored(checkpoint)
-        head = read_head(stored, config.head, config.num_classes, config.layout)
-        print(f"kernel: {head.path} of {checkpoint} ({stored.format})")
+        given = config.class_names and class_names.count(config.class_names)
+        place = find_head(stored, config.head, config.num_classes, config.layout, given)
+        head = read_head(stored, place)
+        because = f", {place.because}" if place.because else ""
+        print(f"kernel: {head.path} of {stored.path} ({stored.format}){because}")
         num_classes = head.kernel.shape[1]
         names = class_names.of_head(stored.metadata, num_classes, config.class_names)
         counts = empty_classes.counts_of_checkpoint(stored.metadata, num_classes)
-        where = f"checkpoint {checkpoint}"
+        where = f"checkpoint {stored.path}"
         kept = empty_classes.kept_classes(config.relation, counts, names, where)
         with class_names.called_by_name(names, kept.places):
             return relations.of_vectors(head.kernel, config.relation, kept), names

@@ -1,5 +1,6 @@
 """An argument that an error names, as the command line has it: `epochs` is shown as --epochs."""
 
+import ast
 import dataclasses
 import re
 import shlex
@@ -16,8 +17,9 @@ NAMED = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
 def as_options(text: str) -> str:
     """A text of the library in the words of the program.
 
-    `` `epochs` `` becomes `--epochs`, `` `head=PATH` `` becomes `--head PATH`, quoted as a shell
-    needs it, and `` `checkpoint` `` becomes `CHECKPOINT`. What is no option stays as it is.
+    `` `epochs` `` becomes `--epochs`, `` `head='fc'` `` becomes `--head fc`, quoted as a shell
+    needs it and not as Python, and `` `checkpoint` `` becomes `CHECKPOINT`. What is no option
+    stays as it is.
     """
     return NAMED.sub(_shown, text)
 
@@ -29,6 +31,8 @@ def _shown(found: re.Match[str]) -> str:
     if name not in NAMES:
         return found[0]
     option = f"--{name.replace('_', '-')}"
+    if value and value[0] in "'\"":
+        value = str(ast.literal_eval(value))
     return option if value is None else f"{option} {shlex.quote(value)}"
 
 

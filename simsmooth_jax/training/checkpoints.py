@@ -10,7 +10,8 @@ from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import v1 as ocp
 
 from simsmooth_jax.errors import InputError, first_line
-from simsmooth_jax.formats.orbax import STEP, find_step, no_checkpoint
+from simsmooth_jax.formats.buckets import here
+from simsmooth_jax.formats.orbax_steps import STEP, find_step, no_checkpoint
 
 ALWAYS = {"step", "params", "batch_stats", "opt_state"}  # of every checkpoint, also if empty
 
@@ -101,6 +102,7 @@ def latest_step(directory: Path) -> Path | None:
 
 def resolve(checkpoint: Path) -> Path:
     """The directory of one step that a user's path means."""
+    checkpoint = here(checkpoint)
     if not checkpoint.exists():
         raise InputError(
             "`checkpoint`",

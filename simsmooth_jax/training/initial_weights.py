@@ -11,11 +11,11 @@ import numpy as np
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.arrays import Name, StoredArrays
-from simsmooth_jax.formats.foreign_files import SAVE_HEAD
 from simsmooth_jax.formats.head import FLOATS
 from simsmooth_jax.formats.label_files import array_sha256
 from simsmooth_jax.formats.opening import open_stored
-from simsmooth_jax.method.heads import is_optimizer_state, parts_of
+from simsmooth_jax.method.candidates import parts_of
+from simsmooth_jax.method.optimizer_state import is_optimizer_state
 from simsmooth_jax.training.head_module import head_module
 
 LISTED = 6  # arrays that a line names
@@ -59,7 +59,7 @@ def open_initial(path: Path) -> StoredArrays:
         return open_stored(path.expanduser())
     except InputError as error:
         who = "`init`" if error.who == "`checkpoint`" else f"`init`: {error.who}"
-        of_others = error.then == SAVE_HEAD or "state_dict" in error.then
+        of_others = "head.npz" in error.then or "state_dict" in error.then
         raise InputError(who, error.must, error.got, FLAX if of_others else error.then) from error
 
 

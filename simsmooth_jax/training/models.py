@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from simsmooth_jax.config import options
 from simsmooth_jax.config.training import DEFAULT_SIZE, MODELS, ModelConfig
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method.heads import HEAD
+from simsmooth_jax.method.candidates import HEAD
 from simsmooth_jax.training.own_models import build_own, find_function, refuse_unfit
 
 MAX_DEPTH = {"mlp": 100, "cnn": 6, "resnet": 1202, "resnet18": 18}  # a cnn's channels double
