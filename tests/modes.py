@@ -5,6 +5,7 @@ plain call's values again, or what went wrong.
 """
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -98,6 +99,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
         LOGITS,
     ),
 }
+CONTEXTS = ("x64", "strict", "debug nans", "no promotion", "all four")
 HOST = {"diagnose"}  # gives Python numbers, and refuses tracers
 UNTOUCHED = {"diagnose", "head_kernel", "uniform_labels"}  # nothing to differentiate, or no batch
 
@@ -150,6 +152,16 @@ def strided(function: Callable[..., Any], inputs: np.ndarray) -> Any:
     return [function(x) for x in (inputs[0].astype(">f4"), wide, wide.astype(">f8"), twice)]
 
 
+@contextlib.contextmanager
+def all_four() -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(jax.enable_x64(True))
+        stack.enter_context(jax.numpy_dtype_promotion("strict"))
+        stack.enter_context(jax.debug_nans(True))
+        stack.enter_context(jax.numpy_rank_promotion("raise"))
+        yield
+
+
 # name -> function of (a public function, its eight inputs); its leaves are compared with the plain
 # call's: those of one input, several times, or of all eight with a leading axis.
 Mode = Callable[[Callable[..., Any], np.ndarray], Any]
@@ -159,6 +171,7 @@ ONE: dict[str, Mode] = {
     "strict": partial(under, partial(jax.numpy_dtype_promotion, "strict")),
     "debug nans": partial(under, partial(jax.debug_nans, True)),
     "no promotion": partial(under, partial(jax.numpy_rank_promotion, "raise")),
+    "all four": partial(under, all_four),
     "jit": lambda f, xs: jax.jit(f)(xs[0]),
     "remat": lambda f, xs: jax.checkpoint(f)(xs[0]),
     "cond": lambda f, xs: jax.lax.cond(xs[0].sum() < 1e9, f, f, xs[0]),
@@ -193,7 +206,7 @@ def cells() -> Iterator[tuple[str, str]]:
     for name in FUNCTIONS:
         for mode in MODES:
             traces = mode not in ONE or mode in ("jit", "remat", "cond") or "jit" in mode
-            if name in HOST and (traces or mode in ("x64", "strict", "debug nans", "no promotion")):
+            if name in HOST and (traces or mode in CONTEXTS):
                 continue
             if mode in GRADIENT and (name in UNTOUCHED or "its gradients" in name):
                 continue

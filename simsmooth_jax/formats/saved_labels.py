@@ -38,6 +38,9 @@ def save_labels(
       class_names: K texts in the order of rows and columns, which are compared with those of the
         data at each training. Two classes of one name are told apart by their numbers.
 
+    Returns:
+      Nothing.
+
     Raises:
       ValueError: the path has another ending; the table is not `[K, K]`, or in the factored form; a
         row has a negative entry or a sum that is not 1; the names are no K texts.

@@ -39,7 +39,9 @@ class Flaw:
     ) -> Self:
         """The flaw of the first true entry of the mask; its values are the vectors' there."""
         index = jnp.where(mask.any(), jnp.argmax(mask), -1).astype(jnp.int32)
-        is_first = jnp.arange(len(mask)) == index  # a sum works however a vector is sharded
+        is_first = (
+            jnp.arange(len(mask), dtype=jnp.int32) == index
+        )  # a sum works however a vector is sharded
         values = tuple(jnp.sum(jnp.where(is_first, vector, 0)) for vector in vectors)
         return cls(index, values, (who, must, got, then))
 

@@ -118,7 +118,7 @@ def _backward(
 def _place(t: Array, num_classes: int, size: int) -> tuple[Array, Array]:
     """Where a block starts, and which of its columns no block before it had: the last overlaps."""
     start = jnp.minimum(t * size, num_classes - size)
-    return start, (start + jnp.arange(size) >= t * size)[None]
+    return start, (start + jnp.arange(size, dtype=jnp.int32) >= t * size)[None]
 
 
 def _logits(features: Array, kernel: Array, bias: Array, start: Array, size: int) -> Array:

@@ -11,8 +11,10 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.method import checks, operands, trainable
 from simsmooth_jax.method.row_loss import row_cross_entropy
+from simsmooth_jax.method.serialization import portable
 
 
+@portable
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class DenseLabels:

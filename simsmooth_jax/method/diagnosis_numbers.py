@@ -74,7 +74,7 @@ def _of_sampled_rows(
 
     def strip(start: Array) -> dict[str, Any]:
         index = jax.lax.dynamic_slice_in_dim(rows, start, size)
-        own = index[:, None] == jnp.arange(num_classes)[None]
+        own = index[:, None] == jnp.arange(num_classes, dtype=jnp.int32)[None]
         cosines = products(jax.lax.dynamic_slice_in_dim(sample, start, size), vectors)
         similarity = jnp.where(own, 1, jnp.clip(cosines, -1, 1))
         clip, shift = (relation_rows(similarity, own, None, rule) for rule in ("clip", "shift"))
@@ -118,7 +118,10 @@ def negative_share(vectors: Float[Array, "classes features"]) -> Float[Array, ""
     size = min(num_classes - half, max(1, 4 * STRIP_ENTRIES // num_classes))
     width, num_strips = size + half, -(-num_classes // size)
     around = jnp.concatenate([vectors, vectors[:width]])
-    row, ahead = jnp.arange(size)[:, None], jnp.arange(width)[None] - jnp.arange(size)[:, None]
+    row, ahead = (
+        jnp.arange(size, dtype=jnp.int32)[:, None],
+        jnp.arange(width, dtype=jnp.int32)[None] - jnp.arange(size, dtype=jnp.int32)[:, None],
+    )
 
     def strip(t: Array, count: Array) -> Array:
         start = t * size

@@ -13,27 +13,35 @@ from jaxtyping import Array, Float, Int, Shaped
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.method import checks, meshes, operands, rules, targets
 from simsmooth_jax.method.row_loss import row_cross_entropy
+from simsmooth_jax.method.serialization import portable
 from simsmooth_jax.method.similarity import products, unit_columns_and_flaws
 from simsmooth_jax.method.strips import STRIP_ENTRIES, assemble
 
-FACTORING = ("literal", "shift")  # the rules
+OFFSETS = {"literal": 0.0, "shift": 1.0}  # of a cosine, by the rules that factor
 
 
+@portable
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class FactoredLabels:
     """A table of soft labels that is never built: unit columns `[N, K]` and the rows' sums `[K]`.
 
-    Row y is `(1 - epsilon) e_y + epsilon S_y / d_y` under rule literal and `(1 - epsilon) e_y +
-    epsilon (1 + S_y) / (K + d_y)` under shift, with `S_y = kernel[:, y]ᵀ kernel`.
+    Row y is `(1 - epsilon) e_y + epsilon (offset + S_y) / (offset K + d_y)`, with `S_y = kernel[:,
+    y]ᵀ kernel`: the offset is 0 under rule literal and 1 under shift, whose name may be given.
     """
 
-    kernel: Float[Array, "features classes"]
-    row_sums: Float[Array, " classes"]
-    epsilon: Float[Array, ""]
-    rule: Literal["literal", "shift"] = dataclasses.field(metadata={"static": True})
+    kernel: Float[Array | np.ndarray, "features classes"]
+    row_sums: Float[Array | np.ndarray, " classes"]
+    epsilon: Float[Array | np.ndarray, ""]
+    # An array, so that every kind of checkpoint keeps the rule.
+    offset: Float[Array | np.ndarray, ""] | Any
 
     makes_rows: ClassVar = True  # a loss goes through whole rows, which stand nowhere
+
+    def __post_init__(self) -> None:
+        """The offset of a rule's name."""
+        if isinstance(self.offset, str) and self.offset in OFFSETS:
+            object.__setattr__(self, "offset", jnp.float32(OFFSETS[self.offset]))
 
     @property
     def num_classes(self) -> int:
@@ -52,26 +60,34 @@ class FactoredLabels:
     def arrays(self) -> dict[str, np.ndarray]:
         """Its fields, as files hold them."""
         arrays = {"kernel": self.kernel, "row_sums": self.row_sums, "epsilon": self.epsilon}
+        if float(self.offset) != OFFSETS["shift"]:  # which hashes of before had no number for
+            arrays["offset"] = self.offset
         return {name: np.asarray(array, np.float32) for name, array in arrays.items()}
 
     def own_weights(self) -> Float[np.ndarray, " classes"]:
         """What each class keeps of its own label."""
         similar = jnp.square(jnp.asarray(self.kernel)).sum(axis=0)
-        return np.asarray(rules.mixed(1, self._relation(similar, self.row_sums), self.epsilon))
+        relation = self._relation(similar, self.row_sums, self.offset)
+        return np.asarray(rules.mixed(1, relation, self.epsilon))
 
     def opened(self, function: str) -> Self:
         """With its arrays as programs take them; refuses what `factored_labels` does not give."""
         kernel = operands.matrix(function, "kernel", self.kernel, "[N, K]")
         row_sums = operands.real(function, "row_sums", self.row_sums)
-        if row_sums.shape != kernel.shape[1:] or self.rule not in FACTORING:
+        if row_sums.shape != kernel.shape[1:]:
             raise InputError(
-                f"{function}: row_sums and rule",
-                f"be a number for each of {kernel.shape[1]} columns and 'literal' or 'shift'",
-                f"{list(row_sums.shape)} and {self.rule!r}",
+                f"{function}: row_sums",
+                f"be a number for each of {kernel.shape[1]} columns",
+                list(row_sums.shape),
                 "Make them with factored_labels.",
             )
+        if isinstance(self.offset, str):
+            raise InputError(
+                f"{function}: offset", "be 'literal' or 'shift'", repr(self.offset), "Or 0 or 1."
+            )
         epsilon = operands.fraction(function, "epsilon", self.epsilon)
-        return dataclasses.replace(self, kernel=kernel, row_sums=row_sums, epsilon=epsilon)
+        offset = operands.fraction(function, "offset", self.offset)
+        return type(self)(kernel, row_sums, epsilon, offset)
 
     def flaws(self) -> list[checks.Flaw]:
         """Rows that are no targets: columns without their length, or sums of others."""
@@ -106,12 +122,12 @@ class FactoredLabels:
 
     def of_batch(self, labels: Int[Array, " batch"]) -> tuple[Array, ...]:
         """What `block` needs of each example: `[B, …]`."""
-        weight = jnp.full(labels.shape, self.epsilon)
-        return labels, weight, self.row_sums[labels], self.kernel.T[labels]
+        weight, offset = (jnp.full(labels.shape, x) for x in (self.epsilon, self.offset))
+        return labels, weight, self.row_sums[labels], self.kernel.T[labels], offset
 
     def of_class(self) -> tuple[Array, ...]:
         """What `block` needs of each class: `[…, K]`, or of those that a device holds."""
-        return (self.kernel,)
+        return (jnp.asarray(self.kernel),)
 
     def shares(self, labels: Array, batch: Any, classes: Any) -> tuple[Any, Any]:
         """`of_batch` and `of_class` on the Explicit mesh of the labels, split over these axes."""
@@ -129,16 +145,15 @@ class FactoredLabels:
     ) -> Float[Array, "batch size"]:
         """The target rows at `size` classes from `start` of those that begin with class `first`."""
         columns = jax.lax.dynamic_slice_in_dim(of_class[0], start, size, axis=1)
-        labels, weight, sums, own = (x[:, None] if x.ndim == 1 else x for x in of_batch)
+        labels, weight, sums, own, offset = (x[:, None] if x.ndim == 1 else x for x in of_batch)
         similar = jnp.matmul(own, columns, precision=jax.lax.Precision.HIGHEST)
-        is_own = labels == (first + start + jnp.arange(size))[None]
-        return rules.mixed(is_own, self._relation(similar, sums), weight)
+        is_own = labels == (first + start + jnp.arange(size, dtype=jnp.int32))[None]
+        return rules.mixed(is_own, self._relation(similar, sums, offset), weight)
 
-    def _relation(self, similar: Any, row_sums: Any) -> Any:
+    def _relation(self, similar: Any, row_sums: Any, offset: Any) -> Any:
         """Relations to some classes, from the cosines to them."""
-        if self.rule == "shift":
-            return (1 + similar) / (self.num_classes + row_sums)
-        return rules.not_below_zero(similar) / row_sums
+        similar = jnp.where(offset == 0, rules.not_below_zero(similar), similar)
+        return (offset + similar) / (offset * self.num_classes + row_sums)
 
 
 def _rows(table: FactoredLabels, labels: Array, like: Array) -> Array:
@@ -185,7 +200,7 @@ def factored_labels(
     """
     name = "factored_labels"
     kernel = operands.kernel(name, kernel, center)
-    if rule not in FACTORING:
+    if rule not in OFFSETS:
         raise InputError(
             f"{name}: rule",
             "be 'literal' or 'shift'",
@@ -204,7 +219,7 @@ def _factored_program(
     program = partial(_table_and_flaws, rule=rule, center=center)
     spec = jax.typeof(kernel).sharding.spec
     as_it_lies: Any = FactoredLabels
-    specs = as_it_lies(P(*spec), P(*spec[1:]), P(), rule)
+    specs = as_it_lies(P(*spec), P(*spec[1:]), P(), P())
     return meshes.on_auto_axes(program, kernel, (specs, P()))(kernel, epsilon)
 
 
@@ -223,4 +238,5 @@ def _table_and_flaws(
             return {"least": products(some, vectors).min(axis=1)}
 
         flaws += [rules.negative_flaw(assemble(strip, num_classes, size, vectors)["least"])]
-    return FactoredLabels(unit, row_sums, jnp.asarray(epsilon, jnp.float32), rule), flaws
+    numbers = (jnp.asarray(x, jnp.float32) for x in (epsilon, OFFSETS[rule]))
+    return FactoredLabels(unit, row_sums, *numbers), flaws

@@ -57,7 +57,7 @@ def _of_block(
     def strip(start: Array) -> dict[str, Array]:
         similarity = products(jax.lax.dynamic_slice_in_dim(vectors, start, size), others)
         least = similarity[:, :num_columns].min(axis=1)
-        rows = jnp.arange(size)
+        rows = jnp.arange(size, dtype=jnp.int32)
         own = first_row + start + rows - first_column
         own = jnp.where((own >= 0) & (own < num_columns), own, similarity.shape[1])
         above = similarity.at[rows, own].set(jnp.inf, mode="drop")

@@ -137,7 +137,8 @@ def kernel(function: str, value: Any, center: bool) -> Operand:
     narrow = matrix(function, "kernel", array, "[N, K]")
     if center and isinstance(array, np.ndarray) and array.dtype.itemsize == 8:
         exact = array.astype(np.float64)
-        return (exact - exact.mean(axis=1, keepdims=True)).astype(np.float32)
+        with np.errstate(invalid="ignore"):  # infinity, which the program refuses by its class
+            return (exact - exact.mean(axis=1, keepdims=True)).astype(np.float32)
     return narrow
 
 

@@ -29,7 +29,7 @@ def labels_and_flaws(
     similarity = jnp.asarray(similarity, jnp.float32)
 
     def label(rows: Array, index: Array) -> tuple[Array, dict[str, Array]]:
-        own = index[:, None] == jnp.arange(similarity.shape[1])[None]
+        own = index[:, None] == jnp.arange(similarity.shape[1], dtype=jnp.int32)[None]
         relation = relation_rows(rows, own, temperature, rule, include_self)
         if top_k is not None and top_k < similarity.shape[1]:
             relation = _keep_largest(relation, rows, own, top_k)
@@ -81,7 +81,7 @@ def _keep_largest(
 ) -> Float[Array, "rows classes"]:
     # By the cosines: rounding makes relations equal that are not, and clip all below 0.
     _, columns = jax.lax.top_k(jnp.where(own, jnp.inf, similarity), top_k)
-    rows = jnp.arange(relation.shape[0])[:, None]
+    rows = jnp.arange(relation.shape[0], dtype=jnp.int32)[:, None]
     kept = jnp.where(jnp.zeros_like(own).at[rows, columns].set(True), relation, 0)
     return kept / kept.sum(axis=1, keepdims=True)
 

@@ -179,7 +179,9 @@ def cosine_rows(
 ) -> Float[Array, "rows classes"]:
     """Rows `start` to `start + size` of the cosines of unit vectors, without the others."""
     rows = products(jax.lax.dynamic_slice_in_dim(vectors, start, size), vectors)
-    own = (start + jnp.arange(size))[:, None] == jnp.arange(len(vectors))[None]
+    own = (start + jnp.arange(size, dtype=jnp.int32))[:, None] == jnp.arange(
+        len(vectors), dtype=jnp.int32
+    )[None]
     return jnp.where(own & ~jnp.isnan(rows), 1, jnp.clip(rows, -1, 1))
 
 

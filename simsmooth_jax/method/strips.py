@@ -22,11 +22,11 @@ def in_strips(
     size = max(1, STRIP_ENTRIES // num_rows)
     num_strips = -(-num_rows // size)
     if num_rows <= size or meshes.on_several_devices(matrix):  # XLA splits one program best
-        return function(matrix, jnp.arange(num_rows))
+        return function(matrix, jnp.arange(num_rows, dtype=jnp.int32))
 
     def place(t: Array) -> tuple[Array, Array]:
         start = jnp.minimum(t * size, num_rows - size)
-        return start, start + jnp.arange(size)
+        return start, start + jnp.arange(size, dtype=jnp.int32)
 
     # Rows travel with the loop: XLA would read them from the table while it is written, by a copy.
     def strip(t: Array, state: tuple[Array, Array, Any]) -> tuple[Array, Array, Any]:
@@ -41,7 +41,7 @@ def in_strips(
         tell_watcher(num_strips)
         return matrix, following, {n: values[n].at[index].set(found[n], mode="drop") for n in found}
 
-    shapes = jax.eval_shape(function, matrix[:1], jnp.arange(1))[1]
+    shapes = jax.eval_shape(function, matrix[:1], jnp.arange(1, dtype=jnp.int32))[1]
     values = {name: jnp.zeros(num_rows, shapes[name].dtype) for name in shapes}
     values = meshes.varying(values, meshes.varying_axes(matrix))
     state = (matrix, matrix[:size], values)
@@ -94,12 +94,15 @@ def largest(
     num_rows = len(values)
     groups = values.reshape(num_rows, -1, group)
     num_groups = groups.shape[1]
-    is_column = jnp.arange((num_groups - 1) * group, num_groups * group)[None] < num_columns
+    is_column = (
+        jnp.arange((num_groups - 1) * group, num_groups * group, dtype=jnp.int32)[None]
+        < num_columns
+    )
     last = jnp.where(is_column, groups[:, -1], -jnp.inf)
     maxima = groups.max(axis=2).at[:, -1].set(last.max(axis=1))
     chosen = jnp.sort(jax.lax.top_k(maxima, min(k, num_groups))[1], axis=1)  # for equal values
     candidates = jnp.take_along_axis(groups, chosen[:, :, None], axis=1)
-    columns = chosen[:, :, None] * group + jnp.arange(group)[None, None]
+    columns = chosen[:, :, None] * group + jnp.arange(group, dtype=jnp.int32)[None, None]
     candidates = jnp.where(columns < num_columns, candidates, -jnp.inf)
     kept, place = jax.lax.top_k(candidates.reshape(num_rows, -1), k)
     return kept, jnp.take_along_axis(columns.reshape(num_rows, -1), place, axis=1)

@@ -59,4 +59,4 @@ def to_dense(table: Any) -> Float[Array, "classes classes"]:
     function = f"{type(table).__name__}.to_dense"
     table = table.opened(function)
     refuse_dense_table(function, table.num_classes, advice=advice)
-    return rows(table, jnp.arange(table.num_classes))
+    return rows(table, jnp.arange(table.num_classes, dtype=jnp.int32))

@@ -11,8 +11,10 @@ from jaxtyping import Array, Float, Int
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.method import checks, meshes, operands, targets, trainable
+from simsmooth_jax.method.serialization import portable
 
 
+@portable
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class TopKLabels:
@@ -108,21 +110,21 @@ class TopKLabels:
         logits: Float[Array, "*batch classes"],
     ) -> Float[Array, "*batch"]:
         """`-Σ_k t_k log p_k`, with `log p_k = (z_k - peak) - log_sum`."""
-        indices, weights = self._kept(labels)
+        indices, weights = self.kept_of(labels)
         kept = jnp.take_along_axis(logits, indices, axis=-1)
         terms = weights * targets.negative_log_probabilities(kept, peak, log_sum)
         return jnp.where(weights == 0, 0, terms).sum(axis=-1)
 
     def of_batch(self, labels: Int[Array, " batch"]) -> tuple[Array, ...]:
         """What `block` needs of each example: `[B, …]`."""
-        return self._kept(labels)
+        return self.kept_of(labels)
 
     def shares(self, labels: Array, batch: Any, classes: Any) -> tuple[Any, Any]:
         """`of_batch` and `of_class` on the Explicit mesh of the labels, split over these axes."""
-        kept = meshes.on_auto_axes(type(self)._kept, labels, P(batch))
+        kept = meshes.on_auto_axes(type(self).kept_of, labels, P(batch))
         return kept(self, labels), ()
 
-    def _kept(self, labels: Int[Array, "*batch"]) -> tuple[Array, Array]:
+    def kept_of(self, labels: Int[Array, "*batch"]) -> tuple[Array, Array]:
         """Classes and weights of each example; NaN where one of its classes is none."""
         indices = jnp.asarray(self.indices, jnp.int32)[labels]
         known = jnp.clip(indices, 0, self.num_classes - 1)
@@ -146,5 +148,5 @@ class TopKLabels:
         indices, weights = of_batch
         place = indices - (first + start)
         place = jnp.where((place >= 0) & (place < size), place, size)
-        rows = jnp.arange(len(place))[:, None]
+        rows = jnp.arange(len(place), dtype=jnp.int32)[:, None]
         return jnp.zeros((len(place), size), jnp.float32).at[rows, place].add(weights, mode="drop")

@@ -101,7 +101,9 @@ def _top_k_program(
 def _weights_and_flaws(
     found: Nearest, epsilon: Any, temperature: Any, *, rule: Rule, include_self: bool
 ) -> tuple[Float[Array, "classes k"], list[checks.Flaw]]:
-    is_own = jnp.broadcast_to(jnp.arange(found.index.shape[1])[None] == 0, found.index.shape)
+    is_own = jnp.broadcast_to(
+        jnp.arange(found.index.shape[1], dtype=jnp.int32)[None] == 0, found.index.shape
+    )
     kept = jnp.where(is_own, 1, jnp.clip(found.similarity, -1, 1))
     relation = rules.relation_rows(kept, is_own, temperature, rule, include_self)
     weights = rules.mixed(is_own, relation, jnp.asarray(epsilon, jnp.float32))

@@ -71,7 +71,7 @@ def onehot_table(num_classes: int) -> LabelTable:
     """Hard labels, in the form that fits the number of classes."""
     if num_classes < MANY_CLASSES:
         return onehot_labels(num_classes)
-    return TopKLabels(jnp.arange(num_classes)[:, None], jnp.ones((num_classes, 1)))
+    return TopKLabels(jnp.arange(num_classes, dtype=jnp.int32)[:, None], jnp.ones((num_classes, 1)))
 
 
 def uniform_table(num_classes: int, epsilon: float) -> LabelTable:

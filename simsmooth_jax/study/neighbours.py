@@ -34,7 +34,7 @@ def of_top_k(vectors: Any, table: TopKLabels, center: bool, count: int) -> Neigh
 
 @jax.jit
 def _nearest(similarity: Float[Array, "classes classes"]) -> Float[Array, " classes"]:
-    index = jnp.arange(len(similarity))
+    index = jnp.arange(len(similarity), dtype=jnp.int32)
     return jnp.where(index[:, None] == index[None], -jnp.inf, similarity).max(axis=1)
 
 

@@ -104,7 +104,7 @@ def hard_cross_entropy(
 ) -> Float[Array, " batch"]:
     """`-log softmax(z)_y`, as against the identity, whatever the number of classes."""
     num_classes = logits.shape[-1]
-    hard = TopKLabels(jnp.arange(num_classes)[:, None], jnp.ones((num_classes, 1)))
+    hard = TopKLabels(jnp.arange(num_classes, dtype=jnp.int32)[:, None], jnp.ones((num_classes, 1)))
     return softmax_cross_entropy_with_label_table(logits, labels, hard)
 
 

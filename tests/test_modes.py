@@ -1,0 +1,40 @@
+"""Public functions under modes of JAX: the strictest here, each of them in the heavy part."""
+
+import jax
+import modes
+import pytest
+
+import simsmooth_jax as ss
+
+pytestmark = pytest.mark.slow
+HERE = ("all four", "Explicit, jit", "shard_map, Explicit")
+CELLS = [
+    pytest.param(name, mode, marks=() if mode in HERE else pytest.mark.heavy, id=f"{mode}-{name}")
+    for name, mode in modes.cells()
+]
+
+
+@pytest.mark.parametrize(("name", "mode"), CELLS)
+def test_values_are_those_of_the_plain_call(name, mode):
+    modes.check(name, mode)
+
+
+@pytest.mark.parametrize("mode", ["all four", "debug nans"])
+def test_the_diagnosis_under_the_modes_of_the_host(mode):
+    expected = ss.diagnose(modes.KERNELS[0])
+    with modes.all_four() if mode == "all four" else jax.debug_nans(True):
+        assert str(ss.diagnose(modes.KERNELS[0])) == str(expected)
+
+
+def test_every_public_array_function_is_asked():
+    asked = " ".join(modes.FUNCTIONS)
+    others = {"Head", "Diagnosis", "TopKLabels", "FactoredLabels", "InputError", "onehot_labels"}
+    others |= {"restore_head", "restore_head_kernel", "save_labels", "load_labels", "SavedLabels"}
+    losses = {
+        "softmax_cross_entropy_with_label_table": "softmax loss",
+        "linear_cross_entropy_with_label_table": "linear loss",
+        "objectives": "max_suppression",
+    }
+    for name in set(dir(ss)) - others:
+        if not name.startswith("_"):
+            assert losses.get(name, name) in asked, name
