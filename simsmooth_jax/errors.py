@@ -1,7 +1,5 @@
 """What goes wrong by the user's input, and what goes wrong in the work; and how it is said."""
 
-from typing import Self
-
 
 class InputError(ValueError):
     """An argument has a value that the method cannot work with: `WHO must MUST, got GOT. THEN`.
@@ -26,7 +24,7 @@ class InputError(ValueError):
         """The line."""
         return f"{self.who} must {self.must}, got {self.got}. {self.then}"
 
-    def under(self, where: str) -> Self:
+    def under(self, where: str) -> "InputError":
         """The same about a part of something else, as a file that an option names."""
         return type(self)(f"{where}: {self.who}", self.must, self.got, self.then)
 

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from simsmooth_jax.config.options import option
 
@@ -63,7 +63,7 @@ class DataConfig:
             name = os.path.basename(os.path.abspath(where)).removesuffix(".npz")
         return re.sub(r"[^\w.-]+", "-", name)
 
-    def absolute(self) -> Self:
+    def absolute(self) -> "DataConfig":
         """The same images, found again from any directory."""
         kind, _, where = self.data.partition(":")
         data, directory = self.data, self.source.data_dir

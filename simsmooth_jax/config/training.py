@@ -6,7 +6,7 @@ Nothing heavy is imported, so that `simsmooth --help` answers at once.
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from simsmooth_jax.config import stored
 from simsmooth_jax.config.data import DataConfig
@@ -50,7 +50,7 @@ class ModelConfig:
         """The name of the model as a part of a file's name."""
         return re.sub(r"[^\w.-]+", "-", self.model)
 
-    def absolute(self) -> Self:
+    def absolute(self) -> "ModelConfig":
         """The same model, whose first weights are found from any directory."""
         path = self.init and self.init.expanduser().absolute()
         return dataclasses.replace(self, init=path)
@@ -105,7 +105,7 @@ class TrainingConfig:
     steps_per_dispatch: int = option(1, least=1, example=10, resume=True)
     """Steps in one program: more leave no gaps between short steps on GPU and TPU."""
 
-    def absolute(self) -> Self:
+    def absolute(self) -> "TrainingConfig":
         """The same training, which finds its files from any directory."""
         return dataclasses.replace(self, data=self.data.absolute(), model=self.model.absolute())
 
@@ -114,7 +114,7 @@ class TrainingConfig:
         return stored.to_json(self.absolute())
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
+    def from_json(cls, values: dict[str, Any]) -> "TrainingConfig":
         """The inverse of `to_json`, also of an older version's."""
         return stored.from_json(cls, values)
 

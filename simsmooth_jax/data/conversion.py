@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -38,7 +38,7 @@ class Conversion:
     mode: ImageMode | None = None
 
     @classmethod
-    def parse(cls, size: str | None, mode: ImageMode | None) -> Self:
+    def parse(cls, size: str | None, mode: ImageMode | None) -> "Conversion":
         """Reads `image_size` as `32` or `32x48`."""
         if size is None:
             return cls(None, mode)

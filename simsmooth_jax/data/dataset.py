@@ -3,7 +3,7 @@
 import dataclasses
 import unicodedata
 from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Int, Int32, UInt8
@@ -33,7 +33,7 @@ class Examples(Protocol):
         """The images and labels at these indices; several threads may call it at once."""
         ...
 
-    def select(self, indices: Int[np.ndarray, " m"]) -> Self:
+    def select(self, indices: Int[np.ndarray, " m"]) -> "Examples":
         """These examples alone, in this order; nothing is read."""
         ...
 
@@ -63,7 +63,7 @@ class Split:
         """Copies of the images and labels at these indices."""
         return self.images[indices], self.labels[indices]
 
-    def select(self, indices: Any) -> Self:
+    def select(self, indices: Any) -> "Split":
         """These examples alone, in this order."""
         return dataclasses.replace(self, images=self.images[indices], labels=self.labels[indices])
 

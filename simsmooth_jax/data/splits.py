@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from itertools import chain, combinations
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -155,7 +155,7 @@ class Joined:
     indices: Int[np.ndarray, " n"]
 
     @classmethod
-    def of(cls, where: str, pieces: Mapping[str, Examples]) -> Self:
+    def of(cls, where: str, pieces: Mapping[str, Examples]) -> "Joined":
         """All examples of the pieces, which are named; NumPy would broadcast grey to RGB."""
         first, *others = pieces
         shape = pieces[first].image_shape
@@ -191,7 +191,7 @@ class Joined:
             start += len(piece)
         return images, labels
 
-    def select(self, indices: Any) -> Self:
+    def select(self, indices: Any) -> "Joined":
         """These examples alone, in this order."""
         return dataclasses.replace(self, indices=self.indices[indices])
 

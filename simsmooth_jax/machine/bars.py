@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -89,7 +89,7 @@ class ProgressBars:
         self._task = TaskID(0)
         self._started = 0.0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ProgressBars":
         """Shows the bars."""
         self._bars.start()
         return self

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.core
@@ -29,14 +29,14 @@ class Flaw:
     words may have `{i}`, the class or row, and a place for each value, as `{:.4g}`.
     """
 
-    index: Int[Array, ""]  # -1 where none does
-    values: tuple[Array, ...]
+    index: Int[Array, ""] | Any  # -1 where none does
+    values: tuple[Any, ...]
     words: tuple[str, str, str, str] = dataclasses.field(metadata={"static": True})
 
     @classmethod
     def of(
         cls, mask: Bool[Array, " rows"], *vectors: Array, who: str, must: str, got: str, then: str
-    ) -> Self:
+    ) -> "Flaw":
         """The flaw of the first true entry of the mask; its values are the vectors' there."""
         index = jnp.where(mask.any(), jnp.argmax(mask), -1).astype(jnp.int32)
         is_first = (

@@ -1,7 +1,7 @@
 """A table of soft labels in full, `[K, K]`."""
 
 import dataclasses
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from simsmooth_jax.method.serialization import portable
 class DenseLabels:
     """A table of soft labels in full: row y is `table[y]`. What a bare array is wrapped in."""
 
-    table: Shaped[Array | np.ndarray, "classes classes"]
+    table: Shaped[Array | np.ndarray, "classes classes"] | Any  # as JAX fills its nodes
 
     makes_rows: ClassVar = False
 
@@ -46,7 +46,7 @@ class DenseLabels:
         """What each class keeps of its own label."""
         return np.diagonal(np.asarray(self.table))
 
-    def opened(self, function: str) -> Self:
+    def opened(self, function: str) -> "DenseLabels":
         """With its array as programs take it; refuses what is no `[K, K]` matrix of numbers."""
         return dataclasses.replace(self, table=operands.square(function, "table", self.table))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Shaped
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.literals import Rule
@@ -27,7 +27,7 @@ class RuleDiagnosis:
     """
 
     rule: Rule
-    temperature: float | Float[Array, ""] | None
+    temperature: operands.Number | None
     well_posed: bool
     mean_own_mass: float | None  # None where a row sum is 0
     row_perplexity: float | None  # mean exp(entropy); None where a row is no distribution
@@ -104,7 +104,7 @@ def diagnose(
     kernel: Shaped[Array | np.ndarray, "features classes"],
     *,
     center: bool = False,
-    temperature: float | Float[Array, ""] | None = None,
+    temperature: operands.Number | None = None,
 ) -> Diagnosis:
     """Says which rules are well-posed on a kernel, and how much of the own class each one keeps.
 

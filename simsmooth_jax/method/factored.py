@@ -2,7 +2,7 @@
 
 import dataclasses
 from functools import partial
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -30,9 +30,10 @@ class FactoredLabels:
     y]ᵀ kernel`: the offset is 0 under rule literal and 1 under shift, whose name may be given.
     """
 
-    kernel: Float[Array | np.ndarray, "features classes"]
-    row_sums: Float[Array | np.ndarray, " classes"]
-    epsilon: Float[Array | np.ndarray, ""]
+    # Any, as JAX fills its nodes with tracers, shapes and shardings as well.
+    kernel: Float[Array | np.ndarray, "features classes"] | Any
+    row_sums: Float[Array | np.ndarray, " classes"] | Any
+    epsilon: Float[Array | np.ndarray, ""] | Any
     # An array, so that every kind of checkpoint keeps the rule.
     offset: Float[Array | np.ndarray, ""] | Any
 
@@ -70,7 +71,7 @@ class FactoredLabels:
         relation = self._relation(similar, self.row_sums, self.offset)
         return np.asarray(rules.mixed(1, relation, self.epsilon))
 
-    def opened(self, function: str) -> Self:
+    def opened(self, function: str) -> "FactoredLabels":
         """With its arrays as programs take them; refuses what `factored_labels` does not give."""
         kernel = operands.matrix(function, "kernel", self.kernel, "[N, K]")
         row_sums = operands.real(function, "row_sums", self.row_sums)
@@ -166,7 +167,7 @@ def factored_labels(
     kernel: Shaped[Array | np.ndarray, "features classes"],
     rule: Literal["literal", "shift"] = "shift",
     *,
-    epsilon: float | Float[Array, ""] = 1.0,
+    epsilon: operands.Number = 1.0,
     center: bool = False,
 ) -> FactoredLabels:
     """Relation labels under the two rules that factor, exactly and without any table.

@@ -18,8 +18,8 @@ def relation_labels(
     similarity: Shaped[Array | np.ndarray, "classes classes"],
     rule: Rule = "clip",
     *,
-    epsilon: float | Float[Array, ""] = 1.0,
-    temperature: float | Float[Array, ""] | None = None,
+    epsilon: operands.Number = 1.0,
+    temperature: operands.Number | None = None,
     top_k: int | None = None,
     include_self: bool = True,
 ) -> Float[Array, "classes classes"]:
@@ -79,8 +79,8 @@ def relation_labels_from_kernel(
     kernel: Shaped[Array | np.ndarray, "features classes"],
     rule: Rule = "clip",
     *,
-    epsilon: float | Float[Array, ""] = 1.0,
-    temperature: float | Float[Array, ""] | None = None,
+    epsilon: operands.Number = 1.0,
+    temperature: operands.Number | None = None,
     top_k: int | None = None,
     include_self: bool = True,
     center: bool = False,
@@ -152,9 +152,7 @@ def onehot_labels(num_classes: int) -> Float[Array, "classes classes"]:
     return jnp.eye(num_classes, dtype=jnp.float32)
 
 
-def uniform_labels(
-    num_classes: int, epsilon: float | Float[Array, ""]
-) -> Float[Array, "classes classes"]:
+def uniform_labels(num_classes: int, epsilon: operands.Number) -> Float[Array, "classes classes"]:
     """Uniform label smoothing as a table, the baseline: the same small weight on every class.
 
     `q_y(k) = (1 - epsilon) δ_{k,y} + epsilon / K`: epsilon is spread over all K classes, the own

@@ -10,11 +10,13 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.method.checks import SMALLEST, is_traced
 
 Operand: TypeAlias = jax.Array | np.ndarray
+Number: TypeAlias = float | np.floating | Float[jax.Array | np.ndarray, ""]  # may be traced
 
 
 def real(function: str, argument: str, value: Any) -> Operand:

@@ -1,7 +1,7 @@
 """A table of soft labels that keeps k classes of each row: `[K, k]` instead of `[K, K]`."""
 
 import dataclasses
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +23,9 @@ class TopKLabels:
     Row y is `weights[y, j]` at class `indices[y, j]` and 0 elsewhere.
     """
 
-    indices: Int[Array | np.ndarray, "classes k"]
-    weights: Float[Array | np.ndarray, "classes k"]
+    # Any, as JAX fills its nodes with tracers, shapes and shardings as well.
+    indices: Int[Array | np.ndarray, "classes k"] | Any
+    weights: Float[Array | np.ndarray, "classes k"] | Any
 
     makes_rows: ClassVar = False
 
@@ -54,7 +55,7 @@ class TopKLabels:
         is_own = np.asarray(self.indices) == np.arange(self.num_classes)[:, None]
         return np.where(is_own, np.asarray(self.weights), 0).sum(axis=1)
 
-    def opened(self, function: str) -> Self:
+    def opened(self, function: str) -> "TopKLabels":
         """With its arrays as programs take them; refuses what is not two matrices of one shape."""
         indices = operands.as_array(function, "indices", self.indices)
         weights = operands.real(function, "weights", self.weights)

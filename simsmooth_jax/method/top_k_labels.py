@@ -21,8 +21,8 @@ def top_k_labels(
     k: int,
     rule: Rule = "clip",
     *,
-    epsilon: float | Float[Array, ""] = 1.0,
-    temperature: float | Float[Array, ""] | None = None,
+    epsilon: operands.Number = 1.0,
+    temperature: operands.Number | None = None,
     include_self: bool = True,
     center: bool = False,
 ) -> TopKLabels:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
@@ -35,7 +35,7 @@ class Plan(NamedTuple):
     table: LabelTable | None = None  # of relation labels, where there is one already
 
     @classmethod
-    def of(cls, runner: ArmRunner, uniform_epsilon: float) -> Self:
+    def of(cls, runner: ArmRunner, uniform_epsilon: float) -> "Plan":
         """What a runner's data and epochs say of it."""
         steps, epochs = runner.trainer.steps_per_epoch, runner.trainer.epochs
         return cls(runner.dataset.num_classes, steps, epochs, uniform_epsilon)

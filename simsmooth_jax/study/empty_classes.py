@@ -5,7 +5,7 @@ They are refused by name, or left out before any row is normalised.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -28,7 +28,7 @@ class Kept:
     num_classes: int
 
     @classmethod
-    def all_of(cls, num_classes: int) -> Self:
+    def all_of(cls, num_classes: int) -> "Kept":
         """Every class."""
         return cls(np.arange(num_classes), num_classes)
 

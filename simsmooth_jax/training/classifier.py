@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -45,7 +45,7 @@ class Classifier:
         data: str | None = None,
         data_dir: Path | None = None,
         model: str | None = None,
-    ) -> Self:
+    ) -> "Classifier":
         """Reads a checkpoint that an `ArmRunner` wrote, and the data that it was trained on.
 
         `data` names others of the same classes, `data_dir` another place of the same. A user's own

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import jax
 
@@ -23,7 +22,7 @@ class TracedSteps:
         self.first = WARM if dispatches > WARM + TRACED else dispatches // 2
         self.seen, self.tracing, self.written = 0, False, False
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "TracedSteps":
         """Nothing is traced yet."""
         return self
 

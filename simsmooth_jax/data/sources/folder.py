@@ -4,7 +4,7 @@ import dataclasses
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int32
@@ -43,7 +43,7 @@ class FileExamples:
             images[place] = self._decode(path)
         return images, self.labels[indices]
 
-    def select(self, indices: Any) -> Self:
+    def select(self, indices: Any) -> "FileExamples":
         """These examples alone, in this order."""
         return dataclasses.replace(self, names=self.names[indices], labels=self.labels[indices])
 

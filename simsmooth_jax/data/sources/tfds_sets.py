@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -58,7 +58,7 @@ class RecordExamples:
         refuse_unknown_classes(self.where, labels, self.num_classes)
         return images, labels
 
-    def select(self, indices: Any) -> Self:
+    def select(self, indices: Any) -> "RecordExamples":
         """These examples alone, in this order."""
         return dataclasses.replace(self, indices=self.indices[indices])
 

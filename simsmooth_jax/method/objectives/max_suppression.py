@@ -1,13 +1,14 @@
 """Max suppression: hard labels, and a penalty on the largest logit."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from simsmooth_jax.method import operands
 from simsmooth_jax.method.objectives.objective import Batch, Objective, hard_cross_entropy, no_state
 
 
-def max_suppression(strength: float | Float[Array, ""] = 0.1) -> Objective:
+def max_suppression(strength: operands.Number = 0.1) -> Objective:
     """MaxSup: hard labels, and a penalty on how far the largest logit is above their mean.
 
     `loss = -log softmax(z)_y + strength (max_k z_k - mean_k z_k)`. Uniform smoothing is the same
@@ -50,7 +51,7 @@ def max_suppression(strength: float | Float[Array, ""] = 0.1) -> Objective:
 def _loss(
     strength: Float[Array, ""],
     state: tuple[()],
-    logits: Float[Array, "batch classes"],
+    logits: Float[Array | np.ndarray, "batch classes"],
     batch: Batch,
 ) -> Float[Array, " batch"]:
     logits = jnp.asarray(logits, jnp.float32)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from simsmooth_jax.method import checks
@@ -75,6 +76,7 @@ def label_table(table: LabelTable) -> Objective:
 
     Example:
       >>> import jax.numpy as jnp
+    import numpy as np
       >>> import simsmooth_jax as ss
       >>> objective = ss.objectives.label_table(ss.uniform_labels(3, 0.1))
       >>> batch = ss.objectives.Batch(labels=jnp.array([0]), step=jnp.array(0))
@@ -93,14 +95,14 @@ def no_state() -> tuple[()]:
 
 
 def table_loss(
-    table: LabelTable, state: Any, logits: Float[Array, "batch classes"], batch: Batch
+    table: LabelTable, state: Any, logits: Float[Array | np.ndarray, "batch classes"], batch: Batch
 ) -> Float[Array, " batch"]:
     """Cross-entropy against the rows of the batch's labels."""
     return softmax_cross_entropy_with_label_table(logits, batch.labels, table)
 
 
 def hard_cross_entropy(
-    logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]
+    logits: Float[Array | np.ndarray, "batch classes"], labels: Int[Array, " batch"]
 ) -> Float[Array, " batch"]:
     """`-log softmax(z)_y`, as against the identity, whatever the number of classes."""
     num_classes = logits.shape[-1]

@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.memory import refuse_dense_table
-from simsmooth_jax.method import checks, rules
+from simsmooth_jax.method import checks, operands, rules
 from simsmooth_jax.method.heads import head_kernel
 from simsmooth_jax.method.losses import softmax_cross_entropy_with_label_table
 from simsmooth_jax.method.objectives.objective import Batch, Objective, refuse_steps
@@ -20,9 +21,9 @@ from simsmooth_jax.method.similarity import similarity_and_flaws
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Data:
-    epsilon: Float[Array, ""]
-    temperature: Float[Array, ""] | None
-    warmup_steps: Int[Array, ""]
+    epsilon: Float[Array, ""] | Any  # as JAX fills its nodes
+    temperature: Float[Array, ""] | Any
+    warmup_steps: Int[Array, ""] | Any
     rule: Literal["clip", "shift", "softmax"] = dataclasses.field(metadata={"static": True})
     head: str | None = dataclasses.field(metadata={"static": True})
 
@@ -32,8 +33,8 @@ def online_relation_labels(
     rule: Literal["clip", "shift", "softmax"] = "clip",
     *,
     warmup_steps: int,
-    epsilon: float | Float[Array, ""] = 1.0,
-    temperature: float | Float[Array, ""] | None = None,
+    epsilon: operands.Number = 1.0,
+    temperature: operands.Number | None = None,
     refresh_steps: int | None = None,
     head: str | None = None,
 ) -> Objective:
@@ -110,7 +111,7 @@ def online_relation_labels(
 def _loss(
     data: _Data,
     table: Float[Array, "classes classes"],
-    logits: Float[Array, "batch classes"],
+    logits: Float[Array | np.ndarray, "batch classes"],
     batch: Batch,
 ) -> Float[Array, " batch"]:
     return softmax_cross_entropy_with_label_table(logits, batch.labels, table)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from simsmooth_jax.machine.memory import refuse_dense_table
@@ -31,7 +32,7 @@ class _State(NamedTuple):
 
 def online_label_smoothing(
     num_classes: int,
-    strength: float | Float[Array, ""] = 0.5,
+    strength: operands.Number = 0.5,
     *,
     warmup_steps: int = 0,
     refresh_steps: int | None = None,
@@ -96,7 +97,7 @@ def _init(num_classes: int) -> _State:
 
 
 def _loss(
-    data: _Data, state: _State, logits: Float[Array, "batch classes"], batch: Batch
+    data: _Data, state: _State, logits: Float[Array | np.ndarray, "batch classes"], batch: Batch
 ) -> Float[Array, " batch"]:
     hard = hard_cross_entropy(logits, batch.labels)
     soft = softmax_cross_entropy_with_label_table(logits, batch.labels, state.table)
@@ -104,7 +105,7 @@ def _loss(
 
 
 def _update(
-    data: _Data, state: _State, logits: Float[Array, "batch classes"], batch: Batch
+    data: _Data, state: _State, logits: Float[Array | np.ndarray, "batch classes"], batch: Batch
 ) -> _State:
     logits = jnp.asarray(logits, jnp.float32)
     advice = "Labels are indices, not one-hot vectors."
