@@ -1,8 +1,12 @@
 """Public functions under modes of JAX: the strictest here, each of them in the heavy part."""
 
+import subprocess
+import sys
+
 import jax
 import modes
 import pytest
+from program import LIMIT, REPOSITORY, environment
 
 import simsmooth_jax as ss
 
@@ -24,6 +28,18 @@ def test_the_diagnosis_under_the_modes_of_the_host(mode):
     expected = ss.diagnose(modes.KERNELS[0])
     with modes.all_four() if mode == "all four" else jax.debug_nans(True):
         assert str(ss.diagnose(modes.KERNELS[0])) == str(expected)
+
+
+@pytest.mark.parametrize(
+    "modes", [["jit"], pytest.param([], marks=pytest.mark.heavy)], ids=["jit", "all"]
+)
+def test_the_signatures_hold_under_the_import_hook(modes):
+    script = REPOSITORY / "tests" / "under_beartype.py"
+    command = [sys.executable, script, *modes]
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    assert done.stdout == "0 wrong\n", done.stdout + done.stderr
 
 
 def test_every_public_array_function_is_asked():

@@ -2,7 +2,10 @@
 
 import sys
 
+import jax
 from jaxtyping import install_import_hook
+
+jax.config.update("jax_num_cpu_devices", 8)
 
 with install_import_hook("simsmooth_jax", "beartype.beartype"):
     import modes
@@ -25,7 +28,4 @@ def main(asked: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    import jax
-
-    jax.config.update("jax_num_cpu_devices", 8)
     sys.exit(main(sys.argv[1:]))
