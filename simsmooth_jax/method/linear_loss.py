@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
@@ -126,11 +126,11 @@ def _one_axis(array: Array, after: int) -> Array:
     lead = array.ndim - after
     if lead == 1:
         return array
-    spec = jax.typeof(array).sharding.spec
     sharding = None
     if meshes.on_explicit_axes(array):
-        axes = jax.tree.leaves(spec[:lead])
-        sharding = PartitionSpec(tuple(axes) or None, *spec[lead:])
+        mesh, spec = jax.typeof(array).sharding.mesh, jax.typeof(array).sharding.spec
+        axes = tuple(jax.tree.leaves(tuple(spec[:lead])))
+        sharding = NamedSharding(mesh, PartitionSpec(axes or None, *spec[lead:]))
     return jnp.reshape(array, (-1, *array.shape[lead:]), out_sharding=sharding)
 
 
