@@ -124,11 +124,18 @@ def test_lines_are_short_enough_to_be_read(page: Path) -> None:
 
 def test_no_python_is_left_untested() -> None:
     """Tested here and in test_readme.py, test_other_frameworks.py, test_own_training.py."""
-    tested = {
-        README,
-        *(DOCS / f"{name}.md" for name in ("many_classes", "label_files", "models", "objectives")),
-    }
+    names = ("arrays", "many_classes", "label_files", "models", "objectives")
+    tested = {README, *(DOCS / f"{name}.md" for name in names)}
     assert {page for page in PAGES if blocks(page, "python")} == tested
+
+
+def test_code_for_arrays_of_64_bits_and_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks(DOCS / "arrays.md", "python")
+    exec(code, {"ss": ss})
+    kernel = np.array([[1.0, 2, 0], [0, 2, 3]])
+    kernel -= kernel.mean(axis=1, keepdims=True)
+    unit = kernel / np.linalg.norm(kernel, axis=0)
+    assert capsys.readouterr().out == f"{(unit.T @ unit).round(2) + 0.0}\n"
 
 
 def test_code_for_many_classes_gives_the_loss_of_the_dense_table() -> None:
