@@ -76,7 +76,6 @@ def label_table(table: LabelTable) -> Objective:
 
     Example:
       >>> import jax.numpy as jnp
-    import numpy as np
       >>> import simsmooth_jax as ss
       >>> objective = ss.objectives.label_table(ss.uniform_labels(3, 0.1))
       >>> batch = ss.objectives.Batch(labels=jnp.array([0]), step=jnp.array(0))
