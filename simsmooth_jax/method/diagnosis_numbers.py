@@ -1,5 +1,6 @@
 """The numbers of a diagnosis in one compiled program: exact sums, and a sample of the rows."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -112,29 +113,48 @@ def _estimate(
 
 
 def negative_share(vectors: Float[Array, "classes features"]) -> Float[Array, ""]:
-    """Of all pairs of classes, each seen once: a row with the half of the classes that follow."""
+    """Of all pairs of classes; they are counted if one is found, as the least cosine says."""
+
+    def counted(vectors: Array) -> Array:
+        num_classes = len(vectors)
+        half = num_classes // 2
+
+        def count(cosines: Array, ahead: Array, row: Array) -> Array:
+            # A class opposite on the circle is met from the first half alone.
+            is_new = (ahead > 0) & (ahead < num_classes - half)
+            is_new |= (ahead == half) & (row < half)
+            is_new &= row < num_classes
+            return ((cosines < -ROUNDING) & is_new).sum(dtype=jnp.float32)
+
+        pairs = num_classes * (num_classes - 1) / 2
+        return _over_pairs(vectors, count, jnp.add, 0.0) / pairs
+
+    least = _over_pairs(vectors, lambda cosines, ahead, row: cosines.min(), jnp.minimum, 1.0)
+    return jax.lax.cond(least < -ROUNDING, counted, lambda _: jnp.float32(0), vectors)
+
+
+def _over_pairs(
+    vectors: Float[Array, "classes features"],
+    found: Callable[[Array, Array, Array], Array],
+    join: Callable[[Array, Array], Array],
+    start: float,
+) -> Float[Array, ""]:
+    """Joins what is found in strips of cosines of each class to the half of all that follow it."""
     num_classes = len(vectors)
     half = num_classes // 2
     size = min(num_classes - half, max(1, 4 * STRIP_ENTRIES // num_classes))
     width, num_strips = size + half, -(-num_classes // size)
     around = jnp.concatenate([vectors, vectors[:width]])
-    row, ahead = (
-        jnp.arange(size, dtype=jnp.int32)[:, None],
-        jnp.arange(width, dtype=jnp.int32)[None] - jnp.arange(size, dtype=jnp.int32)[:, None],
-    )
+    row = jnp.arange(size, dtype=jnp.int32)[:, None]
+    ahead = jnp.arange(width, dtype=jnp.int32)[None] - row
 
-    def strip(t: Array, count: Array) -> Array:
-        start = t * size
+    def strip(t: Array, joined: Array) -> Array:
+        first = t * size
         cosines = products(
-            jax.lax.dynamic_slice_in_dim(around, start, size),
-            jax.lax.dynamic_slice_in_dim(around, start, width),
+            jax.lax.dynamic_slice_in_dim(around, first, size),
+            jax.lax.dynamic_slice_in_dim(around, first, width),
         )
-        # A class opposite on the circle is met from the first half alone.
-        is_new = (ahead > 0) & (ahead < num_classes - half)
-        is_new |= (ahead == half) & (start + row < half)
-        is_new &= start + row < num_classes
         strips.tell_watcher(num_strips)
-        return count + ((cosines < -ROUNDING) & is_new).sum(dtype=jnp.float32)
+        return join(joined, found(cosines, ahead, first + row))
 
-    count = jax.lax.fori_loop(0, num_strips, strip, jnp.float32(0))
-    return count / (num_classes * (num_classes - 1) / 2)
+    return jax.lax.fori_loop(0, num_strips, strip, jnp.float32(start))
