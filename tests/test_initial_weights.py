@@ -22,6 +22,8 @@ from simsmooth_jax.program.train_command import identity, refuse_lost_start
 from simsmooth_jax.training.initial_weights import read_initial
 from simsmooth_jax.training.runner import ArmRunner
 
+pytestmark = pytest.mark.slow
+
 SHAPES: Any = jax.eval_shape(
     lambda: small_vit.ViT(10).init(jax.random.key(0), np.zeros((1, 8, 8, 1), "f"), train=False)
 )
