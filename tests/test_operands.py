@@ -106,6 +106,15 @@ def test_every_array_is_read_as_what_it_holds(name):
             np.testing.assert_allclose(some, right, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "form", ["big-endian", "big-endian float64", "nnx.Param", "nn.Partitioned"]
+)
+def test_online_labels_read_a_head_as_what_it_holds(form):
+    online: Any = ss.objectives.online_relation_labels(K, warmup_steps=0)
+    found = online.refresh(online.data, online.init(), {"head": {"kernel": GIVEN[form](KERNEL)}}, 1)
+    np.testing.assert_allclose(found, ss.relation_labels_from_kernel(KERNEL), atol=1e-6)
+
+
 INTEGERS = {
     "int64": np.int64,
     "uint64": np.uint64,

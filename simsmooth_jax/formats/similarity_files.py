@@ -10,7 +10,6 @@ from simsmooth_jax.formats.class_names import told_apart
 from simsmooth_jax.formats.numpy_files import NAMES
 from simsmooth_jax.formats.opening import StoredArrays, open_stored
 
-KINDS = ("vectors", "table")
 TOLERANCE = 1e-5
 
 

@@ -48,8 +48,8 @@ def linear_cross_entropy_with_label_table(
       `[...]` float32, in nats.
 
     Raises:
-      ValueError: shapes do not match, labels are not integers, `where` is not boolean, or the table
-        is none or is differentiated.
+      ValueError: shapes do not match, labels are not integers, `where` is not boolean, the table is
+        differentiated, or it is one that `softmax_cross_entropy_with_label_table` refuses.
 
     Source: CN 112434722 A, [0058].
 

@@ -28,7 +28,8 @@ def softmax_cross_entropy_with_label_table(
     `optax.softmax_cross_entropy_with_integer_labels`; every other method of label smoothing is
     another table, so one compiled training step serves them all.
 
-    No one-hot vector and no `[..., K]` array of targets is built. Differentiable in logits and
+    No one-hot vector and no `[..., K]` array of targets is built; rows of a factored table are made
+    some examples at a time. Differentiable in logits and
     table, in reverse and forward mode; the gradient in the logits is `(Σ_k t_k) softmax(z) - t`. A
     class with logit -inf and no weight in the label contributes nothing. Works on batches and
     classes that are sharded over Auto and Explicit mesh axes.
@@ -37,15 +38,17 @@ def softmax_cross_entropy_with_label_table(
       logits: `[..., K]` float of any precision; computed in float32.
       labels: `[...]` integer, the class of each example, in [0, K). A label outside gives NaN
         instead of another class's row, because a compiled program cannot raise.
-      table: row y is the target of class y and should sum to 1: `[K, K]` real, or what
-        `top_k_labels` or `factored_labels` give where that would not fit.
+      table: row y is the target of class y, and sums to 1: `[K, K]` real, or what `top_k_labels` or
+        `factored_labels` give where that would not fit. An index of a top-k table that is no class
+        gives NaN where it is traced.
       where: `[...]` bool; examples with False have loss 0 and gradient 0, whatever they hold.
 
     Returns:
       `[...]` float32, in nats.
 
     Raises:
-      ValueError: shapes do not match, labels are not integers, or `where` is not boolean.
+      ValueError: shapes do not match, labels are not integers, `where` is not boolean, or a table
+        whose values are known has a row that does not sum to 1, or an index that is no class.
 
     Source: CN 112434722 A, [0058]; [0060] with the identity table.
 

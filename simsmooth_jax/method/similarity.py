@@ -2,7 +2,6 @@
 
 import itertools
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -172,17 +171,6 @@ def products(
 ) -> Float[Array, "rows columns"]:
     """Inner products of every row of a with every row of b, at full float32 precision."""
     return jax.lax.dot_general(a, b, (((1,), (1,)), ((), ())), precision=jax.lax.Precision.HIGHEST)
-
-
-def cosine_rows(
-    vectors: Float[Array, "classes features"], start: Any, size: int
-) -> Float[Array, "rows classes"]:
-    """Rows `start` to `start + size` of the cosines of unit vectors, without the others."""
-    rows = products(jax.lax.dynamic_slice_in_dim(vectors, start, size), vectors)
-    own = (start + jnp.arange(size, dtype=jnp.int32))[:, None] == jnp.arange(
-        len(vectors), dtype=jnp.int32
-    )[None]
-    return jnp.where(own & ~jnp.isnan(rows), 1, jnp.clip(rows, -1, 1))
 
 
 def _own_is_one(product: Float[Array, "classes classes"]) -> Float[Array, "classes classes"]:

@@ -97,7 +97,8 @@ def target_rows(
       `[..., K]` float32.
 
     Raises:
-      ValueError: the table is not `[K, K]`, or labels are not integers.
+      ValueError: labels are not integers, or the table is one that
+        `softmax_cross_entropy_with_label_table` refuses.
 
     Source: CN 112434722 A, [0058].
 

@@ -120,7 +120,8 @@ def _loss(
 def _refresh(
     data: _Data, table: Float[Array, "classes classes"], params: Any, step: Int[Array, ""] | int
 ) -> Float[Array, "classes classes"]:
-    kernel = jnp.asarray(head_kernel(params, data.head, num_classes=len(table)))
+    found = head_kernel(params, data.head, num_classes=len(table))
+    kernel = jnp.asarray(operands.matrix("online_relation_labels", "kernel", found, "[N, K]"))
     similarity, _ = similarity_and_flaws(kernel, center=False)
     labels, _ = rules.labels_and_flaws(
         similarity, data.epsilon, data.temperature, rule=data.rule, top_k=None, include_self=True
