@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import scipy.special
+from fuzz_oracles import EITHER, REFUSED, cosines, expected_losses, labels_of, relation
 
 import simsmooth_jax as ss
 
 N, K, B = 4, 6, 5
 RULES = ("literal", "clip", "shift", "softmax")
-REFUSED = "refused"  # what an oracle gives where a value must be
-EITHER = "either"  # and where rounding decides
 
 
 def numbers(rng: np.random.RandomState, *shape: int) -> np.ndarray:
@@ -51,49 +49,6 @@ def passed(rng: np.random.RandomState, x: np.ndarray) -> Any:
     return forms[rng.randint(len(forms))](x)
 
 
-def cosines(kernel: np.ndarray, center: bool) -> Any:
-    x = kernel.astype(np.float64)
-    if not np.isfinite(x).all():
-        return REFUSED
-    noise = 0.0
-    if center:
-        noise = 8 * np.finfo(np.float32).eps * np.abs(x - x.max(axis=1, keepdims=True)).max()
-        x = x - x.mean(axis=1, keepdims=True)
-    largest, length = np.abs(x).max(axis=0), np.linalg.norm(x, axis=0)
-    if (length < 1e-30).any():
-        return REFUSED
-    if center and (largest <= 300 * max(noise, np.abs(kernel).max() * 1e-7)).any():
-        return EITHER  # what is left of such a column is rounding
-    unit = x / length
-    return np.clip(unit.T @ unit, -1, 1)
-
-
-def relation(s: Any, rule: str, tau: float, own_in: bool) -> Any:
-    """Relation rows of float64 cosines."""
-    if isinstance(s, str):
-        return s
-    if rule == "literal" and (s < 1e-5).any():
-        least = s.min()
-        return REFUSED if least < -1e-5 else EITHER
-    mass = {"literal": s, "clip": np.maximum(s, 0), "shift": 1 + s}.get(rule)
-    if mass is None:
-        mass = np.exp((s - s.max(axis=1, keepdims=True)) / tau)
-    if not own_in:
-        mass = np.where(np.eye(len(s), dtype=bool), 0, mass)
-        if (mass.sum(axis=1) < 1e-4).any():
-            return EITHER
-    return mass / mass.sum(axis=1, keepdims=True)
-
-
-def labels_of(r: Any, epsilon: float) -> Any:
-    if isinstance(r, str):
-        return r
-    q = (1 - epsilon) * np.eye(len(r)) + epsilon * r
-    below = (np.diag(q)[:, None] < q - 1e-5).any()
-    near = (np.diag(q)[:, None] < q + 1e-5 - 1e-5 * np.eye(len(q))).sum() > 0
-    return REFUSED if below else EITHER if near and not np.allclose(q, np.eye(len(q))) else q
-
-
 def some_table(rng: np.random.RandomState) -> tuple[Any, np.ndarray]:
     """A table in one of the forms, and its rows."""
     kernel = rng.randn(N, K).astype(np.float32)
@@ -125,17 +80,6 @@ def some_labels(rng: np.random.RandomState) -> np.ndarray:
     if rng.rand() < 0.3 and y.dtype.itemsize > 4:
         y[rng.randint(B)] = rng.choice([K, 2**32, 2**32 + 1])
     return y
-
-
-def expected_losses(z: np.ndarray, y: np.ndarray, rows: np.ndarray, where: Any) -> Any:
-    if np.isnan(rows).any():
-        return REFUSED
-    with np.errstate(invalid="ignore", over="ignore"):
-        log_p = z - scipy.special.logsumexp(z, axis=1, keepdims=True)
-        t = rows[np.where(y < K, y, 0).astype(int)]
-        losses = -np.where(t == 0, 0, t * log_p).sum(axis=1)
-    losses = np.where(y < K, losses, np.nan)
-    return losses if where is None else np.where(where, losses, 0)
 
 
 Case = tuple[Callable[[], Any], Any, dict[str, float]]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import jax
+import mode_cases
 import modes
 import pytest
 from program import LIMIT, REPOSITORY, environment
@@ -25,9 +26,9 @@ def test_values_are_those_of_the_plain_call(name, mode):
 
 @pytest.mark.parametrize("mode", ["all four", "debug nans"])
 def test_the_diagnosis_under_the_modes_of_the_host(mode):
-    expected = ss.diagnose(modes.KERNELS[0])
+    expected = ss.diagnose(mode_cases.KERNELS[0])
     with modes.all_four() if mode == "all four" else jax.debug_nans(True):
-        assert str(ss.diagnose(modes.KERNELS[0])) == str(expected)
+        assert str(ss.diagnose(mode_cases.KERNELS[0])) == str(expected)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_the_signatures_hold_under_the_import_hook(modes):
 
 
 def test_every_public_array_function_is_asked():
-    asked = " ".join(modes.FUNCTIONS)
+    asked = " ".join(mode_cases.FUNCTIONS)
     others = {"Head", "Diagnosis", "TopKLabels", "FactoredLabels", "InputError", "onehot_labels"}
     others |= {"restore_head", "restore_head_kernel", "save_labels", "load_labels", "SavedLabels"}
     losses = {

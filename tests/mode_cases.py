@@ -1,0 +1,89 @@
+"""Every public array function as a function of one array, and eight inputs: one for a device."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import simsmooth_jax as ss
+
+D, N, K, B = 8, 8, 16, 8  # as many inputs as devices
+RNG = np.random.default_rng(0)
+KERNELS = RNG.normal(size=(D, N, K)).astype(np.float32)
+SIMILARITIES = np.stack([ss.cosine_similarity(kernel) for kernel in KERNELS])
+LOGITS = RNG.normal(size=(D, B, K)).astype(np.float32)
+FEATURES = RNG.normal(size=(D, B, N)).astype(np.float32)
+EXAMPLES = RNG.normal(size=(D, 2 * K, N)).astype(np.float32)
+PROBABILITIES = RNG.dirichlet(np.ones(K), (D, 2 * K)).astype(np.float32)
+EPSILONS = np.linspace(0.1, 0.8, D, dtype=np.float32)
+LABELS, WHERE = RNG.integers(0, K, B).astype(np.int32), np.arange(B) % 3 != 1
+CLASSES = np.tile(np.arange(K, dtype=np.int32), 2)
+OTHER = RNG.normal(size=(N, K)).astype(np.float32)
+TABLES = {
+    "dense": ss.relation_labels_from_kernel(OTHER, epsilon=0.5),
+    "top-k": ss.top_k_labels(OTHER, 4, epsilon=0.5),
+    "factored": ss.factored_labels(OTHER, epsilon=0.5),
+}
+plain: Any = ss.softmax_cross_entropy_with_label_table
+fused: Any = ss.linear_cross_entropy_with_label_table
+SOFT: Any = {"rule": "softmax", "temperature": 0.3, "epsilon": 0.5, "include_self": False}
+BATCH = ss.objectives.Batch(labels=jnp.asarray(LABELS), step=jnp.asarray(3))
+
+
+def objective_loss(objective: Any, logits: Any) -> Any:
+    return objective.loss(objective.data, objective.init(), logits, BATCH)
+
+
+def linear_gradients(table: Any, features: Any) -> Any:
+    loss = lambda x, w: fused(x, w, LABELS, table, where=WHERE).sum()  # noqa: E731
+    # A kernel that differs as the features do: of a shared one a shard_map sums the gradients.
+    return jax.grad(loss, argnums=(0, 1))(features, OTHER + 0 * features.sum())
+
+
+# name -> (function of one array, eight inputs)
+FUNCTIONS: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
+    "cosine_similarity": (partial(ss.cosine_similarity, center=True), KERNELS),
+    "relation_labels": (partial(ss.relation_labels, top_k=5, **SOFT), SIMILARITIES),
+    "relation_labels_from_kernel": (partial(ss.relation_labels_from_kernel, **SOFT), KERNELS),
+    "uniform_labels": (partial(ss.uniform_labels, K), EPSILONS),
+    "top_k_labels": (lambda w: ss.top_k_labels(w, 4, **SOFT), KERNELS),
+    "factored_labels": (lambda w: ss.factored_labels(w, "shift", epsilon=0.5), KERNELS),
+    "factored_labels, literal": (lambda w: ss.factored_labels(abs(w), "literal"), KERNELS),
+    "class_means": (lambda x: ss.class_means(x, CLASSES, K), EXAMPLES),
+    "mean_predictions": (lambda p: ss.mean_predictions(p, CLASSES), PROBABILITIES),
+    "diagnose": (lambda w: ss.diagnose(w, temperature=0.2).row_sum_max, KERNELS),
+    "head_kernel": (lambda w: ss.head_kernel({"head": {"kernel": w}}), KERNELS),
+    **{
+        f"softmax loss, {form}": (partial(lambda t, z: plain(z, LABELS, t, where=WHERE), t), LOGITS)
+        for form, t in TABLES.items()
+    },
+    **{
+        f"linear loss, {form}": (
+            partial(lambda t, x: fused(x, OTHER, LABELS, t, where=WHERE), t),
+            FEATURES,
+        )
+        for form, t in TABLES.items()
+    },
+    **{
+        f"its gradients, {form}": (partial(linear_gradients, t), FEATURES)
+        for form, t in TABLES.items()
+    },
+    "target_rows, dense": (lambda t: ss.target_rows(t, LABELS), np.stack([TABLES["dense"]] * D)),
+    "target_rows, top-k": (
+        lambda w: ss.target_rows(ss.TopKLabels(TABLES["top-k"].indices, w), LABELS),
+        np.stack([TABLES["top-k"].weights] * D),
+    ),
+    "target_rows, factored": (lambda w: ss.target_rows(ss.factored_labels(w), LABELS), KERNELS),
+    "max_suppression": (partial(objective_loss, ss.objectives.max_suppression()), LOGITS),
+    "online_label_smoothing": (
+        partial(objective_loss, ss.objectives.online_label_smoothing(K)),
+        LOGITS,
+    ),
+    "online_relation_labels": (
+        partial(objective_loss, ss.objectives.online_relation_labels(K, warmup_steps=0)),
+        LOGITS,
+    ),
+}
