@@ -6,27 +6,27 @@ from .formats.saved_labels import SavedLabels as SavedLabels
 from .formats.saved_labels import load_labels as load_labels
 from .formats.saved_labels import save_labels as save_labels
 from .method import objectives as objectives
-from .method.class_vectors import class_means as class_means
-from .method.class_vectors import mean_predictions as mean_predictions
-from .method.diagnosis import Diagnosis as Diagnosis
-from .method.diagnosis import diagnose as diagnose
-from .method.factored import FactoredLabels as FactoredLabels
-from .method.factored import factored_labels as factored_labels
-from .method.heads import head_kernel as head_kernel
-from .method.labels import onehot_labels as onehot_labels
-from .method.labels import relation_labels as relation_labels
-from .method.labels import relation_labels_from_kernel as relation_labels_from_kernel
-from .method.labels import uniform_labels as uniform_labels
-from .method.linear_loss import (
+from .method.heads.head_kernel import head_kernel as head_kernel
+from .method.labels.dense_labels import onehot_labels as onehot_labels
+from .method.labels.dense_labels import relation_labels as relation_labels
+from .method.labels.dense_labels import relation_labels_from_kernel as relation_labels_from_kernel
+from .method.labels.dense_labels import uniform_labels as uniform_labels
+from .method.labels.factored_labels import factored_labels as factored_labels
+from .method.labels.top_k_labels import top_k_labels as top_k_labels
+from .method.losses.linear_loss import (
     linear_cross_entropy_with_label_table as linear_cross_entropy_with_label_table,
 )
-from .method.losses import (
+from .method.losses.softmax_loss import (
     softmax_cross_entropy_with_label_table as softmax_cross_entropy_with_label_table,
 )
-from .method.similarity import cosine_similarity as cosine_similarity
-from .method.tables import target_rows as target_rows
-from .method.top_k import TopKLabels as TopKLabels
-from .method.top_k_labels import top_k_labels as top_k_labels
+from .method.relations.class_vectors import class_means as class_means
+from .method.relations.class_vectors import mean_predictions as mean_predictions
+from .method.relations.diagnosis import Diagnosis as Diagnosis
+from .method.relations.diagnosis import diagnose as diagnose
+from .method.relations.similarity import cosine_similarity as cosine_similarity
+from .method.tables.factored import FactoredLabels as FactoredLabels
+from .method.tables.forms import target_rows as target_rows
+from .method.tables.top_k import TopKLabels as TopKLabels
 
 __version__: str
 __all__: list[str]

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.formats.arrays import ArrayInfo, Name, StoredArrays
 from simsmooth_jax.formats.head import find_head
+from simsmooth_jax.formats.stores.arrays import ArrayInfo, Name, StoredArrays
 
 MODELS: dict[str, dict[str, Any]] = json.loads(
     Path(__file__).with_name("architectures.json").read_text()

@@ -11,7 +11,7 @@ from program import simsmooth
 from write_checkpoints import BIAS, KERNEL
 
 import simsmooth_jax as ss
-from simsmooth_jax.formats.opening import open_stored
+from simsmooth_jax.formats.stores.opening import open_stored
 from simsmooth_jax.training import checkpoints
 
 pytestmark = pytest.mark.slow

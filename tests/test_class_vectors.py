@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics.pairwise import cosine_similarity as sklearn_cosine
 
 import simsmooth_jax as ss
-from simsmooth_jax.method.class_vectors import class_sums
+from simsmooth_jax.method.relations.class_vectors import class_sums
 
 N, D, K = 200, 6, 5
 RANDOM = np.random.RandomState(0)

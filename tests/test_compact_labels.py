@@ -11,7 +11,7 @@ from hypothesis import given
 
 import simsmooth_jax as ss
 from simsmooth_jax.machine import memory
-from simsmooth_jax.method.strips import group_size, largest
+from simsmooth_jax.method.arrays.strips import group_size, largest
 
 pytestmark = pytest.mark.usefixtures("no_rank_promotion")
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from sklearn.metrics.pairwise import cosine_similarity
 
 import simsmooth_jax as ss
-from simsmooth_jax.method import diagnosis_numbers
-from simsmooth_jax.method.diagnosis import RuleDiagnosis
-from simsmooth_jax.method.diagnosis_numbers import sampled_rows
+from simsmooth_jax.method.relations import diagnosis_numbers
+from simsmooth_jax.method.relations.diagnosis import RuleDiagnosis
+from simsmooth_jax.method.relations.diagnosis_numbers import sampled_rows
 
 pytestmark = pytest.mark.usefixtures("no_rank_promotion")
 

@@ -10,7 +10,7 @@ import pytest
 from test_diagnosis import KERNEL, N, rule_of
 
 import simsmooth_jax as ss
-from simsmooth_jax.method.diagnosis import TEMPERATURES
+from simsmooth_jax.method.relations.diagnosis import TEMPERATURES
 
 pytestmark = pytest.mark.usefixtures("no_rank_promotion")
 

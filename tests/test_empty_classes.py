@@ -12,8 +12,8 @@ import simsmooth_jax as ss
 from simsmooth_jax.config.labels import RelationConfig
 from simsmooth_jax.data.dataset import Dataset, Split
 from simsmooth_jax.formats.label_files import load_table
-from simsmooth_jax.method.placement import placed
-from simsmooth_jax.method.tables import as_table
+from simsmooth_jax.method.tables.forms import as_table
+from simsmooth_jax.method.tables.placement import placed
 from simsmooth_jax.study import arms, empty_classes, relations
 
 K, EMPTY = 6, (0, 3)

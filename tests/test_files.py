@@ -9,7 +9,7 @@ import pytest
 import simsmooth_jax as ss
 from simsmooth_jax.machine.files import write_atomically, write_json
 from simsmooth_jax.program.run_directory import default_directory, open_directory
-from simsmooth_jax.training.recording import MetricsLog
+from simsmooth_jax.training.observers.recording import MetricsLog
 
 
 def test_log_drops_what_follows_the_checkpoint_and_a_torn_line(tmp_path: Path) -> None:

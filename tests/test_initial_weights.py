@@ -19,7 +19,7 @@ from simsmooth_jax.config.commands import TrainConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.program.run_directory import open_directory
 from simsmooth_jax.program.train_command import identity, refuse_lost_start
-from simsmooth_jax.training.initial_weights import read_initial
+from simsmooth_jax.training.models.initial_weights import read_initial
 from simsmooth_jax.training.runner import ArmRunner
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 import scipy.special
 
 import simsmooth_jax as ss
-from simsmooth_jax.method import class_blocks
+from simsmooth_jax.method.losses import class_blocks
 
 pytestmark = pytest.mark.usefixtures("no_rank_promotion")
 fused: Any = ss.linear_cross_entropy_with_label_table

@@ -10,7 +10,7 @@ import pytest
 
 import simsmooth_jax as ss
 from simsmooth_jax.config.training import ModelConfig
-from simsmooth_jax.training.models import build_model, normalise_images
+from simsmooth_jax.training.models.built_in import build_model, normalise_images
 
 pytestmark = pytest.mark.slow
 

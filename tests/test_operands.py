@@ -12,7 +12,7 @@ import scipy.special
 from flax import nnx
 
 import simsmooth_jax as ss
-from simsmooth_jax.method import operands
+from simsmooth_jax.method.arrays import operands
 
 pytestmark = pytest.mark.usefixtures("no_rank_promotion")
 

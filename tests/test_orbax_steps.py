@@ -8,7 +8,7 @@ import pytest
 import write_checkpoints as stored
 
 import simsmooth_jax as ss
-from simsmooth_jax.formats.opening import open_stored
+from simsmooth_jax.formats.stores.opening import open_stored
 from simsmooth_jax.training import checkpoints
 
 pytestmark = pytest.mark.slow

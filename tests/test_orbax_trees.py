@@ -14,7 +14,7 @@ import write_checkpoints as stored
 from write_checkpoints import KERNEL
 
 import simsmooth_jax as ss
-from simsmooth_jax.formats.opening import open_stored
+from simsmooth_jax.formats.stores.opening import open_stored
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from flax import linen as nn
 
 import simsmooth_jax as ss
 from simsmooth_jax.config.training import ModelConfig
-from simsmooth_jax.training.models import build_model
+from simsmooth_jax.training.models.built_in import build_model
 
 SHAPE, K = (8, 8, 1), 10
 

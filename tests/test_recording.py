@@ -15,9 +15,9 @@ from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, SavingCo
 from simsmooth_jax.errors import DivergenceError
 from simsmooth_jax.machine.bars import ProgressBars
 from simsmooth_jax.method.objectives import label_table
-from simsmooth_jax.training.recording import MetricsLog
+from simsmooth_jax.training.observers.recording import MetricsLog
+from simsmooth_jax.training.observers.showing import Shown
 from simsmooth_jax.training.runner import ArmRunner
-from simsmooth_jax.training.showing import Shown
 
 # Read here by plain Orbax, which says how it places the arrays.
 ORBAX = pytest.mark.filterwarnings("ignore:Sharding info not provided")
@@ -56,7 +56,7 @@ class Watched(MetricsLog):
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are written as soon as they can be: these trainings end before it is time."""
-    monkeypatch.setattr("simsmooth_jax.training.recording.WRITE_SECONDS", 0)
+    monkeypatch.setattr("simsmooth_jax.training.observers.recording.WRITE_SECONDS", 0)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -170,7 +170,7 @@ def test_the_bar_is_told_now_and_then_of_a_step_that_is_done_and_of_the_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told, clock = Told(), [0.0]
-    monkeypatch.setattr("simsmooth_jax.training.showing.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("simsmooth_jax.training.observers.showing.time.monotonic", lambda: clock[0])
     shown = Shown(told, total_steps=100)
     losses = [Late(step) for step in range(101)]
     for step in range(1, 101):

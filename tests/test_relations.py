@@ -19,7 +19,7 @@ from simsmooth_jax.formats.label_files import load_table
 from simsmooth_jax.program import labels_command
 from simsmooth_jax.study.relations import file_identity
 from simsmooth_jax.training.classifier import Classifier
-from simsmooth_jax.training.models import build_model, normalise_images
+from simsmooth_jax.training.models.built_in import build_model, normalise_images
 
 pytestmark = pytest.mark.slow
 

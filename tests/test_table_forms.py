@@ -16,7 +16,7 @@ from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.config.training import ModelConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.method.objectives import label_table
-from simsmooth_jax.method.targets import LONG_ROW
+from simsmooth_jax.method.tables.targets import LONG_ROW
 from simsmooth_jax.training.step import Trainer
 
 pytestmark = pytest.mark.usefixtures("no_rank_promotion")

@@ -12,7 +12,7 @@ import orbax.checkpoint as orbax
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.method.tables import as_table
+from simsmooth_jax.method.tables.forms import as_table
 
 N, K, B = 4, 6, 5
 RNG = np.random.default_rng(0)

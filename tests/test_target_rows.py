@@ -11,7 +11,7 @@ from test_compact_labels import cosines, kernel_of, relation, top
 
 import simsmooth_jax as ss
 from simsmooth_jax.machine import memory
-from simsmooth_jax.method.tables import as_table
+from simsmooth_jax.method.tables.forms import as_table
 
 pytestmark = pytest.mark.usefixtures("no_rank_promotion")
 

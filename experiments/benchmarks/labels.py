@@ -23,8 +23,8 @@ from measure import held_memory, in_a_process, interleave, peak_memory, ratio, r
 from sklearn.metrics.pairwise import cosine_similarity
 
 import simsmooth_jax as ss
-from simsmooth_jax.method import strips
-from simsmooth_jax.method.strips import STRIP_ENTRIES
+from simsmooth_jax.method.arrays import strips
+from simsmooth_jax.method.arrays.strips import STRIP_ENTRIES
 
 N, K = 1024, 21_841
 TOP_N, TOP_K, KEPT = 128, 100_000, 32

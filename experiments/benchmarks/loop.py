@@ -32,9 +32,9 @@ from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.machine.bars import ProgressBars
 from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.training.loop import train
-from simsmooth_jax.training.models import normalise_images
-from simsmooth_jax.training.recording import MetricsLog, StepRows
-from simsmooth_jax.training.showing import Shown
+from simsmooth_jax.training.models.built_in import normalise_images
+from simsmooth_jax.training.observers.recording import MetricsLog, StepRows
+from simsmooth_jax.training.observers.showing import Shown
 from simsmooth_jax.training.step import Trainer
 
 DIGITS = TrainingConfig()

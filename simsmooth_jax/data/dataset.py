@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int, Int32, UInt8
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.formats.class_names import told_apart
+from simsmooth_jax.formats.stores.class_names import told_apart
 
 STATISTICS_IMAGES = 10_000  # of the training images
 _CHUNK = 100  # of them are looked at at a time

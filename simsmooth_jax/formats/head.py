@@ -9,13 +9,13 @@ from jaxtyping import Float
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats import kernels
-from simsmooth_jax.formats.arrays import Name, StoredArrays
-from simsmooth_jax.formats.foreign_files import pickled
 from simsmooth_jax.formats.kernels import StoredKernel
-from simsmooth_jax.formats.opening import open_stored
+from simsmooth_jax.formats.stores.arrays import Name, StoredArrays
+from simsmooth_jax.formats.stores.foreign_files import pickled
+from simsmooth_jax.formats.stores.opening import open_stored
 from simsmooth_jax.literals import Layout
-from simsmooth_jax.method import checks
-from simsmooth_jax.method.head_search import find_kernel
+from simsmooth_jax.method.arrays import checks
+from simsmooth_jax.method.heads.head_search import find_kernel
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 

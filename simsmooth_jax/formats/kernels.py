@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.formats.arrays import ArrayInfo, Name, StoredArrays
+from simsmooth_jax.formats.stores.arrays import ArrayInfo, Name, StoredArrays
 from simsmooth_jax.literals import Layout
-from simsmooth_jax.method.candidates import Candidate, flax_candidate, parts_of
-from simsmooth_jax.method.optimizer_state import is_optimizer_state
+from simsmooth_jax.method.heads.candidates import Candidate, flax_candidate, parts_of
+from simsmooth_jax.method.heads.optimizer_state import is_optimizer_state
 
 FEATURES_CLASSES: Layout = "features-classes"  # Flax's [N, K]
 CLASSES_FEATURES: Layout = "classes-features"  # PyTorch's [K, N]

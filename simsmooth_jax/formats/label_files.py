@@ -11,12 +11,12 @@ import numpy as np
 import safetensors.numpy
 
 from simsmooth_jax.errors import InputError, first_line
-from simsmooth_jax.formats import numpy_files, safetensors_files
-from simsmooth_jax.formats.arrays import Name, StoredArrays
-from simsmooth_jax.formats.class_names import told_apart
+from simsmooth_jax.formats.stores import numpy_files, safetensors_files
+from simsmooth_jax.formats.stores.arrays import Name, StoredArrays
+from simsmooth_jax.formats.stores.class_names import told_apart
 from simsmooth_jax.machine.files import write_atomically
-from simsmooth_jax.method.tables import as_table
-from simsmooth_jax.method.top_k import TopKLabels
+from simsmooth_jax.method.tables.forms import as_table
+from simsmooth_jax.method.tables.top_k import TopKLabels
 
 NUMBERS = ("float", "bfloat16", "int", "uint")
 SUFFIXES = (".npz", ".safetensors")

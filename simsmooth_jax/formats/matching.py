@@ -8,11 +8,11 @@ from typing import get_args
 import numpy as np
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.formats.class_names import called_by_name, numbered, order_of
 from simsmooth_jax.formats.label_files import TableFile, load_table
+from simsmooth_jax.formats.stores.class_names import called_by_name, numbered, order_of
 from simsmooth_jax.literals import Rule
-from simsmooth_jax.method.placement import placed
-from simsmooth_jax.method.tables import trainable_table
+from simsmooth_jax.method.tables.forms import trainable_table
+from simsmooth_jax.method.tables.placement import placed
 
 
 def labels_for(path: Path, class_names: tuple[str, ...], reorder: bool = False) -> TableFile:

@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Float
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.formats.class_names import called_by_name, told_apart
 from simsmooth_jax.formats.label_files import SUFFIXES, TableFile, load_table
-from simsmooth_jax.method.factored import FactoredLabels
-from simsmooth_jax.method.tables import LabelTable, opened_table, trainable_table
-from simsmooth_jax.method.top_k import TopKLabels
+from simsmooth_jax.formats.stores.class_names import called_by_name, told_apart
+from simsmooth_jax.method.tables.factored import FactoredLabels
+from simsmooth_jax.method.tables.forms import LabelTable, opened_table, trainable_table
+from simsmooth_jax.method.tables.top_k import TopKLabels
 
 
 class SavedLabels(NamedTuple):

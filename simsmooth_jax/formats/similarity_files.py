@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.formats.class_names import told_apart
-from simsmooth_jax.formats.numpy_files import NAMES
-from simsmooth_jax.formats.opening import StoredArrays, open_stored
+from simsmooth_jax.formats.stores.class_names import told_apart
+from simsmooth_jax.formats.stores.numpy_files import NAMES
+from simsmooth_jax.formats.stores.opening import StoredArrays, open_stored
 
 TOLERANCE = 1e-5
 

@@ -1,4 +1,4 @@
-"""Arrays in, arrays out. To be read in this order: similarity, rules, labels, losses."""
+"""Arrays in, arrays out. To be read in this order: relations, labels, losses, objectives."""
 
 import lazy_loader
 

@@ -7,10 +7,10 @@ from rich.text import Text
 
 from simsmooth_jax.config.commands import InspectConfig
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.formats.arrays import Name, StoredArrays
 from simsmooth_jax.formats.head import find_head
 from simsmooth_jax.formats.kernels import StoredKernel, of_optimizer
-from simsmooth_jax.formats.opening import open_stored
+from simsmooth_jax.formats.stores.arrays import Name, StoredArrays
+from simsmooth_jax.formats.stores.opening import open_stored
 from simsmooth_jax.program import report
 from simsmooth_jax.program.wording import as_options
 

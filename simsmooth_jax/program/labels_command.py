@@ -9,13 +9,13 @@ from rich.progress import Progress
 from simsmooth_jax.config.commands import LabelsConfig
 from simsmooth_jax.config.labels import OF_CLASSIFIER
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.formats import class_names
 from simsmooth_jax.formats.head import find_head, read_head
 from simsmooth_jax.formats.label_files import SUFFIXES
-from simsmooth_jax.formats.opening import open_stored
+from simsmooth_jax.formats.stores import class_names
+from simsmooth_jax.formats.stores.opening import open_stored
 from simsmooth_jax.machine.bars import advance, transient_bar
 from simsmooth_jax.machine.files import refuse_output
-from simsmooth_jax.method import strips
+from simsmooth_jax.method.arrays import strips
 from simsmooth_jax.program import report
 from simsmooth_jax.study import empty_classes, pipeline, relations
 from simsmooth_jax.study.relations import Relations

@@ -15,7 +15,7 @@ from simsmooth_jax.machine import devices
 from simsmooth_jax.machine.files import read_json, write_json
 from simsmooth_jax.machine.memory import refuse_dense_table
 from simsmooth_jax.machine.processes import from_writer, is_writer
-from simsmooth_jax.method.diagnosis import own_mass_warning
+from simsmooth_jax.method.relations.diagnosis import own_mass_warning
 from simsmooth_jax.program import pictures, report
 from simsmooth_jax.program.older_runs import as_recorded
 from simsmooth_jax.program.run_directory import REPORT, default_directory, open_directory
@@ -27,7 +27,7 @@ from simsmooth_jax.program.train_command import (
     show_arms,
 )
 from simsmooth_jax.study import neighbours, pipeline, relations
-from simsmooth_jax.training.recording import METRICS, MetricsLog
+from simsmooth_jax.training.observers.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
 
 STEPS_WITHOUT = (

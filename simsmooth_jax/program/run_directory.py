@@ -15,7 +15,7 @@ import filelock
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.files import read_json, write_atomically, write_json
 from simsmooth_jax.machine.processes import from_writer, is_writer
-from simsmooth_jax.training.recording import METRICS
+from simsmooth_jax.training.observers.recording import METRICS
 
 CONFIG, REPORT = "config.json", "report.json"
 RUNS = "runs"  # default directories stand in it

@@ -17,7 +17,7 @@ from simsmooth_jax.program.older_runs import as_recorded
 from simsmooth_jax.program.run_directory import REPORT, default_directory, open_directory
 from simsmooth_jax.study.arms import ARM, RELATION, Plan, refuse_options
 from simsmooth_jax.study.empty_classes import refuse_for_online
-from simsmooth_jax.training.recording import METRICS, MetricsLog
+from simsmooth_jax.training.observers.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner, sha256
 
 

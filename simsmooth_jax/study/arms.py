@@ -12,12 +12,12 @@ from simsmooth_jax.config.labels import ObjectiveConfig
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.bars import Progress
 from simsmooth_jax.method import objectives
-from simsmooth_jax.method.factored import FactoredLabels
-from simsmooth_jax.method.labels import onehot_labels, uniform_labels
+from simsmooth_jax.method.labels.dense_labels import onehot_labels, uniform_labels
 from simsmooth_jax.method.objectives import Objective, label_table
-from simsmooth_jax.method.tables import LabelTable
-from simsmooth_jax.method.top_k import TopKLabels
-from simsmooth_jax.training.recording import MetricsLog
+from simsmooth_jax.method.tables.factored import FactoredLabels
+from simsmooth_jax.method.tables.forms import LabelTable
+from simsmooth_jax.method.tables.top_k import TopKLabels
+from simsmooth_jax.training.observers.recording import MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
 from simsmooth_jax.training.step import TrainState
 

@@ -13,8 +13,8 @@ from jaxtyping import Int
 from simsmooth_jax.config.labels import OF_CLASSIFIER, RelationConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.method.placement import placed
-from simsmooth_jax.method.tables import LabelTable, as_table
+from simsmooth_jax.method.tables.forms import LabelTable, as_table
+from simsmooth_jax.method.tables.placement import placed
 from simsmooth_jax.study.neighbours import Neighbours
 
 MAX_NAMED = 5

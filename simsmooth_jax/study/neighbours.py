@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from simsmooth_jax.method.similarity import products, unit_columns_and_flaws
-from simsmooth_jax.method.top_k import TopKLabels
+from simsmooth_jax.method.relations.similarity import products, unit_columns_and_flaws
+from simsmooth_jax.method.tables.top_k import TopKLabels
 
 
 class Neighbours(NamedTuple):

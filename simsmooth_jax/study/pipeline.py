@@ -10,14 +10,14 @@ import numpy as np
 from simsmooth_jax.config import options
 from simsmooth_jax.config.commands import RunConfig
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.formats.class_names import called_by_name
 from simsmooth_jax.formats.label_files import TableFile
+from simsmooth_jax.formats.stores.class_names import called_by_name
 from simsmooth_jax.machine.bars import ProgressBars
 from simsmooth_jax.machine.processes import is_writer
-from simsmooth_jax.method.diagnosis import Diagnosis
+from simsmooth_jax.method.relations.diagnosis import Diagnosis
 from simsmooth_jax.study.arms import ONEHOT, RELATION, UNIFORM, Plan
 from simsmooth_jax.study.relations import Relations, find_relations
-from simsmooth_jax.training.recording import METRICS, MetricsLog
+from simsmooth_jax.training.observers.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
 
 

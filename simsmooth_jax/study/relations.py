@@ -11,18 +11,18 @@ from jaxtyping import Array, Float
 from simsmooth_jax.config.labels import OF_CLASSIFIER, RelationConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.formats import class_names
 from simsmooth_jax.formats.label_files import array_sha256
 from simsmooth_jax.formats.similarity_files import read_class_vectors, read_similarity
+from simsmooth_jax.formats.stores import class_names
 from simsmooth_jax.machine.memory import refuse_dense_table
-from simsmooth_jax.method import rules
-from simsmooth_jax.method.diagnosis import Diagnosis, diagnose
-from simsmooth_jax.method.heads import head_kernel
-from simsmooth_jax.method.labels import relation_labels
-from simsmooth_jax.method.similarity import cosine_similarity
-from simsmooth_jax.method.tables import LabelTable, as_table
-from simsmooth_jax.method.top_k import TopKLabels
-from simsmooth_jax.method.top_k_labels import top_k_labels
+from simsmooth_jax.method.heads.head_kernel import head_kernel
+from simsmooth_jax.method.labels.dense_labels import relation_labels
+from simsmooth_jax.method.labels.top_k_labels import top_k_labels
+from simsmooth_jax.method.relations import rules
+from simsmooth_jax.method.relations.diagnosis import Diagnosis, diagnose
+from simsmooth_jax.method.relations.similarity import cosine_similarity
+from simsmooth_jax.method.tables.forms import LabelTable, as_table
+from simsmooth_jax.method.tables.top_k import TopKLabels
 from simsmooth_jax.study import arms, neighbours
 from simsmooth_jax.study.empty_classes import Kept, kept_classes
 from simsmooth_jax.study.neighbours import Neighbours

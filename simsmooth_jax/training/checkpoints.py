@@ -10,8 +10,8 @@ from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import v1 as ocp
 
 from simsmooth_jax.errors import InputError, first_line
-from simsmooth_jax.formats.buckets import here
-from simsmooth_jax.formats.orbax_steps import STEP, find_step, no_checkpoint
+from simsmooth_jax.formats.stores.buckets import here
+from simsmooth_jax.formats.stores.orbax_steps import STEP, find_step, no_checkpoint
 
 ALWAYS = {"step", "params", "batch_stats", "opt_state"}  # of every checkpoint, also if empty
 

@@ -17,12 +17,12 @@ from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.data.streaming import evaluation_batches
 from simsmooth_jax.errors import InputError, first_line
-from simsmooth_jax.method.class_vectors import class_sums
-from simsmooth_jax.method.heads import head_kernel
+from simsmooth_jax.method.heads.head_kernel import head_kernel
+from simsmooth_jax.method.relations.class_vectors import class_sums
 from simsmooth_jax.training import checkpoints
 from simsmooth_jax.training.evaluation import Evaluator
-from simsmooth_jax.training.head_module import head_module
-from simsmooth_jax.training.models import build_model, normalise_images, refuse_model
+from simsmooth_jax.training.models.built_in import build_model, normalise_images, refuse_model
+from simsmooth_jax.training.models.head_module import head_module
 
 BATCH_SIZE = 256
 

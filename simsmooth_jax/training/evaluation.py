@@ -20,7 +20,7 @@ from simsmooth_jax.metrics import (
     calibration_bins,
     expected_calibration_error,
 )
-from simsmooth_jax.training.models import normalise_images
+from simsmooth_jax.training.models.built_in import normalise_images
 
 MAX_IN_FLIGHT = 8  # batches that were dispatched and not computed
 

@@ -15,17 +15,18 @@ from simsmooth_jax.machine.bars import Progress
 from simsmooth_jax.machine.devices import local
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.method.objectives.objective import Objective, table_loss
-from simsmooth_jax.method.tables import trainable_table
-from simsmooth_jax.training import checkpoints, tracing
+from simsmooth_jax.method.tables.forms import trainable_table
+from simsmooth_jax.training import checkpoints
 from simsmooth_jax.training.classifier import Classifier
 from simsmooth_jax.training.evaluation import Evaluator
 from simsmooth_jax.training.fitting import refuse_checkpoint_steps
-from simsmooth_jax.training.initial_weights import open_initial
 from simsmooth_jax.training.loop import Observer, train
-from simsmooth_jax.training.models import refuse_model
-from simsmooth_jax.training.recording import MetricsLog, StepRows, ValidationRows
-from simsmooth_jax.training.saving import Checkpoints
-from simsmooth_jax.training.showing import Shown
+from simsmooth_jax.training.models.built_in import refuse_model
+from simsmooth_jax.training.models.initial_weights import open_initial
+from simsmooth_jax.training.observers import tracing
+from simsmooth_jax.training.observers.recording import MetricsLog, StepRows, ValidationRows
+from simsmooth_jax.training.observers.saving import Checkpoints
+from simsmooth_jax.training.observers.showing import Shown
 from simsmooth_jax.training.step import Trainer, TrainState
 
 

@@ -19,10 +19,10 @@ from simsmooth_jax.machine.devices import BATCH_AXIS, data_mesh, place
 from simsmooth_jax.method.objectives.objective import Batch, Objective, no_state
 from simsmooth_jax.training.augmentation import augment
 from simsmooth_jax.training.fitting import refuse_unfitting
-from simsmooth_jax.training.head_module import WHOLE, at, head_module, replaced
-from simsmooth_jax.training.initial_weights import read_initial
 from simsmooth_jax.training.inputs import Inputs, ResidentImages, StreamedBatch
-from simsmooth_jax.training.models import build_model, normalise_images
+from simsmooth_jax.training.models.built_in import build_model, normalise_images
+from simsmooth_jax.training.models.head_module import WHOLE, at, head_module, replaced
+from simsmooth_jax.training.models.initial_weights import read_initial
 from simsmooth_jax.training.optimizers import build_optimizer, learning_rate_schedule
 
 AUGMENTATION, DROPOUT = 1, 2  # what a step's keys are for; 0 is that of the initial weights

@@ -11,7 +11,7 @@ from simsmooth_jax.data.conversion import CHANNELS, Conversion
 from simsmooth_jax.data.dataset import Source, Split, refuse_arrays, refuse_unknown_classes
 from simsmooth_jax.data.splits import ALL_NAMES
 from simsmooth_jax.errors import InputError, first_line
-from simsmooth_jax.formats.numpy_files import read_header, texts_of
+from simsmooth_jax.formats.stores.numpy_files import read_header, texts_of
 from simsmooth_jax.machine.memory import available_memory
 
 KEYS = "train_images, train_labels, test_images, test_labels and, if you have them, class_names"

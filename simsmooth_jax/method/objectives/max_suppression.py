@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from simsmooth_jax.method import operands
+from simsmooth_jax.method.arrays import operands
 from simsmooth_jax.method.objectives.objective import Batch, Objective, hard_cross_entropy, no_state
 
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from simsmooth_jax.method import checks
-from simsmooth_jax.method.losses import softmax_cross_entropy_with_label_table
-from simsmooth_jax.method.tables import LabelTable, TopKLabels, sound_table
+from simsmooth_jax.method.arrays import checks
+from simsmooth_jax.method.losses.softmax_loss import softmax_cross_entropy_with_label_table
+from simsmooth_jax.method.tables.forms import LabelTable, TopKLabels, sound_table
 
 
 class Batch(NamedTuple):

@@ -11,11 +11,12 @@ from jaxtyping import Array, Float, Int
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.memory import refuse_dense_table
-from simsmooth_jax.method import checks, operands, rules
-from simsmooth_jax.method.heads import head_kernel
-from simsmooth_jax.method.losses import softmax_cross_entropy_with_label_table
+from simsmooth_jax.method.arrays import checks, operands
+from simsmooth_jax.method.heads.head_kernel import head_kernel
+from simsmooth_jax.method.losses.softmax_loss import softmax_cross_entropy_with_label_table
 from simsmooth_jax.method.objectives.objective import Batch, Objective, refuse_steps
-from simsmooth_jax.method.similarity import similarity_and_flaws
+from simsmooth_jax.method.relations import rules
+from simsmooth_jax.method.relations.similarity import similarity_and_flaws
 
 
 @jax.tree_util.register_dataclass

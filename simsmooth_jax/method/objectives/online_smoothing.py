@@ -9,14 +9,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from simsmooth_jax.machine.memory import refuse_dense_table
-from simsmooth_jax.method import checks, operands, targets
-from simsmooth_jax.method.losses import softmax_cross_entropy_with_label_table
+from simsmooth_jax.method.arrays import checks, operands
+from simsmooth_jax.method.losses.softmax_loss import softmax_cross_entropy_with_label_table
 from simsmooth_jax.method.objectives.objective import (
     Batch,
     Objective,
     hard_cross_entropy,
     refuse_steps,
 )
+from simsmooth_jax.method.tables import targets
 
 
 class _Data(NamedTuple):

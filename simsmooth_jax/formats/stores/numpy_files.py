@@ -1,0 +1,100 @@
+"""NumPy's .npz and .npy files, without their objects, which are pickles."""
+
+import math
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from simsmooth_jax.formats.stores.arrays import ArrayInfo, Name, StoredArrays, refusing_damage
+
+MAGIC = b"\x93NUMPY"
+ONLY: Name = ("array",)  # an .npy file does not name its array
+NAMES: Name = ("class_names",)  # a text for each class: noted about the arrays, none of them
+
+
+def recognises(path: Path, start: bytes) -> bool:
+    """Whether a file is NumPy's: by its content, or damaged by its name."""
+    return start.startswith((MAGIC, b"PK")) or path.suffix in (".npz", ".npy")
+
+
+def open_file(path: Path) -> StoredArrays:
+    """Lists an .npz or .npy file from its headers, each held against what the file holds.
+
+    Args:
+      path: the file.
+
+    Returns:
+      Its arrays; the one of an .npy file is named `array`.
+
+    Raises:
+      ValueError: it is damaged, or a header claims more than the file holds.
+    """
+    with refusing_damage(path):
+        with path.open("rb") as file:
+            if file.read(len(MAGIC)) == MAGIC:
+                file.seek(0)
+                arrays = {ONLY: read_header(file, path.stat().st_size)}
+                return StoredArrays(path, "NumPy .npy", arrays, _reader(path))
+        arrays = {}
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member.filename.endswith(".npy"):
+                    with archive.open(member) as file:
+                        name = (member.filename.removesuffix(".npy"),)
+                        arrays[name] = read_header(file, member.file_size)
+        read = _reader(path)
+        metadata = {}
+        if NAMES in arrays and arrays[NAMES].dtype.startswith(("str", "bytes")):
+            metadata["class_names"] = texts_of(read([NAMES])[NAMES]).tolist()
+        return StoredArrays(path, "NumPy .npz", arrays, read, metadata)
+
+
+def read_header(file: IO[bytes], size: int) -> ArrayInfo:
+    """What an .npy file's header says, held against the bytes that follow it.
+
+    Args:
+      file: at the beginning of the header.
+      size: bytes of the whole .npy file.
+
+    Returns:
+      Shape, dtype and bytes; of an array of objects none.
+
+    Raises:
+      ValueError: it is no such header, or claims another number of bytes.
+    """
+    major, _ = np.lib.format.read_magic(file)
+    read = (
+        np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read(file)
+    if dtype.hasobject:
+        return ArrayInfo(shape, "object", 0)
+    claimed, held = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if claimed != held:
+        raise ValueError(f"a header claims {claimed:,} bytes where there are {held:,}")
+    return ArrayInfo(shape, dtype.name, claimed)
+
+
+def texts_of(array: np.ndarray) -> np.ndarray:
+    """Texts, which some programs store as bytes in UTF-8."""
+    return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+
+
+def _reader(path: Path) -> Callable[[Sequence[Name]], dict[Name, np.ndarray]]:
+    def read(names: Sequence[Name]) -> dict[Name, np.ndarray]:
+        with refusing_damage(path):
+            content = np.load(path, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return dict.fromkeys(names, _native(content))
+            with content:
+                return {name: _native(content[name[0]]) for name in names}
+
+    return read
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """The same numbers in this machine's order of bytes, the only one that JAX takes."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

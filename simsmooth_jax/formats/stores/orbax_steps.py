@@ -1,0 +1,128 @@
+"""Which step of a directory is meant, by what Orbax writes into each; of other writers as well."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.formats.stores.arrays import Place, damaged
+from simsmooth_jax.formats.stores.buckets import BucketPath
+
+PlaceT = TypeVar("PlaceT", Path, BucketPath)
+TREE = "_METADATA"  # in every directory of arrays: their names
+STEP = "_CHECKPOINT_METADATA"  # in a step's directory: what was noted when it was saved
+# Bare trees beside each other are steps under these names alone; others are trainings or parts.
+PREFIXES = ("", "step_", "checkpoint_", "ckpt_", "epoch_")
+UNFINISHED = ".orbax-checkpoint-tmp"
+
+
+def find_step(path: PlaceT) -> PlaceT | None:
+    """The last finished step in a directory of steps, or the path where it is one itself.
+
+    Args:
+      path: a directory of steps, a step, or a directory of arrays.
+
+    Returns:
+      The directory of the step, or None where this is no Orbax checkpoint.
+
+    Raises:
+      ValueError: the last step holds no arrays any more; two steps have the same number.
+    """
+    if (path / TREE).is_file() or (path / STEP).is_file():
+        return path
+    steps = [(found, c) for c in _directories(path) if (found := _name_and_number(c))]
+    names = {name for (name, _), child in steps if _is_step(child)}
+    # A step that was noted as begun, or is empty, is what a kill leaves of one.
+    finished = [
+        (number, name, child)
+        for (name, number), child in steps
+        if name in names and is_committed(child) and any(child.iterdir())
+    ]
+    if not finished:
+        return path if items_of(path) else None
+    last, name, step = max(finished)
+    for number, other_name, other in finished:
+        is_training = (other / TREE).is_file() and other_name not in PREFIXES
+        if other != step and (number == last or other_name != name or is_training):
+            raise _several(path, other, step)
+    if not items_of(step):  # an older one in its place would be a silent error
+        raise damaged(step, f"the last step of {path.name} has no {TREE} of its arrays")
+    return step
+
+
+def refuse_later(path: Path, step: Path, other: Path | None) -> None:
+    """Refuses a file of a later step than Orbax's last, which another writer has left beside it.
+
+    Args:
+      path: a directory of steps.
+      step: Orbax's last one.
+      other: the last file of the other writer, if there is one.
+
+    Raises:
+      ValueError: the other is of a later step.
+    """
+    numbers = step_number(step), other and step_number(other)
+    if numbers[0] is not None and numbers[1] is not None and numbers[0] < numbers[1]:
+        raise _several(path, Path(str(other)), step)
+
+
+def _several(path: Place, other: Place, step: Place) -> InputError:
+    return InputError(
+        "`checkpoint`",
+        "be a directory of one training's steps",
+        f"{path}, which holds {other.name} and {step.name}",
+        "Name one of them.",
+    )
+
+
+def no_checkpoint(path: Place) -> InputError:
+    """The error for a directory in which no step is found."""
+    names = sorted(child.name for child in path.iterdir() if child.name[0] != ".")
+    contents = f"which holds {', '.join(names[:6])}" if names else "an empty directory"
+    return InputError(
+        "`checkpoint`",
+        "be an Orbax checkpoint or a directory of its steps",
+        f"{path}, {contents}",
+        "A run's classifiers are in its first, uniform and second.",
+    )
+
+
+def items_of(step: Place) -> dict[str, Place]:
+    """The directories of arrays in a step by their names, as `default`; or it, if it is one."""
+    if (step / TREE).is_file():
+        return {step.name: step}
+    return {child.name: child for child in _directories(step) if (child / TREE).is_file()}
+
+
+def step_number(path: Place) -> int | None:
+    """7 of `7`, `000007`, `checkpoint_7`."""
+    found = _name_and_number(path)
+    return found[1] if found else None
+
+
+def is_committed(step: Place) -> bool:
+    """Whether a step does not say that its saving has only begun."""
+    return noted(step).get("commit_timestamp_nsecs", 0) is not None
+
+
+def noted(directory: Place) -> dict[str, Any]:
+    """What Orbax has noted when it saved a step; older programs do not note anything."""
+    try:
+        values = json.loads((directory / STEP).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _is_step(path: Place) -> bool:
+    return (path / STEP).is_file() or bool(items_of(path))
+
+
+def _directories(path: Place) -> list[Any]:
+    return sorted(c for c in path.iterdir() if c.is_dir() and UNFINISHED not in c.name)
+
+
+def _name_and_number(path: Place) -> tuple[str, int] | None:
+    found = re.fullmatch(r"(.*_)?(\d+)", path.name)
+    return (found[1] or "", int(found[2])) if found else None

@@ -1,0 +1,79 @@
+"""safetensors files, as PyTorch, timm and Hugging Face write them."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from simsmooth_jax.formats.stores.arrays import ArrayInfo, Name, StoredArrays, refusing_damage
+
+NUMBERS = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint"}
+
+
+def recognises(path: Path, start: bytes) -> bool:
+    """Whether a file is a safetensors file: by its JSON header, or damaged by its name."""
+    return path.suffix == ".safetensors" or start[8:10] in (b'{"', b"{}")
+
+
+def only_of_directory(path: Path) -> Path | None:
+    """The single .safetensors file of a directory, as Hugging Face's models have it.
+
+    Args:
+      path: a directory.
+
+    Returns:
+      The file, or None where there is none or more than one.
+    """
+    files = [file for file in path.glob("*.safetensors") if file.is_file()]
+    return files[0] if len(files) == 1 else None
+
+
+def open_file(path: Path) -> StoredArrays:
+    """Lists a safetensors file from its header, which the library holds against its size.
+
+    Args:
+      path: the file.
+
+    Returns:
+      Its arrays by their flat names, as `fc.weight`.
+
+    Raises:
+      ValueError: it is damaged, or its header claims more than it holds.
+    """
+    with refusing_damage(path), safetensors.safe_open(path, "np") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, no mapping
+        arrays = {
+            (name,): _info(part.get_shape(), part.get_dtype()) for name, part in slices.items()
+        }
+        metadata: dict[str, Any] = file.metadata() or {}
+    names = _texts(metadata.get("class_names", ""))
+    if names is not None:
+        metadata["class_names"] = names
+
+    def read(names: Sequence[Name]) -> dict[Name, np.ndarray]:
+        with refusing_damage(path), safetensors.safe_open(path, "np") as file:
+            return {name: file.get_tensor(name[0]) for name in names}
+
+    return StoredArrays(path, "safetensors", arrays, read, metadata, pytorch=True)
+
+
+def _texts(text: str) -> list[str] | None:
+    """The list in a text of JSON; the format's metadata are texts alone."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return values if isinstance(values, list) and {type(v) for v in values} == {str} else None
+
+
+def _info(shape: list[int], code: str) -> ArrayInfo:
+    """From the format's own names of types, as `BF16` or `F8_E4M3`."""
+    found = re.fullmatch(r"([A-Z]+)(\d+)", code)
+    bits = re.search(r"\d+", code)
+    dtype = NUMBERS.get(found[1], found[1].lower()) + found[2] if found else code.lower()
+    return ArrayInfo(tuple(shape), dtype, math.prod(shape) * int(bits[0] if bits else 8) // 8)

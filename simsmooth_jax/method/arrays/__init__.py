@@ -1,0 +1,1 @@
+"""What every array passes: arguments, meshes, strips, checks."""

@@ -1,0 +1,1 @@
+"""Which array in a tree of parameters is the final kernel."""

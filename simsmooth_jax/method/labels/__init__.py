@@ -1,0 +1,1 @@
+"""Relation labels, in the form that their number of classes asks for."""

@@ -1,0 +1,1 @@
+"""Which classes are alike: class vectors, their similarity, the rules, their diagnosis."""

@@ -1,0 +1,164 @@
+"""The numbers of a diagnosis in one compiled program: exact sums, and a sample of the rows."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from simsmooth_jax.method.arrays import checks, meshes, strips
+from simsmooth_jax.method.arrays.strips import STRIP_ENTRIES
+from simsmooth_jax.method.relations.rules import ROUNDING, relation_rows
+from simsmooth_jax.method.relations.similarity import (
+    class_columns,
+    products,
+    unit_columns_and_flaws,
+)
+
+SAMPLED_ROWS = 1024  # where there are more: means of such a sample err by a percent or less
+
+
+def sampled_rows(num_classes: int) -> Int[np.ndarray, " rows"]:
+    """The classes whose rows stand for all: the same at every call, and all of them if few."""
+    if num_classes <= SAMPLED_ROWS:
+        return np.arange(num_classes)
+    drawn = np.random.RandomState(0).permutation(num_classes)  # NumPy keeps this stream for ever
+    return np.sort(drawn[:SAMPLED_ROWS])
+
+
+@partial(jax.jit, static_argnames="center")
+def diagnosis_program(
+    kernel: Array, temperatures: tuple[Any, ...], *, center: bool
+) -> tuple[dict[str, Any], list[checks.Flaw]]:
+    """Scalars by name, and the flaws of the class vectors."""
+    return meshes.by_class(partial(_numbers, center=center), kernel, temperatures, class_axis=None)
+
+
+def _numbers(
+    kernel: Array, temperatures: tuple[Any, ...], *, center: bool
+) -> tuple[dict[str, Any], list[checks.Flaw]]:
+    unit, flaws = unit_columns_and_flaws(kernel, center)
+    vectors, num_classes = unit.T, unit.shape[1]
+    # The rows of the cosines sum to `S 1 = Ŵᵀ (Ŵ 1)`.
+    row_sums = jnp.matmul(vectors, vectors.sum(axis=0), precision=jax.lax.Precision.HIGHEST)
+    rows = _of_sampled_rows(vectors, temperatures)
+    share, share_error = _estimate(rows["negative"] / (num_classes - 1), num_classes)
+    if num_classes > SAMPLED_ROWS:  # one negative cosine anywhere forbids literal
+        share = jax.lax.cond(share == 0, negative_share, lambda _: share, vectors)
+    # Literal is clip where it is legal, and has no perplexity elsewhere.
+    own_masses = {"literal": 1 / row_sums, "shift": 2 / (num_classes + row_sums)} | rows["own_mass"]
+    perplexities = {"literal": rows["perplexity"]["clip"]} | rows["perplexity"]
+    return {
+        "row_sum_min": row_sums.min(),
+        "row_sum_max": row_sums.max(),
+        "nonpositive_row_sums": (row_sums <= 0).sum(),
+        "negative_row_sums": (row_sums < 0).sum(),
+        "negative_cosine_share": (share, share_error),
+        "column_sum_ratio": _column_sum_ratio(class_columns(kernel, center)),
+        "own_mass": {name: _estimate(x, num_classes) for name, x in own_masses.items()},
+        "perplexity": {name: _estimate(x, num_classes) for name, x in perplexities.items()},
+    }, flaws
+
+
+def _column_sum_ratio(columns: Float[Array, "features classes"]) -> Float[Array, ""]:
+    columns /= jnp.abs(columns).max()  # so that no square overflows or vanishes
+    return jnp.linalg.norm(columns.sum(axis=1)) / jnp.linalg.norm(columns, axis=0).mean()
+
+
+def _of_sampled_rows(
+    vectors: Float[Array, "classes features"], temperatures: tuple[Any, ...]
+) -> dict[str, Any]:
+    """How many cosines of each row are negative; its own mass and perplexity under each rule."""
+    num_classes = len(vectors)
+    rows = jnp.asarray(sampled_rows(num_classes), jnp.int32)
+    size = min(len(rows), max(1, STRIP_ENTRIES // num_classes))
+    sample = vectors[rows]
+
+    def strip(start: Array) -> dict[str, Any]:
+        index = jax.lax.dynamic_slice_in_dim(rows, start, size)
+        own = index[:, None] == jnp.arange(num_classes, dtype=jnp.int32)[None]
+        cosines = products(jax.lax.dynamic_slice_in_dim(sample, start, size), vectors)
+        similarity = jnp.where(own, 1, jnp.clip(cosines, -1, 1))
+        clip, shift = (relation_rows(similarity, own, None, rule) for rule in ("clip", "shift"))
+        own_mass = {"clip": _own_mass(clip, own)}
+        perplexity = {"clip": _perplexity(clip), "shift": _perplexity(shift)}
+        for number, tau in enumerate(temperatures):
+            relation = relation_rows(similarity, own, tau, "softmax")
+            own_mass[f"softmax {number}"] = mass = _own_mass(relation, own)
+            # -log r_k is that of the own class and (1 - S_k) / tau: no logarithm of every entry.
+            further = (relation * ((1 - similarity) / tau)).sum(axis=1)
+            perplexity[f"softmax {number}"] = jnp.exp(further) / mass
+        negative = (similarity < -ROUNDING).sum(axis=1, dtype=jnp.float32)
+        return {"negative": negative, "own_mass": own_mass, "perplexity": perplexity}
+
+    return strips.assemble(strip, len(rows), size)
+
+
+def _own_mass(
+    relation: Float[Array, "rows classes"], own: Bool[Array, "rows classes"]
+) -> Float[Array, " rows"]:
+    return jnp.where(own, relation, 0).sum(axis=1)
+
+
+def _perplexity(relation: Float[Array, "rows classes"]) -> Float[Array, " rows"]:
+    information = jnp.where(relation == 0, 0, -relation * jnp.log(relation))
+    return jnp.exp(information.sum(axis=1))
+
+
+def _estimate(
+    values: Float[Array, " rows"], num_classes: int
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The mean and its standard error, which is 0 where the values are of every class."""
+    of_mean = (1 - len(values) / num_classes) / len(values)  # drawn without replacement
+    return values.mean(), values.std(ddof=1) * of_mean**0.5
+
+
+def negative_share(vectors: Float[Array, "classes features"]) -> Float[Array, ""]:
+    """Of all pairs of classes; they are counted if one is found, as the least cosine says."""
+
+    def counted(vectors: Array) -> Array:
+        num_classes = len(vectors)
+        half = num_classes // 2
+
+        def count(cosines: Array, ahead: Array, row: Array) -> Array:
+            # A class opposite on the circle is met from the first half alone.
+            is_new = (ahead > 0) & (ahead < num_classes - half)
+            is_new |= (ahead == half) & (row < half)
+            is_new &= row < num_classes
+            return ((cosines < -ROUNDING) & is_new).sum(dtype=jnp.float32)
+
+        pairs = num_classes * (num_classes - 1) / 2
+        return _over_pairs(vectors, count, jnp.add, 0.0) / pairs
+
+    least = _over_pairs(vectors, lambda cosines, ahead, row: cosines.min(), jnp.minimum, 1.0)
+    return jax.lax.cond(least < -ROUNDING, counted, lambda _: jnp.float32(0), vectors)
+
+
+def _over_pairs(
+    vectors: Float[Array, "classes features"],
+    found: Callable[[Array, Array, Array], Array],
+    join: Callable[[Array, Array], Array],
+    start: float,
+) -> Float[Array, ""]:
+    """Joins what is found in strips of cosines of each class to the half of all that follow it."""
+    num_classes = len(vectors)
+    half = num_classes // 2
+    size = min(num_classes - half, max(1, 4 * STRIP_ENTRIES // num_classes))
+    width, num_strips = size + half, -(-num_classes // size)
+    around = jnp.concatenate([vectors, vectors[:width]])
+    row = jnp.arange(size, dtype=jnp.int32)[:, None]
+    ahead = jnp.arange(width, dtype=jnp.int32)[None] - row
+
+    def strip(t: Array, joined: Array) -> Array:
+        first = t * size
+        cosines = products(
+            jax.lax.dynamic_slice_in_dim(around, first, size),
+            jax.lax.dynamic_slice_in_dim(around, first, width),
+        )
+        strips.tell_watcher(num_strips)
+        return join(joined, found(cosines, ahead, first + row))
+
+    return jax.lax.fori_loop(0, num_strips, strip, jnp.float32(start))

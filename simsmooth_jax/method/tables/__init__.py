@@ -1,0 +1,1 @@
+"""Forms of a label table, and what a loss asks of each."""

@@ -1,0 +1,1 @@
+"""What watches a training: rows, checkpoints, bars, a trace."""
