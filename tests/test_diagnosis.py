@@ -96,13 +96,18 @@ def test_a_negative_cosine_outside_of_the_sample_makes_literal_ill_posed():
     assert not rule_of(diagnosis, "literal").well_posed
 
 
-@pytest.mark.parametrize("num_classes", [2, 3, 10, 11])
-def test_every_pair_is_seen_once_however_many_strips(num_classes, monkeypatch):
-    monkeypatch.setattr(diagnosis_numbers, "STRIP_ENTRIES", 5)
-    vectors = np.random.default_rng(num_classes).normal(size=(num_classes, 3))
-    negative = (np.triu(vectors @ vectors.T) < 0).sum() / (num_classes * (num_classes - 1) / 2)
-    found = diagnosis_numbers.negative_share(jnp.asarray(vectors))
-    assert float(found) == pytest.approx(negative)
+@pytest.mark.parametrize("shift", [0.0, 0.7, 1.5, 3.0])  # all round, in a cone, in a narrow one
+@pytest.mark.parametrize("num_classes", [2, 3, 10, 11, 200])
+def test_every_negative_pair_is_counted_once_however_many_tiles(num_classes, shift, monkeypatch):
+    monkeypatch.setattr(diagnosis_numbers, "TILE", 5)
+    vectors = np.random.default_rng(num_classes).normal(shift, 1, size=(num_classes, 3))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = diagnosis_numbers.negative_share(jnp.asarray(vectors, jnp.float32))
+    pairs = num_classes * (num_classes - 1) / 2
+    negative = np.triu(vectors @ vectors.T, 1) < -diagnosis_numbers.ROUNDING
+    assert float(found) == pytest.approx(negative.sum() / pairs)
+    turned = -vectors  # the same cosines, and no entry of many that is not negative
+    assert float(diagnosis_numbers.negative_share(jnp.asarray(turned, jnp.float32))) == found
 
 
 def test_the_sample_is_fixed_for_ever():

@@ -1,6 +1,5 @@
 """The numbers of a diagnosis in one compiled program: exact sums, and a sample of the rows."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,6 +17,8 @@ from simsmooth_jax.method.relations.similarity import (
     unit_columns_and_flaws,
 )
 
+TILE = 1024  # classes: a tile of cosines that a cache holds
+ANGLE_ROUNDING = 1e-3  # radians, of an angle by its float32 cosine
 SAMPLED_ROWS = 1024  # where there are more: means of such a sample err by a percent or less
 
 
@@ -117,48 +118,41 @@ def _estimate(
 
 
 def negative_share(vectors: Float[Array, "classes features"]) -> Float[Array, ""]:
-    """Of all pairs of classes; they are counted if one is found, as the least cosine says."""
+    """Of all pairs of classes, each counted once, in tiles of those that could be negative.
 
-    def counted(vectors: Array) -> Array:
-        num_classes = len(vectors)
-        half = num_classes // 2
-
-        def count(cosines: Array, ahead: Array, row: Array) -> Array:
-            # A class opposite on the circle is met from the first half alone.
-            is_new = (ahead > 0) & (ahead < num_classes - half)
-            is_new |= (ahead == half) & (row < half)
-            is_new &= row < num_classes
-            return ((cosines < -ROUNDING) & is_new).sum(dtype=jnp.float32)
-
-        pairs = num_classes * (num_classes - 1) / 2
-        return _over_pairs(vectors, count, jnp.add, 0.0) / pairs
-
-    least = _over_pairs(vectors, lambda cosines, ahead, row: cosines.min(), jnp.minimum, 1.0)
-    return jax.lax.cond(least < -ROUNDING, counted, lambda _: jnp.float32(0), vectors)
-
-
-def _over_pairs(
-    vectors: Float[Array, "classes features"],
-    found: Callable[[Array, Array, Array], Array],
-    join: Callable[[Array, Array], Array],
-    start: float,
-) -> Float[Array, ""]:
-    """Joins what is found in strips of cosines of each class to the half of all that follow it."""
+    Two vectors whose angles to a third sum to at most 90 degrees have no negative cosine, so that
+    in falling order of the angle to their sum most pairs need no product; nor do any of a kernel
+    without negative entries.
+    """
     num_classes = len(vectors)
-    half = num_classes // 2
-    size = min(num_classes - half, max(1, 4 * STRIP_ENTRIES // num_classes))
-    width, num_strips = size + half, -(-num_classes // size)
-    around = jnp.concatenate([vectors, vectors[:width]])
-    row = jnp.arange(size, dtype=jnp.int32)[:, None]
-    ahead = jnp.arange(width, dtype=jnp.int32)[None] - row
+    size = min(num_classes, TILE)
+    num_tiles = -(-num_classes // size)
+    total = vectors.sum(axis=0)
+    along = jnp.matmul(vectors, total, precision=jax.lax.Precision.HIGHEST)
+    along /= jnp.maximum(jnp.linalg.norm(total), checks.SMALLEST)
+    angle = jnp.where(vectors.min() >= 0, 0, jnp.arccos(jnp.clip(along, -1, 1)))
+    order = jnp.argsort(-angle)
+    angle = angle[order]
+    # Zeros after the last class: their cosines are not negative.
+    padded = jnp.pad(vectors[order], ((0, num_tiles * size - num_classes), (0, 0)))
+    index = jnp.arange(size, dtype=jnp.int32)
 
-    def strip(t: Array, joined: Array) -> Array:
-        first = t * size
-        cosines = products(
-            jax.lax.dynamic_slice_in_dim(around, first, size),
-            jax.lax.dynamic_slice_in_dim(around, first, width),
-        )
-        strips.tell_watcher(num_strips)
-        return join(joined, found(cosines, ahead, first + row))
+    def classes_of(tile: Array) -> Array:
+        return jax.lax.dynamic_slice_in_dim(padded, tile * size, size)
 
-    return jax.lax.fori_loop(0, num_strips, strip, jnp.float32(start))
+    def row_of_tiles(t: Array, count: Array) -> Array:
+        rows = classes_of(t)
+
+        def tile(u: Array, count: Array) -> Array:
+            cosines = products(rows, classes_of(u))
+            is_later = u * size + index[None] > t * size + index[:, None]
+            found = lambda: ((cosines < -ROUNDING) & is_later).sum(dtype=jnp.float32)  # noqa: E731
+            return count + jax.lax.cond(cosines.min() < -ROUNDING, found, lambda: jnp.float32(0))
+
+        could_be = (angle + angle[t * size] > np.pi / 2 - ANGLE_ROUNDING).sum(dtype=jnp.int32)
+        count = jax.lax.fori_loop(t, -(-could_be // size), tile, count)
+        strips.tell_watcher(num_tiles)
+        return count
+
+    count = jax.lax.fori_loop(0, num_tiles, row_of_tiles, jnp.float32(0))
+    return count / (num_classes * (num_classes - 1) / 2)
