@@ -18,7 +18,7 @@ from simsmooth_jax.machine import bars
 from simsmooth_jax.method.arrays import strips
 from simsmooth_jax.method.relations.nearest import STRIP_ENTRIES
 from simsmooth_jax.program import labels_command
-from simsmooth_jax.study import arms
+from simsmooth_jax.study import arms, pipeline
 
 
 def show_on(monkeypatch: pytest.MonkeyPatch, terminal: bool, after: float) -> io.StringIO:
@@ -127,6 +127,25 @@ def test_strips_of_large_tables_are_counted_where_somebody_watches(equations) ->
         assert len(callbacks()) == 1
 
 
+def test_blocks_of_a_similarity_are_counted_in_the_bars_of_a_run(monkeypatch) -> None:
+    written = show_on(monkeypatch, True, after=0.0)
+    kernel = np.random.RandomState(0).randn(3, 1100).astype(np.float32)
+    advances: list[int] = []
+    advance = bars.advance
+
+    def noted(live: Any, task: Any, total: int) -> None:
+        advance(live, task, total)
+        advances.append(total)
+
+    monkeypatch.setattr(pipeline, "advance", noted)
+    with bars.ProgressBars(True) as shown:
+        with pipeline.watched(shown.live, "comparing the classes"):
+            jax.block_until_ready(ss.cosine_similarity(kernel))
+        assert not any(task.visible for task in shown.live.tasks)
+    assert advances == [3, 3, 3]  # pairs of three blocks of classes
+    assert "comparing the classes" in written.getvalue()
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_labels_of_many_classes_show_how_far_they_are(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, terminal: bool
@@ -142,7 +161,7 @@ def test_labels_of_many_classes_show_how_far_they_are(
         shown = bar.tasks[bar.task_ids.index(task)]
         seen.append((shown.description, shown.completed, shown.total))
 
-    monkeypatch.setattr(labels_command, "advance", noted)
+    monkeypatch.setattr(pipeline, "advance", noted)
     config = LabelsConfig(
         tmp_path / "head.npy",
         tmp_path / "a.npz",

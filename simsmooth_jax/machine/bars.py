@@ -74,7 +74,7 @@ class ProgressBars:
 
     def __init__(self, shown: bool) -> None:
         """Shows nothing yet; of several processes one shows them."""
-        self._bars = RichProgress(
+        self.live = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=10),
             MofNCompleteColumn(),
@@ -91,7 +91,7 @@ class ProgressBars:
 
     def __enter__(self) -> "ProgressBars":
         """Shows the bars."""
-        self._bars.start()
+        self.live.start()
         return self
 
     def __exit__(
@@ -101,12 +101,12 @@ class ProgressBars:
         traceback: TracebackType | None,
     ) -> None:
         """Leaves the last state of the bars on the screen."""
-        self._bars.stop()
+        self.live.stop()
 
     def start(self, arm: str, step: int, total: int) -> None:
         """A training begins, or goes on from a step."""
         self._started = time.perf_counter()
-        self._task = self._bars.add_task(
+        self._task = self.live.add_task(
             f"{arm:<8}", total=total, completed=step, metrics="done before" if step == total else ""
         )
 
@@ -115,4 +115,4 @@ class ProgressBars:
         share = waited / (time.perf_counter() - self._started)
         shown = f"{loss:{'.3f' if loss < 1000 else '.1e'}}"
         metrics = f"loss {shown}  accuracy {accuracy:.1%}  input {share:.0%}"
-        self._bars.update(self._task, completed=step, metrics=metrics)
+        self.live.update(self._task, completed=step, metrics=metrics)

@@ -1,11 +1,5 @@
 """`simsmooth labels`: a classifier, or a file that says what is similar -> a table of labels."""
 
-import contextlib
-from collections.abc import Iterator
-from functools import partial
-
-from rich.progress import Progress
-
 from simsmooth_jax.config.commands import LabelsConfig
 from simsmooth_jax.config.labels import OF_CLASSIFIER
 from simsmooth_jax.errors import InputError
@@ -13,9 +7,8 @@ from simsmooth_jax.formats.head import find_head, read_head
 from simsmooth_jax.formats.label_files import SUFFIXES
 from simsmooth_jax.formats.stores import class_names
 from simsmooth_jax.formats.stores.opening import open_stored
-from simsmooth_jax.machine.bars import advance, transient_bar
+from simsmooth_jax.machine.bars import transient_bar
 from simsmooth_jax.machine.files import refuse_output
-from simsmooth_jax.method.arrays import strips
 from simsmooth_jax.program import report
 from simsmooth_jax.study import empty_classes, pipeline, relations
 from simsmooth_jax.study.relations import Relations
@@ -37,9 +30,9 @@ def make_label_file(config: LabelsConfig) -> None:
     refuse_output(config.out)
     try:
         with transient_bar() as bar:
-            with _watched(bar, "comparing the classes"):
+            with pipeline.watched(bar, "comparing the classes"):
                 found, names = _relations(config)
-            with _watched(bar, "making the labels"):
+            with pipeline.watched(bar, "making the labels"):
                 table = pipeline.make_labels(found, names)
     except pipeline.IllPosedError as error:
         print(error.diagnosis or "")
@@ -52,16 +45,6 @@ def make_label_file(config: LabelsConfig) -> None:
     if hard := report.hard_classes(table.parameters):
         print(hard)
     print(f"labels: {config.out}")
-
-
-@contextlib.contextmanager
-def _watched(bars: Progress, description: str) -> Iterator[None]:
-    """A bar of the strips of large tables; where nobody looks they are computed without it."""
-    task = bars.add_task(description, total=None)
-    watcher = partial(advance, bars, task) if bars.console.is_interactive else None
-    with strips.watched_by(watcher):
-        yield
-    bars.update(task, visible=False)
 
 
 def _relations(config: LabelsConfig) -> tuple[Relations, tuple[str, ...]]:

@@ -1,19 +1,24 @@
 """The method on one screen: classifier, similarity, labels, second classifier (claims 1, 8)."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from rich.progress import Progress
 
 from simsmooth_jax.config import options
 from simsmooth_jax.config.commands import RunConfig
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import TableFile
 from simsmooth_jax.formats.stores.class_names import called_by_name
-from simsmooth_jax.machine.bars import ProgressBars
+from simsmooth_jax.machine.bars import ProgressBars, advance
 from simsmooth_jax.machine.processes import is_writer
+from simsmooth_jax.method.arrays import strips
 from simsmooth_jax.method.relations.diagnosis import Diagnosis
 from simsmooth_jax.study.arms import ONEHOT, RELATION, UNIFORM, Plan
 from simsmooth_jax.study.relations import Relations, find_relations
@@ -28,8 +33,9 @@ def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[st
     plan = Plan.of(runner, config.uniform_epsilon)
     with ProgressBars(is_writer()) as bars:
         first = ONEHOT.train(runner, plan, directory / "first", log, bars)
-        relations = find_relations(runner.classifier(first), config.relation)
-        labels, similarity = make_labels(relations, names), similarity_file(relations, names)
+        with watched(bars.live, "comparing the classes"):
+            relations = find_relations(runner.classifier(first), config.relation)
+            labels, similarity = make_labels(relations, names), similarity_file(relations, names)
         if is_writer():
             for suffix in ("npz", "safetensors"):
                 labels.save(directory / f"labels.{suffix}")
@@ -44,6 +50,16 @@ def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[st
         if relations.diagnosis is None
         else dataclasses.asdict(relations.diagnosis),
     }
+
+
+@contextlib.contextmanager
+def watched(bars: Progress, description: str) -> Iterator[None]:
+    """A bar of the strips of large tables; where nobody looks they are computed without it."""
+    task = bars.add_task(description, total=None, metrics="")
+    watcher = partial(advance, bars, task) if bars.console.is_interactive else None
+    with strips.watched_by(watcher):
+        yield
+    bars.update(task, visible=False)
 
 
 def make_labels(relations: Relations, class_names: tuple[str, ...]) -> TableFile:

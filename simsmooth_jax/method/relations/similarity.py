@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Shaped
 
 from simsmooth_jax.machine.memory import refuse_dense_table
 from simsmooth_jax.method.arrays import checks, meshes, operands
+from simsmooth_jax.method.arrays.strips import tell_watcher
 
 GRAM_BLOCK = 512  # classes: a block of similarities that stays in a CPU's cache, and fills a GPU
 
@@ -152,6 +153,7 @@ def _gram(unit: Float[Array, "features classes"]) -> Float[Array, "classes class
         i, j = pairs[t]
         product = jnp.clip(products(block(i), block(j)), -1, 1)
         similarity = jax.lax.dynamic_update_slice(similarity, product, (i, j))
+        tell_watcher(len(pairs))
         return jax.lax.dynamic_update_slice(similarity, product.T, (j, i))
 
     def diagonal(t: Array, similarity: Array) -> Array:
