@@ -1,5 +1,6 @@
 """What each training step is fed: images that live on the devices, or batches that are streamed."""
 
+import copy
 import itertools
 from collections.abc import Generator
 from functools import partial
@@ -11,7 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, UInt8
 
 from simsmooth_jax.config.data import DataConfig
-from simsmooth_jax.data.dataset import Dataset, Split
+from simsmooth_jax.data.dataset import Dataset, Examples, Split
 from simsmooth_jax.data.streaming import TrainingBatches, epoch_order, read_ahead
 from simsmooth_jax.machine.devices import place
 
@@ -60,9 +61,19 @@ class Inputs:
         self.batch_sharded = batch_sharded
         self.replicated = NamedSharding(batch_sharded.mesh, PartitionSpec())
         if not self.streamed:
-            assert isinstance(self.train, Split)
-            self._images = place(self.train.images, self.replicated)
-            self._labels = place(self.train.labels, self.replicated)
+            self._hold(self.train)
+
+    def of(self, train: Split) -> "Inputs":
+        """The same with as many other images, which are in memory: for the same programs."""
+        inputs = copy.copy(self)
+        inputs._hold(train)
+        return inputs
+
+    def _hold(self, train: Examples) -> None:
+        assert isinstance(train, Split)
+        self.train = train
+        self._images = place(train.images, self.replicated)
+        self._labels = place(train.labels, self.replicated)
 
     def from_step(
         self, seed: int, step: int, num_steps: int
