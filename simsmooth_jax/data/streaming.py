@@ -88,7 +88,7 @@ class EvaluationBatches:
         share = self.batch_size // self.num_processes
         start = index * self.batch_size + self.process * share
         indices = np.arange(start, min(start + share, len(self.examples)))
-        images = np.zeros((share, *self.examples.image_shape), np.uint8)
+        images = np.zeros((share, *self.examples.image_shape), self.examples.dtype)
         labels = np.zeros(share, np.int32)
         if len(indices):  # else all of them are other processes'
             images[: len(indices)], labels[: len(indices)] = self.examples.take(indices)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from simsmooth_jax.config.training import ModelConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
+from simsmooth_jax.data.features import are_features
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.data.streaming import evaluation_batches
 from simsmooth_jax.errors import InputError, first_line
@@ -87,13 +88,14 @@ class Classifier:
                 f"{checkpoint} with {metadata['class_names'][:5]} first",
                 "Restore the data that it was trained on.",
             )
-        if list(dataset.image_shape) != metadata.get("image_shape", list(dataset.image_shape)):
+        shape = tuple(metadata.get("image_shape", dataset.image_shape))
+        if dataset.image_shape != shape:
+            held = "images of the checkpoint's height, width and channels"
+            if are_features(shape):
+                held = "features of the checkpoint's number"
             raise InputError(
                 "`data`",
-                (
-                    "hold images of the checkpoint's height, width and channels "
-                    f"{tuple(metadata['image_shape'])}"
-                ),
+                f"hold {held} {shape}",
                 f"{dataset.image_shape} in {dataset.name}",
                 "Convert them before.",
             )

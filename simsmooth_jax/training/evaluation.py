@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from simsmooth_jax.data.dataset import Examples
 from simsmooth_jax.data.streaming import evaluation_batches
@@ -69,7 +69,7 @@ def _predict(
     image_statistics: tuple[Any, Any],
     params: Any,
     batch_stats: Any,
-    images: UInt8[Array, "batch height width channels"],
+    images: UInt8[Array, "batch height width channels"] | Float[Array, "batch features"],
     labels: Int[Array, " batch"],
 ) -> dict[str, Array]:
     variables = {"params": params, "batch_stats": batch_stats}

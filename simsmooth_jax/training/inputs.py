@@ -9,7 +9,7 @@ import flax.struct
 import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.data.dataset import Dataset, Examples, Split
@@ -20,7 +20,7 @@ from simsmooth_jax.machine.devices import place
 class ResidentImages(flax.struct.PyTreeNode):
     """All training images on every device, and an epoch's order of them."""
 
-    images: UInt8[Array, "n height width channels"]
+    images: UInt8[Array, "n height width channels"] | Float[Array, "n features"]
     labels: Int[Array, " n"]
     order: Int[Array, " n"]
 
@@ -36,7 +36,7 @@ class ResidentImages(flax.struct.PyTreeNode):
 class StreamedBatch(flax.struct.PyTreeNode):
     """The images, labels and indices of one step, split over the devices."""
 
-    images: UInt8[Array, "batch height width channels"]
+    images: UInt8[Array, "batch height width channels"] | Float[Array, "batch features"]
     labels: Int[Array, " batch"]
     examples: Int[Array, " batch"]
 
