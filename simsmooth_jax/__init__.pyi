@@ -12,6 +12,10 @@ from .method.labels.dense_labels import relation_labels as relation_labels
 from .method.labels.dense_labels import relation_labels_from_kernel as relation_labels_from_kernel
 from .method.labels.dense_labels import uniform_labels as uniform_labels
 from .method.labels.factored_labels import factored_labels as factored_labels
+from .method.labels.hierarchy_labels import distance_labels as distance_labels
+from .method.labels.hierarchy_labels import superclass_labels as superclass_labels
+from .method.labels.shuffled_labels import permuted_labels as permuted_labels
+from .method.labels.shuffled_labels import shuffled_labels as shuffled_labels
 from .method.labels.top_k_labels import top_k_labels as top_k_labels
 from .method.losses.linear_loss import (
     linear_cross_entropy_with_label_table as linear_cross_entropy_with_label_table,

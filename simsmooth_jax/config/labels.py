@@ -40,10 +40,10 @@ class RelationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ObjectiveConfig:
-    """How the labels of online, ols and maxsup are made while the training goes on."""
+    """How the labels that are made while the training goes on are made, from online to mbls."""
 
     strength: float | None = option(None, least=0, most=1, example=0.1, before=None)
-    """Weight of the soft part, 0 to 1 (online 0.1, ols 0.5, maxsup 0.1)."""
+    """Weight of the soft part, 0 to 1 (ols 0.5, pskd 0.8, all others 0.1)."""
     rule: Rule | None = option(None, example="clip", before=None)
     """How online turns cosines into labels: clip (the default), shift or softmax."""
     temperature: float | None = option(None, above=0, example=0.1, before=None)

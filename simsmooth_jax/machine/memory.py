@@ -60,12 +60,22 @@ def refuse_dense_table(
     share = 1
     if matrix is not None and jax.default_backend() != "cpu":
         share = max(1, jax.typeof(matrix).sharding.mesh.size)
-    memory, size = available_memory() * share, 4 * count * num_classes**2
     tables = "a table" if count == 1 else f"{count} tables"
+    then = advice.format(compact=8 * 32 * num_classes / GIB)
+    what, whose = f"{function}: {tables} [K, K]", f"K = {num_classes} classes"
+    _refuse(what, 4 * count * num_classes**2, available_memory() * share, whose, then)
+
+
+def refuse_predictions(function: str, num_examples: int, num_classes: int, advice: str) -> None:
+    """Refuses an array of float32 with a row for each example before any of it is allocated."""
+    size, whose = (
+        4 * num_examples * num_classes,
+        f"{num_examples} examples of {num_classes} classes",
+    )
+    _refuse(f"{function}: predictions [n, K]", size, available_memory(), whose, advice)
+
+
+def _refuse(what: str, size: int, memory: int, whose: str, then: str) -> None:
     if size > memory:
-        raise InputError(
-            f"{function}: {tables} [K, K]",
-            f"fit into the memory of {memory / GIB:.1f} GiB",
-            f"{size / GIB:.1f} GiB for K = {num_classes} classes",
-            advice.format(compact=8 * 32 * num_classes / GIB),
-        )
+        must, got = f"fit into the memory of {memory / GIB:.1f} GiB", f"{size / GIB:.1f} GiB"
+        raise InputError(what, must, f"{got} for {whose}", then)

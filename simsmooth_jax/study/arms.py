@@ -28,6 +28,7 @@ class Plan(NamedTuple):
     """What the objective of an arm may be made from."""
 
     num_classes: int
+    num_examples: int  # of the training split
     steps_per_epoch: int
     epochs: int
     uniform_epsilon: float
@@ -38,7 +39,12 @@ class Plan(NamedTuple):
     def of(cls, runner: ArmRunner, uniform_epsilon: float) -> "Plan":
         """What a runner's data and epochs say of it."""
         steps, epochs = runner.trainer.steps_per_epoch, runner.trainer.epochs
-        return cls(runner.dataset.num_classes, steps, epochs, uniform_epsilon)
+        data = runner.dataset
+        return cls(data.num_classes, len(data.train), steps, epochs, uniform_epsilon)
+
+    def strength(self, usual: float) -> float:
+        """What the options say, or what is usual."""
+        return usual if self.options.strength is None else self.options.strength
 
     @property
     def warmup_steps(self) -> int | None:
@@ -102,7 +108,7 @@ def _online(plan: Plan) -> Objective:
         plan.num_classes,
         options.rule or "clip",  # type: ignore[arg-type]  # literal is refused there
         warmup_steps=usual if plan.warmup_steps is None else plan.warmup_steps,
-        epsilon=0.1 if options.strength is None else options.strength,
+        epsilon=plan.strength(0.1),
         temperature=options.temperature,
         refresh_steps=options.label_period,
     )
@@ -111,25 +117,51 @@ def _online(plan: Plan) -> Objective:
 def _online_smoothing(plan: Plan) -> Objective:
     return objectives.online_label_smoothing(
         plan.num_classes,
-        0.5 if plan.options.strength is None else plan.options.strength,
+        plan.strength(0.5),
         warmup_steps=plan.warmup_steps or 0,
         refresh_steps=plan.options.label_period,
     )
 
 
 def _max_suppression(plan: Plan) -> Objective:
-    strength = plan.options.strength
-    return objectives.max_suppression(0.1 if strength is None else strength)
+    return objectives.max_suppression(plan.strength(0.1))
 
 
-TIMES = ("strength", "label_warmup", "label_period")
+def _label_smoothing_plus_plus(plan: Plan) -> Objective:
+    return objectives.label_smoothing_plus_plus(plan.num_classes, plan.strength(0.1))
+
+
+def _progressive_self_distillation(plan: Plan) -> Objective:
+    return objectives.progressive_self_distillation(
+        plan.num_examples,
+        plan.num_classes,
+        plan.strength(0.8),
+        steps_per_epoch=plan.steps_per_epoch,
+        epochs=plan.epochs,
+    )
+
+
+def _zipf_smoothing(plan: Plan) -> Objective:
+    return objectives.zipf_smoothing(plan.strength(0.1))
+
+
+def _margin_smoothing(plan: Plan) -> Objective:
+    return objectives.margin_smoothing(plan.strength(0.1))
+
+
+STRENGTH = ("strength",)
+TIMES = (*STRENGTH, "label_warmup", "label_period")
 ARMS = (
     Arm("onehot", "first model (one-hot)", "#4c6a92", _onehot),
     Arm("uniform", "uniform smoothing", "#c98b2b", _uniform),
     Arm("relation", "second model (relation labels)", "#2f8f6b", _relation),
     Arm("online", "online relation labels", "#7a5195", _online, ("rule", "temperature", *TIMES)),
     Arm("ols", "online label smoothing (OLS)", "#b5533c", _online_smoothing, TIMES),
-    Arm("maxsup", "max suppression (MaxSup)", "#5b7f95", _max_suppression, ("strength",)),
+    Arm("maxsup", "max suppression (MaxSup)", "#5b7f95", _max_suppression, STRENGTH),
+    Arm("lspp", "Label Smoothing++", "#8c6d31", _label_smoothing_plus_plus, STRENGTH),
+    Arm("pskd", "PS-KD", "#a55194", _progressive_self_distillation, STRENGTH),
+    Arm("zipf", "Zipf's label smoothing", "#637939", _zipf_smoothing, STRENGTH),
+    Arm("mbls", "margin smoothing (MbLS)", "#3f6f9f", _margin_smoothing, STRENGTH),
 )
 ARM = {arm.name: arm for arm in ARMS}
 ONEHOT, UNIFORM, RELATION = ARMS[:3]  # those of the method itself

@@ -240,9 +240,13 @@ def _refresh(
 
 
 def _strong(leaf: Any) -> np.ndarray:
-    """In the dtype that all arms share: a weak one, or one of 64 bits, would be compiled anew."""
+    """In the dtype that all arms share: a weak one, or one of 64 bits, would be compiled anew.
+
+    Of 16 bits it stays: whoever gives a teacher's logits so has no room for more.
+    """
     array = np.asarray(leaf)
-    return array.astype(np.float32) if jnp.issubdtype(array.dtype, jnp.floating) else array
+    is_wide = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize > 2
+    return array.astype(np.float32) if is_wide else array
 
 
 def _step_key(key: Array, use: int, step: Array) -> Array:

@@ -196,9 +196,11 @@ def fraction(function: str, argument: str, value: Any) -> Any:
     return number
 
 
-def positive(function: str, argument: str, value: Any) -> Any:
+def positive(
+    function: str, argument: str, value: Any, advice: str = "Smaller is sharper; try 0.1."
+) -> Any:
     """A finite number above 0 as float32; a traced one passes."""
-    must, advice = "be a finite number above 0", "Smaller is sharper; try 0.1."
+    must = "be a finite number above 0"
     number = _number(function, argument, value, must, advice)
     sound = number.shape == () and (is_traced(number) or SMALLEST <= number < np.inf)
     if not sound:

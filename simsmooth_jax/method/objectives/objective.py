@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from simsmooth_jax.method.arrays import checks
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.method.arrays import checks, operands
 from simsmooth_jax.method.losses.softmax_loss import softmax_cross_entropy_with_label_table
+from simsmooth_jax.method.tables import targets
 from simsmooth_jax.method.tables.forms import LabelTable, TopKLabels, sound_table
 
 
@@ -115,3 +117,26 @@ def refuse_steps(function: str, warmup_steps: int, refresh_steps: int | None) ->
     if refresh_steps is not None:
         advice = "Leave it out for the end of each epoch."
         checks.whole(function, "refresh_steps", refresh_steps, 1, advice)
+
+
+def known_labels(
+    function: str, batch: Batch, num_classes: int
+) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
+    """The batch's labels in `[0, K)`, and which of them were there before."""
+    advice = "Labels are indices, not one-hot vectors."
+    return targets.in_range(
+        operands.integers(function, "labels", batch.labels, advice), num_classes
+    )
+
+
+def known_examples(
+    function: str, batch: Batch, num_examples: int
+) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
+    """The batch's examples in `[0, n)`, and which of them were there before; refuses none."""
+    advice = "Give Batch(labels, step, examples), with the place of each in the training set."
+    if batch.examples is None:
+        must = "say which examples of the training set these are"
+        raise InputError(f"{function}: batch.examples", must, None, advice)
+    return targets.in_range(
+        operands.integers(function, "batch.examples", batch.examples, advice), num_examples
+    )

@@ -15,9 +15,9 @@ from simsmooth_jax.method.objectives.objective import (
     Batch,
     Objective,
     hard_cross_entropy,
+    known_labels,
     refuse_steps,
 )
-from simsmooth_jax.method.tables import targets
 
 
 class _Data(NamedTuple):
@@ -109,9 +109,7 @@ def _update(
     data: _Data, state: _State, logits: Float[Array | np.ndarray, "batch classes"], batch: Batch
 ) -> _State:
     logits = jnp.asarray(logits, jnp.float32)
-    advice = "Labels are indices, not one-hot vectors."
-    labels = operands.integers("online_label_smoothing", "labels", batch.labels, advice)
-    known, is_known = targets.in_range(labels, logits.shape[-1])
+    known, is_known = known_labels("online_label_smoothing", batch, logits.shape[-1])
     is_right = (logits.argmax(axis=-1) == known) & is_known
     predictions = jnp.where(is_right[:, None], jax.nn.softmax(logits), 0)
     return _State(

@@ -113,6 +113,21 @@ def negative_flaw(least: Float[Array, " classes"]) -> checks.Flaw:
     )
 
 
+def off_top_flaw(
+    own_label: Float[Array, " classes"], other_label: Float[Array, " classes"], advice: str
+) -> checks.Flaw:
+    """The first row whose own class is not on top, given that weight and the largest other one."""
+    return checks.Flaw.of(
+        own_label < other_label - ROUNDING,
+        own_label,
+        other_label,
+        who="every label",
+        must="be largest at its own class",
+        got="{:.4g} there and {:.4g} at another in row {i} (class {i})",
+        then=advice,
+    )
+
+
 def flaws_of(extremes: dict[str, Array], rule: Rule) -> list[checks.Flaw]:
     """The first row that breaks each condition, and by how much."""
     least, largest = extremes["least"], extremes["largest"]
@@ -139,15 +154,8 @@ def flaws_of(extremes: dict[str, Array], rule: Rule) -> list[checks.Flaw]:
         got="none in row {i} (class {i})",
         then="Set include_self=True, or use rule 'shift' or 'softmax'.",
     )
-    off_top = checks.Flaw.of(
-        own_label < other_label - ROUNDING,
-        own_label,
-        other_label,
-        who="every label",
-        must="be largest at its own class",
-        got="{:.4g} there and {:.4g} at another in row {i} (class {i})",
-        then="Set include_self=True (rule 'clip', 'shift' or 'softmax') or a smaller epsilon.",
-    )
+    advice = "Set include_self=True (rule 'clip', 'shift' or 'softmax') or a smaller epsilon."
+    off_top = off_top_flaw(own_label, other_label, advice)
     negative = [negative_flaw(least)] if rule == "literal" else []
     return [nonfinite, outside, *negative, empty, off_top]
 
