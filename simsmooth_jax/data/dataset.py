@@ -119,6 +119,7 @@ class Dataset:
     test: Examples
     note: str = ""
     streamed: bool = False  # read while it is trained on, instead of held on the devices
+    statistics: Any = None  # those of the images that the training images were drawn from
 
     def __post_init__(self) -> None:
         """Refuses what a compiled program would absorb silently: indexing clamps."""
@@ -158,6 +159,8 @@ class Dataset:
         Of features their mean `[D]` and one deviation. Of a fixed sample of 10,000, the same
         whether they are in memory or not.
         """
+        if self.statistics is not None:
+            return self.statistics
         sample = np.random.RandomState(0).permutation(len(self.train))[:STATISTICS_IMAGES]
         if are_features(self.image_shape):
             return feature_statistics(self.train.take(sample)[0])
