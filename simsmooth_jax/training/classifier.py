@@ -9,7 +9,6 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from simsmooth_jax.config.training import ModelConfig, TrainingConfig
@@ -145,11 +144,7 @@ class Classifier:
 
         total = jnp.zeros((num_outputs, num_classes)), jnp.zeros(num_classes)
         examples = self.dataset.train
-        batches = evaluation_batches(examples, BATCH_SIZE)
-        for start, (images, labels) in zip(
-            range(0, len(examples), BATCH_SIZE), batches, strict=True
-        ):
-            labels = np.where(np.arange(BATCH_SIZE) < len(examples) - start, labels, -1)
+        for images, labels in evaluation_batches(examples, BATCH_SIZE):  # -1 is left out
             total = add(total, self.params, self.batch_stats, images, labels)
             jax.block_until_ready(total)  # bounds the memory of the images
         sums, counts = total
