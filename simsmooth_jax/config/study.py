@@ -24,7 +24,7 @@ class StudyConfig:
 
     training: TrainingConfig = TrainingConfig()
     arms: tuple[str, ...] = DEFAULT_ARMS
-    """What is compared: names of arms, onehot among them; `simsmooth study --arms help` lists all."""
+    """What is compared: names of arms, onehot among them; a wrong name lists all."""
     seeds: int = option(10, least=2, most=10**4, example=20)
     """Seeds of the comparison itself; three can never be significant."""
     points: int = option(8, least=1, most=10**4, example=12)

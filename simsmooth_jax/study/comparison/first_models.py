@@ -35,7 +35,7 @@ class Reader:
     """Reads first models off trained states, with two compiled programs."""
 
     def __init__(self, new: Callable[[], Evaluator], num_classes: int) -> None:
-        """One evaluation is traced as it is, and one with a head that passes on what it is given."""
+        """One evaluation is traced as it is, one with a head that passes on what it is given."""
         self._logits, self._features, self._num_classes = new(), new(), num_classes
 
     def __call__(self, state: TrainState, train: Split) -> FirstModel:

@@ -35,7 +35,7 @@ def points_of(space: Space, count: int, decays: Range) -> list[Point]:
     if count == 1:
         shares = np.full((1, 3), 0.5)
     else:
-        shares = qmc.Halton(3, scramble=True, seed=0).random(count)
+        shares = qmc.Halton(3, scramble=True, rng=np.random.default_rng(0)).random(count)
     return [
         Point(_by_logarithm(decays, a), _evenly(space.strength, b), _log(space.sharpness, c))
         for a, b, c in shares.tolist()
