@@ -121,9 +121,12 @@ class Classifier:
         with nn.intercept_methods(pass_on):
             return self._means(features, lambda outputs: outputs)
 
-    def mean_predictions(self) -> tuple[Float[Array, "classes classes"], Float[Array, " classes"]]:
-        """Predicted probabilities, as `mean_predictions`, and the counts."""
-        return self._means(self.dataset.num_classes, jax.nn.softmax)
+    def mean_predictions(
+        self, temperature: float = 1.0
+    ) -> tuple[Float[Array, "classes classes"], Float[Array, " classes"]]:
+        """Probabilities `softmax(z / temperature)`, as `mean_predictions`, and the counts."""
+        softened = lambda logits: jax.nn.softmax(logits / temperature)  # noqa: E731
+        return self._means(self.dataset.num_classes, softened)
 
     def _means(
         self, num_outputs: int, use: Callable[[Array], Array]

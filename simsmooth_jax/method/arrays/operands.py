@@ -213,6 +213,23 @@ def positive(
     return number
 
 
+def perplexity(function: str, value: Any, others: int) -> Any:
+    """An effective number of so many other classes as float32; a traced one passes."""
+    if others < 2:
+        raise InputError(
+            f"{function}: perplexity",
+            "be over two other classes or more in a row",
+            others,
+            "Keep more classes.",
+        )
+    must = f"be a number from 1 to below {others} (the other classes in a row)"
+    advice = "Smaller is sharper; try a fifth of them."
+    number = _number(function, "perplexity", value, must, advice)
+    if number.shape != () or not (is_traced(number) or 1 <= number < others):
+        raise InputError(f"{function}: perplexity", must, value, advice)
+    return number
+
+
 def _number(function: str, argument: str, value: Any, must: str, advice: str) -> Any:
     if isinstance(value, str | bytes | None):
         raise InputError(f"{function}: {argument}", must, f"{value!r}", advice)
