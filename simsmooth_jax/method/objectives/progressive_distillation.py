@@ -108,7 +108,7 @@ def _loss(
 
 
 @meshes.by_example
-def _of_predictions(predictions: Array, examples: Array, logits: Array) -> tuple[Array, Array]:
+def _of_predictions(predictions: Array, examples: Array, logits: Array) -> Any:
     """`CE(p_i)`, and whether there is such a prediction yet."""
     rows = predictions[examples]
     return optax.softmax_cross_entropy(logits, rows), rows.sum(axis=-1) > 0

@@ -211,7 +211,7 @@ def chosen(names: tuple[str, ...], has_superclasses: bool) -> tuple[Entrant, ...
     for name in names:
         if name not in ENTRANT:
             raise InputError(
-                "`arms`", "be of " + ", ".join(ENTRANT), repr(name), "Leave it out, or mend it."
+                "`arms`", "be of " + ", ".join(ENTRANT), repr(name), "See: docs/study.md"
             )
         if "superclasses" in ENTRANT[name].needs and not has_superclasses:
             raise InputError(

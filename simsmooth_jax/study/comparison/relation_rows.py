@@ -132,8 +132,10 @@ def centroids(seen: Seen, temperature: Any) -> Rows:
     points = jnp.asarray(seen.model.features.T)
     distance = jnp.linalg.norm(points[:, None] - points[None], axis=2)
     distance = jnp.where(seen.own, jnp.inf, distance / distance.mean())
-    nearest = jnp.sort(distance, axis=1)[:, [min(SSA_NEIGHBOURS, seen.classes - 1) - 1]]
-    return jax.nn.softmax(jnp.where(distance <= nearest, -distance / temperature, -jnp.inf), axis=1)
+    nearest = jnp.sort(distance, axis=1)[:, min(SSA_NEIGHBOURS, seen.classes - 1) - 1]
+    return jax.nn.softmax(
+        jnp.where(distance <= nearest[:, None], -distance / temperature, -jnp.inf), axis=1
+    )
 
 
 def distances(superclasses: Any) -> Int[np.ndarray, "classes classes"]:
