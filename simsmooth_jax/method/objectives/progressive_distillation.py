@@ -1,7 +1,7 @@
 """PS-KD: hard labels, and more and more of what the classifier said of the image last time."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -57,9 +58,9 @@ def difference(
     )
     equivalent = None
     if margin is not None:
-        above = stats.ttest_1samp(paired, -margin, alternative="greater").pvalue
-        below = stats.ttest_1samp(paired, margin, alternative="less").pvalue
-        equivalent = float(max(above, below))
+        above: Any = stats.ttest_1samp(paired, -margin, alternative="greater")
+        below: Any = stats.ttest_1samp(paired, margin, alternative="less")
+        equivalent = float(max(above.pvalue, below.pvalue))
     low, high, p = float(interval.low), float(interval.high), float(test.pvalue)
     return Difference(arm, than, len(paired), mean, low, high, p, p, equivalent)
 

@@ -159,4 +159,4 @@ def mixed(rows: Rows, epsilon: float) -> Rows:
 def _means(seen: Seen, temperature: Any) -> Float[Array, "outputs classes"]:
     model = seen.model
     softened = jax.nn.softmax(jnp.asarray(model.logits) / temperature)
-    return mean_predictions(softened, model.labels, seen.classes)
+    return mean_predictions(softened, model.labels)
