@@ -82,12 +82,15 @@ def test_inspect_and_the_data_of_another_network(folder: Path) -> None:
     other = {f"{part}_features": ARRAYS[f"{part}_features"][:, :4] for part in ("train", "test")}
     save(folder / "other.npz", **other)
     refused = simsmooth("evaluate", "run/first", "--data", "npz:other.npz", cwd=folder, status=2)
-    assert "--data must hold features of the checkpoint's number (5,), got (4,)" in refused.stderr
+    assert (
+        "--data must hold features [5], as the checkpoint has learned from, got (4,) in"
+        in refused.stderr
+    )
     images = {f"{part}_images": np.zeros((len(ARRAYS[f"{part}_labels"]), 4, 4), np.uint8)
               for part in ("train", "test")}  # fmt: skip
     save(folder / "images.npz", train_features=None, test_features=None, **images)
     refused = simsmooth("evaluate", "run/first", "--data", "npz:images.npz", cwd=folder, status=2)
-    assert "the checkpoint's number (5,), got (4, 4, 1) in images." in refused.stderr
+    assert "learned from, got (4, 4, 1) in images. Take them from the network" in refused.stderr
 
 
 def test_no_model_is_chosen_for_features(folder: Path) -> None:
