@@ -123,8 +123,8 @@ def test_lines_are_short_enough_to_be_read(page: Path) -> None:
 
 
 def test_no_python_is_left_untested() -> None:
-    """Tested here and in test_readme.py, test_other_frameworks.py, test_own_training.py."""
-    names = ("arrays", "many_classes", "label_files", "models", "objectives")
+    """Here and in test_readme, test_other_frameworks, test_own_training and test_features."""
+    names = ("arrays", "data", "many_classes", "label_files", "models", "objectives")
     tested = {README, *(DOCS / f"{name}.md" for name in names)}
     assert {page for page in PAGES if blocks(page, "python")} == tested
 

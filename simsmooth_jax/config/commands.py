@@ -122,7 +122,10 @@ class EvaluateConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DataCommandConfig:
-    """What a data set holds: images of each class, sizes, and a picture of samples."""
+    """What a data set holds: images of each class, sizes, and a picture of samples.
+
+    Of features the norms, and no picture.
+    """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = "digits"
     """digits, fashion_mnist, cifar10, cifar100, tfds:NAME[/CONFIG][:VERSION], folder:PATH (with

@@ -37,11 +37,11 @@ class SourceConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Images to train and evaluate on."""
+    """Images, or features in their place, to train and evaluate on."""
 
     data: str = "digits"
     """digits, fashion_mnist, cifar10, cifar100, tfds:NAME[/CONFIG][:VERSION], folder:PATH (which
-    holds train, val and test, or the classes themselves) or npz:PATH."""
+    holds train, val and test, or the classes themselves) or npz:PATH (images or features)."""
     source: SourceConfig = SourceConfig()
     input: InputMode = "auto"
     """Hold all images on the devices, or stream them; auto holds what fits."""

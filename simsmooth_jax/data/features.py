@@ -39,7 +39,8 @@ def read_features(where: str, values: np.ndarray) -> Features:
             "Leave out a split that is empty.",
         )
     with np.errstate(over="ignore"):  # what becomes infinite is refused
-        features = values.astype(np.float16 if values.dtype.itemsize == 2 else np.float32)
+        dtype = np.float16 if values.dtype.itemsize == 2 else np.float32
+        features = values.astype(dtype, copy=False)
     finite = np.isfinite(features).all(axis=1)
     if not finite.all():
         row = int(np.argmin(finite))

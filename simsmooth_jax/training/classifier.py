@@ -89,15 +89,12 @@ class Classifier:
             )
         shape = tuple(metadata.get("image_shape", dataset.image_shape))
         if dataset.image_shape != shape:
-            held = "images of the checkpoint's height, width and channels"
+            must = f"hold images of the checkpoint's height, width and channels {shape}"
+            then = "Convert them before."
             if are_features(shape):
-                held = "features of the checkpoint's number"
-            raise InputError(
-                "`data`",
-                f"hold {held} {shape}",
-                f"{dataset.image_shape} in {dataset.name}",
-                "Convert them before.",
-            )
+                must = f"hold features {list(shape)}, as the checkpoint has learned from"
+                then = "Take them from the network that gave those."
+            raise InputError("`data`", must, f"{dataset.image_shape} in {dataset.name}", then)
         built = build_model(described, dataset.num_classes, dataset.image_shape)
         if model is not None:
             _refuse_another(checkpoint, model, built, variables, dataset.image_shape)

@@ -56,8 +56,8 @@ class Trainer:
         self.steps_per_epoch = len(dataset.train) // self.batch_size
         self.total_steps = self.steps_per_epoch * self.epochs
         self.steps_per_dispatch = config.steps_per_dispatch
-        # XLA's convolutions in loops are many times slower on a CPU (jax-ml/jax#12868).
-        self.unroll = devices[0].platform == "cpu"
+        # XLA's convolutions in loops are slow on a CPU (jax-ml/jax#12868); features have none.
+        self.unroll = devices[0].platform == "cpu" and len(dataset.image_shape) > 1
         self.image_shape = dataset.image_shape
         self.image_statistics = dataset.channel_statistics()
         self.model = build_model(config.model, dataset.num_classes, dataset.image_shape)
@@ -229,13 +229,10 @@ class Trainer:
         def next_step(state: TrainState, _: None) -> tuple[TrainState, dict[str, Array]]:
             return self._train_step(state, inputs, data, key, weight_decay, *functions)
 
-        length = self.steps_per_dispatch
-        return jax.lax.scan(next_step, state, length=length, unroll=self.unroll)
+        return jax.lax.scan(next_step, state, length=self.steps_per_dispatch, unroll=self.unroll)
 
 
-def _refresh(
-    function: Callable[..., Any], data: Any, objective: Any, params: Any, step: Array
-) -> Any:
+def _refresh(function: Any, data: Any, objective: Any, params: Any, step: Array) -> Any:
     return function(data, objective, params, step)
 
 
