@@ -68,7 +68,7 @@ def config_of(cell: str, data: str, arms: tuple[str, ...], seeds: int) -> StudyC
 
 def main() -> None:
     """Runs the cells that are named, and keeps their rows."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     parser.add_argument("cells", nargs="*", default=list(CELLS), metavar="CELL")
     parser.add_argument("--data", required=True, help="cifar100_features.npz")
     parser.add_argument("--shard", default="1/1")
