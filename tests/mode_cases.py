@@ -56,7 +56,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
     "relation_labels_from_kernel": (partial(ss.relation_labels_from_kernel, **SOFT), KERNELS),
     "uniform_labels": (partial(ss.uniform_labels, K), EPSILONS),
     "superclass_labels": (partial(ss.superclass_labels, SUPERCLASSES), EPSILONS),
-    "distance_labels": (partial(ss.distance_labels, beta=5, epsilon=0.5, top_k=4), DISTANCES),
+    "distance_labels": (partial(ss.distance_labels, beta=5.0, epsilon=0.5, top_k=4), DISTANCES),
     "shuffled_labels": (partial(ss.shuffled_labels, key=jax.random.key(0)), ROWS),
     "permuted_labels": (partial(ss.permuted_labels, key=jax.random.key(0)), ROWS),
     "top_k_labels": (lambda w: ss.top_k_labels(w, 4, **SOFT), KERNELS),
@@ -89,7 +89,10 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
     "target_rows, factored": (lambda w: ss.target_rows(ss.factored_labels(w), LABELS), KERNELS),
     "max_suppression": (partial(objective_loss, ss.objectives.max_suppression()), LOGITS),
     "zipf_smoothing": (partial(objective_loss, ss.objectives.zipf_smoothing()), LOGITS),
-    "margin_smoothing": (partial(objective_loss, ss.objectives.margin_smoothing(margin=1)), LOGITS),
+    "margin_smoothing": (
+        partial(objective_loss, ss.objectives.margin_smoothing(margin=1.0)),
+        LOGITS,
+    ),
     "label_smoothing_plus_plus": (
         partial(objective_loss, ss.objectives.label_smoothing_plus_plus(K)),
         LOGITS,
