@@ -62,7 +62,7 @@ def progressive_self_distillation(
       ValueError: an argument is out of range, or the state would not fit into memory; `loss` or
         `update` is given a batch without examples.
 
-    Source: Kim et al. 2021, arXiv:2006.12000, equations 6 and 7.
+    Source: Kim et al. 2021, arXiv:2006.12000.
 
     Example:
       >>> import jax.numpy as jnp
