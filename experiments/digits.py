@@ -41,7 +41,7 @@ def run_seed(runner: ArmRunner, config: RunConfig, seed: int) -> list[dict[str, 
     kernel = ss.head_kernel(first.params)
     tables = {
         "uniform": ss.uniform_labels(num_classes, config.uniform_epsilon),
-        "relation": ss.relation_labels_from_kernel(kernel, config.relation.rule),
+        "relation": ss.relation_labels_from_kernel(kernel),
     }
     states = {"onehot": first}
     states |= {

@@ -1,3 +1,4 @@
+from . import metrics as metrics
 from .errors import InputError as InputError
 from .formats.head import Head as Head
 from .formats.head import restore_head as restore_head

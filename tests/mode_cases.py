@@ -30,6 +30,7 @@ TABLES = {
 plain: Any = ss.softmax_cross_entropy_with_label_table
 fused: Any = ss.linear_cross_entropy_with_label_table
 SOFT: Any = {"rule": "softmax", "temperature": 0.3, "epsilon": 0.5, "include_self": False}
+NEAR: Any = {"rule": "neighbours", "perplexity": 4.0, "epsilon": 0.3}
 BATCH = ss.objectives.Batch(
     labels=jnp.asarray(LABELS), step=jnp.asarray(3), examples=jnp.arange(B, dtype=jnp.int32)
 )
@@ -54,6 +55,12 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
     "cosine_similarity": (partial(ss.cosine_similarity, center=True), KERNELS),
     "relation_labels": (partial(ss.relation_labels, top_k=5, **SOFT), SIMILARITIES),
     "relation_labels_from_kernel": (partial(ss.relation_labels_from_kernel, **SOFT), KERNELS),
+    "relation_labels, neighbours": (partial(ss.relation_labels, top_k=9, **NEAR), SIMILARITIES),
+    "relation_labels_from_kernel, neighbours": (
+        partial(ss.relation_labels_from_kernel, **NEAR),
+        KERNELS,
+    ),
+    "top_k_labels, neighbours": (lambda w: ss.top_k_labels(w, 9, **NEAR), KERNELS),
     "uniform_labels": (partial(ss.uniform_labels, K), EPSILONS),
     "superclass_labels": (partial(ss.superclass_labels, SUPERCLASSES), EPSILONS),
     "distance_labels": (partial(ss.distance_labels, beta=5.0, epsilon=0.5, top_k=4), DISTANCES),

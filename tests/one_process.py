@@ -26,6 +26,10 @@ class Noted:
     def image_shape(self) -> tuple[int, int, int]:
         return self.examples.image_shape
 
+    @property
+    def dtype(self) -> Any:
+        return self.examples.dtype
+
     def take(self, indices: Any) -> Any:
         with self.notes.open("a") as file:
             file.write(json.dumps([self.kind, *indices.tolist()]) + "\n")

@@ -103,8 +103,7 @@ def test_steps_are_a_loop_but_on_a_cpu() -> None:
         trainer.unroll = unroll
         state, inputs = trainer.init(0), next(trainer.inputs.from_step(0, 0, STEPS))
         table, key = trainer.place(label_table(TABLE)), trainer.key(0)
-        functions = {"loss": table.loss, "update": table.update}
-        lowered = trainer._steps.lower(state, inputs, table.data, key, **functions)
+        lowered = trainer._steps.lower(state, inputs, *trainer._arguments(table, key))
         program = lowered.compile().as_text()
         assert (" while(" in str(program)) != unroll
 

@@ -7,16 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from simsmooth_jax.data.dataset import Split
-from simsmooth_jax.metrics import (
-    area_under_risk_coverage,
-    calibration_bins,
-    expected_calibration_error,
-)
 from simsmooth_jax.training.evaluation import Evaluator
 
 K = 4
@@ -81,50 +74,6 @@ def test_order_of_the_examples_is_without_effect() -> None:
         assert shuffled[name] == found[name]
     for name in ("nll", "ece", "brier", "aurc"):
         assert shuffled[name] == pytest.approx(found[name], rel=1e-6)
-
-
-def loop_ece(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Naeini et al. 2015, one example at a time, in bins (b/15, (b+1)/15]."""
-    total = 0.0
-    for b in range(15):
-        inside = [
-            i for i, c in enumerate(confidence) if b / 15 < c <= (b + 1) / 15 or (b == 0 and c == 0)
-        ]
-        if inside:
-            total += abs(correct[inside].mean() - confidence[inside].mean()) * len(inside)
-    return total / len(confidence)
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60))
-def test_calibration_error_agrees_with_a_loop(examples: list[tuple[float, bool]]) -> None:
-    confidence = np.array([c for c, _ in examples])
-    correct = np.array([c for _, c in examples], float)
-    # An edge of a bin may round to either side: the loop and the code then may differ.
-    confidence = np.where(np.abs(confidence * 15 % 1 - 0.5) > 0.499, 0.01, confidence)
-    bins = calibration_bins(confidence, correct)
-    assert sum(bins["count"]) == len(examples)
-    found = expected_calibration_error(bins)
-    assert 0 <= found <= 1
-    assert found == pytest.approx(loop_ece(confidence, correct), abs=1e-9)
-
-
-def test_confidence_zero_and_one_are_counted() -> None:
-    bins = calibration_bins(np.array([0.0, 1.0, 1.0]), np.array([0, 1, 0]))
-    assert bins["count"][0] == 1
-    assert bins["count"][-1] == 2
-    assert expected_calibration_error(bins) == pytest.approx(1 / 3)
-
-
-def test_risk_coverage_of_small_cases() -> None:
-    correct = np.array([1, 1, 0, 0])
-    assert area_under_risk_coverage(np.array([0.9, 0.8, 0.7, 0.6]), correct) == pytest.approx(
-        (0 + 0 + 1 / 3 + 2 / 4) / 4
-    )
-    assert area_under_risk_coverage(np.array([0.6, 0.7, 0.8, 0.9]), correct) == pytest.approx(
-        (1 + 1 + 2 / 3 + 2 / 4) / 4
-    )
-    constant = area_under_risk_coverage(np.full(4, 0.5), correct)
-    assert constant == area_under_risk_coverage(np.full(4, 0.5), correct[::-1]) == 0.5
 
 
 def test_padding_reaches_no_metric() -> None:

@@ -11,8 +11,8 @@ from program import REPOSITORY
 
 PACKAGE = REPOSITORY / "simsmooth_jax"
 METHOD = ["arrays", "relations", "tables", "labels", "losses", "heads", "objectives"]
-LAYERS = ["errors", "literals", "metrics", "config", "machine"]
-LAYERS += [*(f"method.{folder}" for folder in METHOD), "method"]
+LAYERS = ["errors", "literals", "config", "machine"]
+LAYERS += [*(f"method.{folder}" for folder in METHOD), "method", "metrics"]
 LAYERS += ["formats.stores", "formats", "data", "training", "study", "program"]
 FILES = [path for path in PACKAGE.rglob("*.py") if not path.name.startswith("__")]
 

@@ -33,7 +33,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (
             "vit9",
-            "`model` must be cnn, mlp, resnet, resnet18 or MODULE:FUNCTION, got 'vit9'. Try c",
+            "`model` must be cnn, linear, mlp, resnet, resnet18 or MODULE:FUNCTION, got 'vit9'",
         ),
         ("own_right.py:vit", "got own_right.py:vit. Try `model=own_right:vit`."),
         ("./my-own/models.py:vit", "Try `model=my_own.models:vit`."),

@@ -152,7 +152,7 @@ REFUSED = {
         (lambda: labels(S[0]), "similarity must have shape [K, K], got (5,). Pass one matrix"),
         (lambda: labels(S[:1, :1]), "[K, K] with K >= 2 classes, got (1, 1). Relations need a"),
         (lambda: labels(S > 0), "similarity must hold real numbers, got dtype bool. Pass the"),
-        (lambda: labels(S, "cos"), "'literal', 'clip', 'shift', 'softmax', got 'cos'. See the"),
+        (lambda: labels(S, "cos"), "'shift', 'softmax', 'neighbours', got 'cos'. See the"),
         (lambda: labels(S, epsilon=-0.1), "epsilon must be in [0, 1], got -0.1. 0 is the hard"),
         (lambda: labels(S, epsilon=1.5), "epsilon must be in [0, 1], got 1.5."),
         (lambda: labels(S, epsilon=np.nan), "epsilon must be in [0, 1], got nan."),

@@ -38,6 +38,7 @@ class OnDisk:
 
     split: Any
     image_shape: tuple[int, int, int] = (8, 8, 1)
+    dtype = np.dtype(np.uint8)
 
     def __len__(self) -> int:
         return len(self.split)

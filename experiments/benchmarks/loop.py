@@ -99,7 +99,9 @@ def flax_example(trainer: Trainer, dataset: Any) -> Any:
 
     def run() -> Any:
         state = train_state.TrainState.create(
-            apply_fn=trainer.model.apply, params=trainer.init(0).params, tx=trainer.optimizer
+            apply_fn=trainer.model.apply,
+            params=trainer.init(0).params,
+            tx=trainer.optimizer(trainer.weight_decay),
         )
         for epoch in range(trainer.epochs):
             order = np.random.default_rng(epoch).permutation(len(labels))

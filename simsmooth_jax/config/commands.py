@@ -10,6 +10,7 @@ from simsmooth_jax.config.data import SourceConfig
 from simsmooth_jax.config.labels import HARD_TO_SOFT, ObjectiveConfig, RelationConfig
 from simsmooth_jax.config.options import option
 from simsmooth_jax.config.processes import DistributedConfig
+from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.config.training import SavingConfig, TrainingConfig
 from simsmooth_jax.literals import Layout
 
@@ -134,6 +135,7 @@ class DataCommandConfig:
 Command = (
     Annotated[RunConfig, tyro.conf.subcommand("run")]
     | Annotated[TrainConfig, tyro.conf.subcommand("train")]
+    | Annotated[StudyConfig, tyro.conf.subcommand("study")]
     | Annotated[LabelsConfig, tyro.conf.subcommand("labels")]
     | Annotated[InspectConfig, tyro.conf.subcommand("inspect")]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]

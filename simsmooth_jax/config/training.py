@@ -12,7 +12,7 @@ from simsmooth_jax.config import stored
 from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.config.options import option
 
-MODELS = ("cnn", "mlp", "resnet", "resnet18")
+MODELS = ("cnn", "linear", "mlp", "resnet", "resnet18")
 DType = Literal["float32", "bfloat16"]
 OptimizerName = Literal["sgd", "adamw"]
 
@@ -25,8 +25,9 @@ class ModelConfig:
     """The classifier, where its weights start, and which of them are trained."""
 
     model: str = "cnn"
-    """cnn (a small one), mlp, resnet (CIFAR-style), resnet18 (for 32x32 images), or your own:
-    MODULE:FUNCTION, a function of the number of classes that returns a Flax Linen module."""
+    """cnn (a small one), mlp, linear (the head alone), resnet (CIFAR-style), resnet18 (for 32x32
+    images), or your own: MODULE:FUNCTION, a function of the number of classes that returns a Flax
+    Linen module. Features go through mlp, linear or your own."""
     width: int | None = option(None, least=1, most=4096, example=32, then=DEFAULT_SIZE)
     """Channels of the first stage or units of a layer (cnn 32, mlp 128, resnet 16,
     resnet18 64)."""

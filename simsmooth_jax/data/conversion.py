@@ -90,6 +90,17 @@ class Conversion:
         squeezed = images[..., 0] if images.shape[-1] == 1 else images
         return np.stack([self.convert(where, Image.fromarray(image)) for image in squeezed])
 
+    def refuse_features(self, where: str) -> None:
+        """Refuses to convert what are no images."""
+        for name, value in (("image_size", self.size), ("image_mode", self.mode)):
+            if value is not None:
+                raise InputError(
+                    f"`{name}`",
+                    f"be left out with features, as {where} holds",
+                    value,
+                    "They are taken as they are.",
+                )
+
     def shape(self, where: str, image: Image.Image) -> tuple[int, int, int]:
         """Height, width and channels after the conversion, from the image's header alone."""
         mode = MODES[self.mode] if self.mode else image.mode

@@ -1,4 +1,7 @@
-"""Images with labels: a source's named splits, and the three parts that a training uses."""
+"""Examples with labels: a source's named splits, and the three parts that a training uses.
+
+They are images, or features in their place: vectors, whose `image_shape` is `(D,)`.
+"""
 
 import dataclasses
 import unicodedata
@@ -8,8 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Int, Int32, UInt8
 
+from simsmooth_jax.data.features import Features, are_features, feature_statistics
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.stores.class_names import told_apart
+
+Images = UInt8[np.ndarray, "n height width channels"]
 
 STATISTICS_IMAGES = 10_000  # of the training images
 _CHUNK = 100  # of them are looked at at a time
@@ -19,8 +25,13 @@ class Examples(Protocol):
     """Images with labels, of which any can be read; they need not be in memory."""
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width, channels."""
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width, channels; of features `(D,)`."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8 of images, float16 or float32 of features."""
         ...
 
     def __len__(self) -> int:
@@ -29,7 +40,7 @@ class Examples(Protocol):
 
     def take(
         self, indices: Int[np.ndarray, " b"]
-    ) -> tuple[UInt8[np.ndarray, "b height width channels"], Int32[np.ndarray, " b"]]:
+    ) -> tuple[Images | Features, Int32[np.ndarray, " b"]]:
         """The images and labels at these indices; several threads may call it at once."""
         ...
 
@@ -44,9 +55,12 @@ class Examples(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Examples in memory: `images` uint8 `[n, height, width, channels]`, `labels` int32 `[n]`."""
+    """Examples in memory: `images` uint8 `[n, height, width, channels]`, `labels` int32 `[n]`.
 
-    images: UInt8[np.ndarray, "n height width channels"]
+    Features stand in the place of images, float16 or float32 `[n, D]`.
+    """
+
+    images: Images | Features
     labels: Int32[np.ndarray, " n"]
 
     def __len__(self) -> int:
@@ -54,10 +68,14 @@ class Split:
         return len(self.labels)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width, channels."""
-        height, width, channels = self.images.shape[1:]
-        return height, width, channels
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width, channels; of features `(D,)`."""
+        return self.images.shape[1:]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8 of images, float16 or float32 of features."""
+        return self.images.dtype
 
     def take(self, indices: Any) -> tuple[np.ndarray, np.ndarray]:
         """Copies of the images and labels at these indices."""
@@ -101,6 +119,7 @@ class Dataset:
     test: Examples
     note: str = ""
     streamed: bool = False  # read while it is trained on, instead of held on the devices
+    statistics: Any = None  # those of the images that the training images were drawn from
 
     def __post_init__(self) -> None:
         """Refuses what a compiled program would absorb silently: indexing clamps."""
@@ -120,9 +139,14 @@ class Dataset:
         return len(self.class_names)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width, channels."""
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width, channels; of features `(D,)`."""
         return self.train.image_shape
+
+    @property
+    def holds(self) -> str:
+        """What the examples are, for a reader."""
+        return "feature vectors" if are_features(self.image_shape) else "images"
 
     def train_counts(self) -> Int[np.ndarray, " classes"] | None:
         """Training images of each class, or None where counting them would read all images."""
@@ -132,9 +156,14 @@ class Dataset:
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and deviation of each channel of the training images, on the scale 0 to 1.
 
-        Of a fixed sample of 10,000, the same whether they are in memory or not.
+        Of features their mean `[D]` and one deviation. Of a fixed sample of 10,000, the same
+        whether they are in memory or not.
         """
+        if self.statistics is not None:
+            return self.statistics
         sample = np.random.RandomState(0).permutation(len(self.train))[:STATISTICS_IMAGES]
+        if are_features(self.image_shape):
+            return feature_statistics(self.train.take(sample)[0])
         counts = np.zeros((self.image_shape[-1], 256), np.int64)  # exact, and small
         for start in range(0, len(sample), _CHUNK):
             images, _ = self.train.take(sample[start : start + _CHUNK])
@@ -175,8 +204,9 @@ def known_labels(examples: Any) -> Int32[np.ndarray, " n"] | None:
 
 
 def refuse_arrays(where: str, images: np.ndarray, labels: np.ndarray) -> None:
-    """Refuses arrays that are not uint8 images with one int32 label each."""
-    if images.ndim != 4 or images.dtype != np.uint8:
+    """Refuses arrays that are not uint8 images, or features, with one int32 label each."""
+    features = images.ndim == 2 and images.dtype in (np.float16, np.float32)
+    if not features and (images.ndim != 4 or images.dtype != np.uint8):
         raise InputError(
             where,
             "hold images uint8 [n, height, width, channels]",

@@ -1,5 +1,6 @@
 """Images from where they are: one file for each kind of source, found here by its name."""
 
+import math
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -100,7 +101,9 @@ _CHUNK = 256  # images that a thread reads at a time
 
 def choose_input(mode: InputMode, name: str, parts: dict[str, Examples]) -> bool:
     """Whether the images are streamed; `auto` holds what takes a quarter of the memory or less."""
-    size = sum(len(part) * int(np.prod(part.image_shape)) for part in parts.values())
+    size = sum(
+        len(part) * math.prod(part.image_shape) * part.dtype.itemsize for part in parts.values()
+    )
     memory = available_memory()
     if mode == "memory" and size > memory:
         raise InputError(
@@ -120,7 +123,7 @@ def read_into_memory(parts: dict[str, Examples]) -> dict[str, Split]:
             if isinstance(part, Split):
                 read[name] = part
                 continue
-            images = np.empty((len(part), *part.image_shape), np.uint8)
+            images = np.empty((len(part), *part.image_shape), part.dtype)
             labels = np.empty(len(part), np.int32)
             chunks = np.split(np.arange(len(part)), range(_CHUNK, len(part), _CHUNK))
             task = bar.add_task(f"reading {name}", total=len(part))

@@ -174,14 +174,19 @@ class Joined:
         return len(self.indices)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width, channels."""
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width, channels; of features `(D,)`."""
         return self.pieces[0].image_shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The one that holds those of all pieces."""
+        return np.result_type(*(piece.dtype for piece in self.pieces))
 
     def take(self, indices: Any) -> tuple[np.ndarray, np.ndarray]:
         """The images and labels at these indices."""
         wanted = self.indices[indices]
-        images = np.empty((len(wanted), *self.image_shape), np.uint8)
+        images = np.empty((len(wanted), *self.image_shape), self.dtype)
         labels = np.empty(len(wanted), np.int32)
         start = 0
         for piece in self.pieces:

@@ -69,9 +69,9 @@ class TrainingBatches:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationBatches:
-    """Every example once, in order; the last batch is filled up with zeros, not dropped.
+    """Every example once, in order; the last batch is filled up, not dropped.
 
-    A process reads its own share of each batch alone.
+    What fills it is labelled -1. A process reads its own share of each batch alone.
     """
 
     examples: Examples
@@ -88,8 +88,8 @@ class EvaluationBatches:
         share = self.batch_size // self.num_processes
         start = index * self.batch_size + self.process * share
         indices = np.arange(start, min(start + share, len(self.examples)))
-        images = np.zeros((share, *self.examples.image_shape), np.uint8)
-        labels = np.zeros(share, np.int32)
+        images = np.zeros((share, *self.examples.image_shape), self.examples.dtype)
+        labels = np.full(share, -1, np.int32)
         if len(indices):  # else all of them are other processes'
             images[: len(indices)], labels[: len(indices)] = self.examples.take(indices)
         return images, labels

@@ -10,7 +10,7 @@ import numpy as np
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import TableFile, load_table
 from simsmooth_jax.formats.stores.class_names import called_by_name, numbered, order_of
-from simsmooth_jax.literals import Rule
+from simsmooth_jax.literals import LabelRule
 from simsmooth_jax.method.tables.forms import trainable_table
 from simsmooth_jax.method.tables.placement import placed
 
@@ -98,7 +98,7 @@ def _compare_own(file: TableFile, names: tuple[str, ...], where: str) -> None:
     best = int(arrays["indices"][row, best]) if "indices" in arrays else best
     at = f"class {numbered(best, names)} in row {numbered(row, names)}"
     got = f"{own[row]:.4g} there and {weights[row].max():.4g} at {at}"
-    if file.rule in get_args(Rule):
+    if file.rule in get_args(LabelRule):
         raise InputError(
             f"{where}: every row of table",
             "be largest at its own class",

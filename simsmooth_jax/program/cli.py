@@ -22,6 +22,7 @@ from simsmooth_jax.config.commands import (
     RunConfig,
     TrainConfig,
 )
+from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.errors import DivergenceError, InputError
 from simsmooth_jax.machine.terminal import say
 from simsmooth_jax.program.wording import as_options
@@ -75,6 +76,10 @@ def _carry_out(command: Command) -> None:
                 from simsmooth_jax.program import train_command
 
                 train_command.train(command)
+    elif isinstance(command, StudyConfig):
+        from simsmooth_jax.program import study_command
+
+        study_command.study(command)
     elif isinstance(command, LabelsConfig):
         from simsmooth_jax.program import labels_command
 

@@ -1,4 +1,4 @@
-"""What a data set holds, as `simsmooth data` shows it: counts, sizes and samples."""
+"""What a data set holds, as `simsmooth data` shows it: counts, sizes, samples or norms."""
 
 import dataclasses
 import math
@@ -12,6 +12,7 @@ from rich.table import Table
 from simsmooth_jax.config.commands import DataCommandConfig
 from simsmooth_jax.config.data import DataConfig, SourceConfig
 from simsmooth_jax.data.dataset import Examples, Source
+from simsmooth_jax.data.features import are_features
 from simsmooth_jax.data.kinds import Kind, kinds_of_files
 from simsmooth_jax.data.load import open_source
 from simsmooth_jax.data.splits import cut_splits
@@ -27,11 +28,14 @@ USUAL_SIDE = 224  # nothing larger is proposed for photos of many sizes
 
 
 def show_data(config: DataCommandConfig) -> None:
-    """`simsmooth data`: prints the counts of each class, and draws samples."""
+    """`simsmooth data`: prints the counts of each class, and draws samples of images."""
     if config.out is not None:
         _refuse_picture(config.name, config.out)
         refuse_output(config.out)
     source, parts = _open(config.name, config.source)
+    if are_features(parts["train"].image_shape):
+        _show_features(config, source, parts)
+        return
     path = config.out or _default_picture(config.name)
     kinds = kinds_of_files(source)
     names, note = source.class_names, ""
@@ -58,6 +62,27 @@ def _open(name: str, options: SourceConfig) -> tuple[Source, dict[str, Examples]
     source = open_source(name, options)
     found = cut_splits(source, DataConfig(name, options).resolved_source)
     return source, {part: found[part] for part in ("train", "validation", "test")}
+
+
+def _show_features(config: DataCommandConfig, source: Source, parts: dict[str, Examples]) -> None:
+    """Their number and type, the counts of each class, and how long the training vectors are."""
+    if config.out is not None:
+        then = "Leave it out: features are no images."
+        raise InputError("`out`", f"be left out for {source.name}", config.out, then)
+    train, labels = parts["train"], {part: found.all_labels() for part, found in parts.items()}
+    names, size = source.class_names, _bytes(parts)
+    print(
+        f"{source.name}: {train.dtype} features {list(train.image_shape)}, {len(names)} classes, "
+        f"{size}"
+    )
+    _print_counts(names, labels)
+    vectors = train.take(np.arange(len(train)))[0].astype(np.float32)
+    norms, mean = np.linalg.norm(vectors, axis=1), np.linalg.norm(vectors.mean(axis=0))
+    print(
+        f"training vectors have norms from {norms.min():.3g} to {norms.max():.3g}, median "
+        f"{np.median(norms):.3g}; their mean vector has {mean:.3g}"
+    )
+    print("no picture of samples: features are no images")
 
 
 def _default_picture(name: str) -> Path:
@@ -90,7 +115,10 @@ def _size(examples: Examples) -> str:
 
 
 def _bytes(parts: dict[str, Examples]) -> str:
-    size = sum(len(examples) * math.prod(examples.image_shape) for examples in parts.values())
+    size = sum(
+        len(examples) * math.prod(examples.image_shape) * examples.dtype.itemsize
+        for examples in parts.values()
+    )
     unit = min(int(np.log2(size) // 10), 4)
     return f"{size / 1024**unit:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[unit]}"
 

@@ -14,4 +14,5 @@ def evaluate(config: EvaluateConfig) -> None:
     if config.json:
         print(json.dumps(metrics, indent=2))
         return
-    report.console().print(report.results_table({str(config.checkpoint): metrics}, config.split))
+    rows, examples = {str(config.checkpoint): metrics}, classifier.dataset.holds
+    report.console().print(report.results_table(rows, config.split, examples))

@@ -14,10 +14,10 @@ from simsmooth_jax.study.neighbours import Neighbours
 MAX_CLASSES = 20  # rows of the table of nearest classes
 
 
-def results_table(metrics: dict[str, dict[str, Any]], part: str) -> Table:
-    """One row for each arm; `metrics` by the title of the arm."""
+def results_table(metrics: dict[str, dict[str, Any]], part: str, examples: str) -> Table:
+    """One row for each arm; `metrics` by the title of the arm, of `examples` as images."""
     count = next(iter(metrics.values()))["count"]
-    table = Table(title=f"{part} split, {count:,} images", box=box.SIMPLE, title_justify="left")
+    table = Table(title=f"{part} split, {count:,} {examples}", box=box.SIMPLE, title_justify="left")
     table.add_column("classifier")
     for column in ("top-1 %", "NLL", "ECE %", "Brier", "AURC"):
         table.add_column(column, justify="right")

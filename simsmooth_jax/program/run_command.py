@@ -67,7 +67,7 @@ def run(config: RunConfig) -> None:
             result["class_names"] = runner.dataset.class_names
             result["note"] = runner.dataset.note
             write_json(directory / REPORT, result)
-        _show_run(directory, finished)
+        _show_run(directory, finished, runner.dataset.holds)
 
 
 @contextlib.contextmanager
@@ -95,7 +95,7 @@ def _draw(directory: Path, result: dict[str, Any]) -> None:
     pictures.draw_curves(rows, folder / "curves.png")
 
 
-def _show_run(directory: Path, finished: bool) -> None:
+def _show_run(directory: Path, finished: bool, examples: str) -> None:
     result = read_json(directory / REPORT)
     similarity, labels = (
         load_table(directory / f"{name}.npz") for name in ("similarity", "labels")
@@ -104,7 +104,7 @@ def _show_run(directory: Path, finished: bool) -> None:
     table = np.asarray(similarity.table.to_dense())
     shown = neighbours.of_similarity(table, report.MAX_CLASSES)
     console.print(report.nearest_table(shown, similarity.shown_names))
-    show_arms(result["arms"])
+    show_arms(result["arms"], examples)
     own = labels.own_mass()
     console.print(
         f"Relation labels: rule {labels.rule}, epsilon {labels.parameters['epsilon']:g}. The own "

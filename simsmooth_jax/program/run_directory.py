@@ -24,6 +24,7 @@ _LOCK, _OWNER = ".lock", ".lock-owner"
 _OURS = {"first", "uniform", "second", "pictures", "similarity.npz", "labels.npz"}
 _OURS |= {"labels.safetensors"}
 _OURS |= {CONFIG, REPORT, METRICS, _LOCK, _OWNER}
+_OURS |= {"first-models", "study.json"}
 
 
 def default_directory(name: str, config: dict[str, Any]) -> Path:
@@ -45,12 +46,17 @@ def recorded_differences(path: Path, config: dict[str, Any], absent: dict[str, A
 
 @contextlib.contextmanager
 def open_directory(
-    path: Path, config: dict[str, Any], overwrite: bool, absent: dict[str, Any] | None = None
+    path: Path,
+    config: dict[str, Any],
+    overwrite: bool,
+    absent: dict[str, Any] | None = None,
+    part: str = "",
 ) -> Iterator[Path]:
     """Locks the directory and writes its configuration, or compares it with the one there.
 
     Of several processes the writer does so, for all of them. `absent` is what counts for options
-    that a configuration does not name, as one from before they existed.
+    that a configuration does not name, as one from before they existed. Processes of different
+    `part` write one directory together, each its own files.
     """
     if not is_writer():
         _follow(path, config, absent or {})
@@ -68,10 +74,11 @@ def open_directory(
         )
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path / _LOCK)
+        lock = filelock.FileLock(path / f"{_LOCK}{part}")
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
-        owner = (path / _OWNER).read_text() if (path / _OWNER).exists() else "unknown"
+        noted = path / f"{_OWNER}{part}"
+        owner = noted.read_text() if noted.exists() else "unknown"
         raise InputError(
             f"--out {path}",
             "not be in use",
@@ -86,7 +93,8 @@ def open_directory(
             "Choose another one.",
         ) from error
     with lock:
-        write_atomically(path / _OWNER, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        owner = f"process {os.getpid()} on {socket.gethostname()}"
+        write_atomically(path / f"{_OWNER}{part}", owner.encode())
         if overwrite:
             _clear(path)
         _keep_config(path, config, absent or {})
@@ -128,12 +136,23 @@ def _has_our_config(path: Path) -> bool:
 
 
 def _is_lock(child: Path) -> bool:
-    return child.name in (_LOCK, _OWNER) or (child.name[0] == "." and child.suffix == ".tmp")
+    return child.name.startswith(_LOCK) or (child.name[0] == "." and child.suffix == ".tmp")
 
 
 def _is_ours(child: Path) -> bool:
     step = child.name.split(".")[0].isdigit()  # also one that Orbax had not finished
-    return _is_lock(child) or child.name in _OURS or (step and not child.is_symlink())
+    rows = child.name.startswith("rows-") and child.suffix == ".jsonl"
+    return _is_lock(child) or rows or child.name in _OURS or (step and not child.is_symlink())
+
+
+def is_in_use(path: Path, part: str) -> bool:
+    """Whether a process writes that part of a directory."""
+    lock = filelock.FileLock(path / f"{_LOCK}{part}")
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
 
 
 def _clear(path: Path) -> None:

@@ -58,7 +58,7 @@ def train(config: TrainConfig) -> None:
         if not is_writer():
             return
         result = read_json(directory / REPORT)
-        show_arms(result["arms"])
+        show_arms(result["arms"], runner.dataset.holds)
         say_where(directory, finished)
 
 
@@ -86,15 +86,17 @@ def describe(runner: ArmRunner) -> None:
     """Says what is trained on."""
     data = runner.dataset
     parts = f"{len(data.train):,} training, {len(data.validation):,} validation"
-    print(f"{data.name}: {parts}, {len(data.test):,} test images of {data.num_classes} classes")
+    print(
+        f"{data.name}: {parts}, {len(data.test):,} test {data.holds} of {data.num_classes} classes"
+    )
     if (initial := runner.trainer.initial) is not None:
         print(f"initial weights of {initial.report}")
 
 
-def show_arms(found: dict[str, Any]) -> None:
+def show_arms(found: dict[str, Any], examples: str) -> None:
     """The metrics of every arm on the test split."""
     rows = {ARM[name].title: parts["test"] for name, parts in found.items()}
-    report.console().print(report.results_table(rows, "test"))
+    report.console().print(report.results_table(rows, "test", examples))
 
 
 def say_where(directory: Path, finished: bool) -> None:

@@ -110,6 +110,7 @@ def _online(plan: Plan) -> Objective:
         warmup_steps=usual if plan.warmup_steps is None else plan.warmup_steps,
         epsilon=plan.strength(0.1),
         temperature=options.temperature,
+        perplexity=options.perplexity,
         refresh_steps=options.label_period,
     )
 
@@ -151,11 +152,12 @@ def _margin_smoothing(plan: Plan) -> Objective:
 
 STRENGTH = ("strength",)
 TIMES = (*STRENGTH, "label_warmup", "label_period")
+SHARPNESS = ("rule", "temperature", "perplexity")
 ARMS = (
     Arm("onehot", "first model (one-hot)", "#4c6a92", _onehot),
     Arm("uniform", "uniform smoothing", "#c98b2b", _uniform),
     Arm("relation", "second model (relation labels)", "#2f8f6b", _relation),
-    Arm("online", "online relation labels", "#7a5195", _online, ("rule", "temperature", *TIMES)),
+    Arm("online", "online relation labels", "#7a5195", _online, (*SHARPNESS, *TIMES)),
     Arm("ols", "online label smoothing (OLS)", "#b5533c", _online_smoothing, TIMES),
     Arm("maxsup", "max suppression (MaxSup)", "#5b7f95", _max_suppression, STRENGTH),
     Arm("lspp", "Label Smoothing++", "#8c6d31", _label_smoothing_plus_plus, STRENGTH),

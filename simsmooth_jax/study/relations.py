@@ -18,7 +18,7 @@ from simsmooth_jax.machine.memory import refuse_dense_table
 from simsmooth_jax.method.heads.head_kernel import head_kernel
 from simsmooth_jax.method.labels.dense_labels import relation_labels
 from simsmooth_jax.method.labels.top_k_labels import top_k_labels
-from simsmooth_jax.method.relations import rules
+from simsmooth_jax.method.relations import rule_options
 from simsmooth_jax.method.relations.diagnosis import Diagnosis, diagnose
 from simsmooth_jax.method.relations.similarity import cosine_similarity
 from simsmooth_jax.method.tables.forms import LabelTable, as_table
@@ -76,11 +76,24 @@ class Relations:
         options = dataclasses.asdict(self.config)
         rule, center = options.pop("rule"), options.pop("center")
         del options["similarity"], options["empty_classes"]
+        if rule == "mean":
+            return self._mean_rows(**options)
         top_k = options["top_k"]
         if self.vectors is None or top_k is None or self.num_classes < arms.MANY_CLASSES:
             return relation_labels(self._of_kept, rule, **options)
         del options["top_k"]
         return top_k_labels(self.vectors, top_k, rule, center=center, **options)
+
+    def _mean_rows(
+        self, epsilon: float, top_k: int | None, include_self: bool, **_: Any
+    ) -> LabelTable:
+        """Mean predictions of the kept classes are relation rows, but for their sums."""
+        options: dict[str, Any] = {"epsilon": epsilon, "top_k": top_k}
+        try:
+            rows = self.vectors[self.kept.places].T
+            return relation_labels(rows, "literal", include_self=include_self, **options)
+        except InputError as error:
+            raise error.under("`rule=mean`") from error
 
     @functools.cached_property
     def _of_kept(self) -> Float[Array, "kept kept"]:
@@ -101,7 +114,9 @@ def of_vectors(
     if config.top_k is None:
         refuse_dense_table("relation labels", vectors.shape[1], advice=COMPACT)
     columns = kept.columns(vectors)
-    diagnosis = diagnose(columns, center=config.center, temperature=config.temperature)
+    sharpness = {"temperature": config.temperature} if config.rule == "softmax" else {}
+    sharpness |= {"perplexity": config.perplexity}
+    diagnosis = diagnose(columns, center=config.center, **sharpness)
     return Relations(config, array_sha256(vectors), kept, columns, None, diagnosis, names)
 
 
@@ -114,7 +129,8 @@ def find_relations(classifier: Classifier, config: RelationConfig) -> Relations:
     elif config.similarity == "features":
         vectors, counts = classifier.mean_features()
     elif config.similarity == "predictions":
-        vectors, counts = classifier.mean_predictions()
+        temperature = config.temperature if config.rule == "mean" else None
+        vectors, counts = classifier.mean_predictions(temperature or 1.0)
     kept = kept_classes(config, counts, dataset.class_names, f"data {dataset.name}")
     with class_names.called_by_name(dataset.class_names, kept.places):
         return of_file(config, kept) if vectors is None else of_vectors(vectors, config, kept)
@@ -179,7 +195,31 @@ def refuse_relation(config: RelationConfig, num_classes: int) -> None:
     """Refuses options of the relation labels out of range."""
     values = dataclasses.asdict(config)
     values = {key: values[key] for key in values if key not in NO_LABEL_OPTIONS}
-    rules.checked_options("relation labels", num_classes, **values)
+    if (config.temperature is not None) != (config.rule in ("softmax", "mean")):
+        raise InputError(
+            "`temperature`",
+            "be given with `rule=softmax` or `rule=mean` and with no other",
+            f"temperature={config.temperature} with rule {config.rule!r}",
+            "Set both, as softmax with 0.2 for 10 classes or 0.1 for 100 or mean with 3, or "
+            "neither.",
+        )
+    if config.epsilon == 1 and (config.rule == "neighbours" or not config.include_self):
+        raise InputError(
+            "`epsilon`",
+            "be below 1 where the relation row has no own class",
+            config.epsilon,
+            "Try 0.3.",
+        )
+    if config.rule == "mean":
+        values |= {"rule": "literal", "temperature": None}  # which is what makes its rows
+        if config.similarity != "predictions" or config.center:
+            raise InputError(
+                "`rule=mean`",
+                "be given with `similarity=predictions` and without `center`",
+                f"`similarity={config.similarity}`{' and `center`' * config.center}",
+                "Its rows are mean predictions themselves, no cosines.",
+            )
+    rule_options.checked_options("relation labels", num_classes, **values)
     if config.rule == "literal" and config.center:
         raise InputError(
             "`center`",

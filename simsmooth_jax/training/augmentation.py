@@ -9,20 +9,21 @@ from jaxtyping import Array, Float
 from simsmooth_jax.config.training import AugmentationConfig
 
 Images = Float[Array, "batch height width channels"]
+Features = Float[Array, "batch features"]
 
 
 Targets = list[tuple[float | Float[Array, ""], Any]]
 
 
 def augment(
-    config: AugmentationConfig, key: Array, images: Images, labels: Any
-) -> tuple[Images, Targets]:
+    config: AugmentationConfig, key: Array, images: Images | Features, labels: Any
+) -> tuple[Images | Features, Targets]:
     """Crops, mirrors and blanks each image on its own, then mixes pairs, as far as it is asked for.
 
     Args:
       config: which changes.
       key: decides all random numbers.
-      images: the batch.
+      images: the batch; features can be mixed by mixup alone.
       labels: `[batch]`, or any tree of such arrays, which belong to the images.
 
     Returns:
@@ -44,7 +45,9 @@ def augment(
     return images, [(share, labels), (1 - share, partners)]
 
 
-def mix(config: AugmentationConfig, key: Array, images: Images) -> tuple[Images, Float[Array, ""]]:
+def mix(
+    config: AugmentationConfig, key: Array, images: Images | Features
+) -> tuple[Images | Features, Float[Array, ""]]:
     """Mixes each image with its partner, that of the reversed batch: mixup or CutMix.
 
     `x' = M x + (1 - M) x[::-1]` with a mask M that is one number under mixup (Zhang et al. 2018)
@@ -60,15 +63,15 @@ def mix(config: AugmentationConfig, key: Array, images: Images) -> tuple[Images,
       The mixed images, and the weight of the own label against the partner's: the mean of M.
     """
     choice_key, blend_key, box_key = jax.random.split(key, 3)
-    height, width = images.shape[1:3]
+    size = images.shape[1:-1]  # height and width, nothing of features
     masks = []
     if config.mixup:
         weight = jax.random.beta(blend_key, config.mixup, config.mixup)
-        masks.append(jnp.full((height, width), weight))
+        masks.append(jnp.full(size, weight))
     if config.cutmix:
-        masks.append(_all_but_a_box(box_key, config.cutmix, height, width))
+        masks.append(_all_but_a_box(box_key, config.cutmix, *size))
     mask = jnp.stack(masks)[jax.random.randint(choice_key, (), 0, len(masks))]
-    spread = mask[None, :, :, None]
+    spread = mask[None, ..., None]
     return spread * images + (1 - spread) * images[::-1], mask.mean()
 
 

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from simsmooth_jax.config.training import ModelConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
+from simsmooth_jax.data.features import are_features
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.data.streaming import evaluation_batches
 from simsmooth_jax.errors import InputError, first_line
@@ -87,13 +87,14 @@ class Classifier:
                 f"{checkpoint} with {metadata['class_names'][:5]} first",
                 "Restore the data that it was trained on.",
             )
-        if list(dataset.image_shape) != metadata.get("image_shape", list(dataset.image_shape)):
+        shape = tuple(metadata.get("image_shape", dataset.image_shape))
+        if dataset.image_shape != shape:
+            held = "images of the checkpoint's height, width and channels"
+            if are_features(shape):
+                held = "features of the checkpoint's number"
             raise InputError(
                 "`data`",
-                (
-                    "hold images of the checkpoint's height, width and channels "
-                    f"{tuple(metadata['image_shape'])}"
-                ),
+                f"hold {held} {shape}",
                 f"{dataset.image_shape} in {dataset.name}",
                 "Convert them before.",
             )
@@ -120,9 +121,12 @@ class Classifier:
         with nn.intercept_methods(pass_on):
             return self._means(features, lambda outputs: outputs)
 
-    def mean_predictions(self) -> tuple[Float[Array, "classes classes"], Float[Array, " classes"]]:
-        """Predicted probabilities, as `mean_predictions`, and the counts."""
-        return self._means(self.dataset.num_classes, jax.nn.softmax)
+    def mean_predictions(
+        self, temperature: float = 1.0
+    ) -> tuple[Float[Array, "classes classes"], Float[Array, " classes"]]:
+        """Probabilities `softmax(z / temperature)`, as `mean_predictions`, and the counts."""
+        softened = lambda logits: jax.nn.softmax(logits / temperature)  # noqa: E731
+        return self._means(self.dataset.num_classes, softened)
 
     def _means(
         self, num_outputs: int, use: Callable[[Array], Array]
@@ -143,11 +147,7 @@ class Classifier:
 
         total = jnp.zeros((num_outputs, num_classes)), jnp.zeros(num_classes)
         examples = self.dataset.train
-        batches = evaluation_batches(examples, BATCH_SIZE)
-        for start, (images, labels) in zip(
-            range(0, len(examples), BATCH_SIZE), batches, strict=True
-        ):
-            labels = np.where(np.arange(BATCH_SIZE) < len(examples) - start, labels, -1)
+        for images, labels in evaluation_batches(examples, BATCH_SIZE):  # -1 is left out
             total = add(total, self.params, self.batch_stats, images, labels)
             jax.block_until_ready(total)  # bounds the memory of the images
         sums, counts = total

@@ -1,6 +1,6 @@
 """Exact metrics over every example of a split: computed per example, summed in float64."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,18 +8,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from simsmooth_jax.data.dataset import Examples
 from simsmooth_jax.data.streaming import evaluation_batches
 from simsmooth_jax.machine.devices import BATCH_AXIS, data_mesh
-from simsmooth_jax.metrics import (
-    area_under_risk_coverage,
-    calibration_bins,
-    expected_calibration_error,
-)
+from simsmooth_jax.metrics import Accumulated, BatchValues, batch_values
 from simsmooth_jax.training.models.built_in import normalise_images
 
 MAX_IN_FLIGHT = 8  # batches that were dispatched and not computed
@@ -44,24 +39,54 @@ class Evaluator:
         self._replicated = NamedSharding(mesh, PartitionSpec())
         self._batch_sharded = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
         # Replicated results: every process can read all of them.
-        predict = partial(_predict, model, image_statistics)
-        self._predict = jax.jit(predict, out_shardings=self._replicated)
+        self._logits = jax.jit(
+            partial(_logits, model, image_statistics), out_shardings=self._replicated
+        )
+        self._predict = jax.jit(
+            partial(_predict, model, image_statistics), out_shardings=self._replicated
+        )
 
-    def dispatch(self, params: Any, batch_stats: Any, split: Examples) -> list[dict[str, Array]]:
+    def __call__(self, params: Any, batch_stats: Any, split: Examples) -> dict[str, Any]:
+        """All metrics of a split."""
+        return self.dispatch(params, batch_stats, split).summary()
+
+    def dispatch(self, params: Any, batch_stats: Any, split: Examples) -> Accumulated:
         """Starts the evaluation; nothing is fetched, so a training loop need not wait for all."""
-        results: list[dict[str, Array]] = []
+        found = Accumulated()
+        for values in self._each_batch(self._predict, params, batch_stats, split):
+            found.add(values)
+            if len(found.batches) > MAX_IN_FLIGHT:  # bounds the memory of the images
+                found.batches[-MAX_IN_FLIGHT].nll.block_until_ready()
+        return found
+
+    def logits(
+        self, params: Any, batch_stats: Any, split: Examples
+    ) -> Float[np.ndarray, "examples classes"]:
+        """The logits of a split in its order, float32 on the host, as a temperature needs them."""
+        batches = self._each_batch(self._logits, params, batch_stats, split)
+        return np.concatenate([np.asarray(logits) for logits in batches])[: len(split)]
+
+    def _each_batch(
+        self, program: Callable[..., Any], params: Any, batch_stats: Any, split: Examples
+    ) -> Iterator[Any]:
         params, batch_stats = jax.device_put((params, batch_stats), self._replicated)
         place = partial(jax.make_array_from_process_local_data, self._batch_sharded)
         share = jax.process_index(), jax.process_count()
         for batch in evaluation_batches(split, self.batch_size, *share):
-            results.append(self._predict(params, batch_stats, *map(place, batch)))
-            if len(results) > MAX_IN_FLIGHT:  # bounds the memory of the images
-                results[-MAX_IN_FLIGHT]["nll"].block_until_ready()
-        return results
+            yield program(params, batch_stats, *map(place, batch))
 
-    def __call__(self, params: Any, batch_stats: Any, split: Examples) -> dict[str, Any]:
-        """All metrics of a split."""
-        return summarise(self.dispatch(params, batch_stats, split), len(split))
+
+def _logits(
+    model: nn.Module,
+    image_statistics: tuple[Any, Any],
+    params: Any,
+    batch_stats: Any,
+    images: UInt8[Array, "batch height width channels"],
+    labels: Int[Array, " batch"],
+) -> Float[Array, "batch classes"]:
+    variables = {"params": params, "batch_stats": batch_stats}
+    inputs = normalise_images(images, *image_statistics)
+    return jnp.asarray(model.apply(variables, inputs, train=False), jnp.float32)
 
 
 def _predict(
@@ -69,34 +94,8 @@ def _predict(
     image_statistics: tuple[Any, Any],
     params: Any,
     batch_stats: Any,
-    images: UInt8[Array, "batch height width channels"],
+    images: UInt8[Array, "batch height width channels"] | Float[Array, "batch features"],
     labels: Int[Array, " batch"],
-) -> dict[str, Array]:
-    variables = {"params": params, "batch_stats": batch_stats}
-    inputs = normalise_images(images, *image_statistics)
-    logits = jnp.asarray(model.apply(variables, inputs, train=False), jnp.float32)
-    probabilities = jax.nn.softmax(logits)
-    own = jnp.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
-    return {
-        "correct": logits.argmax(axis=1) == labels,
-        "confidence": probabilities.max(axis=1),
-        "nll": optax.softmax_cross_entropy_with_integer_labels(logits, labels),
-        "brier": 1 - 2 * own + jnp.square(probabilities).sum(axis=1),
-    }
-
-
-def summarise(batches: list[dict[str, Array]], count: int) -> dict[str, Any]:
-    """Metrics of the first `count` examples; what follows them is padding."""
-    fetched = jax.device_get(batches)
-    values = {name: np.concatenate([b[name] for b in fetched])[:count] for name in fetched[0]}
-    bins = calibration_bins(values["confidence"], values["correct"])
-    return {
-        "count": count,
-        "correct": int(values["correct"].sum()),
-        "accuracy": float(values["correct"].sum() / count),
-        "nll": float(values["nll"].mean(dtype=np.float64)),
-        "ece": expected_calibration_error(bins),
-        "brier": float(values["brier"].mean(dtype=np.float64)),
-        "aurc": area_under_risk_coverage(values["confidence"], values["correct"]),
-        "bins": bins,
-    }
+) -> BatchValues:
+    logits = _logits(model, image_statistics, params, batch_stats, images, labels)
+    return batch_values(logits, labels, where=labels >= 0)  # padding is labelled -1

@@ -3,6 +3,7 @@
 from simsmooth_jax.config import options
 from simsmooth_jax.config.training import AugmentationConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
+from simsmooth_jax.data.features import are_features
 from simsmooth_jax.errors import InputError
 
 
@@ -11,7 +12,7 @@ def refuse_unfitting(config: TrainingConfig, dataset: Dataset, num_devices: int)
     options.check(config)
     batch_size = config.optimizer.batch_size
     refuse_batch_size(batch_size, len(dataset.train), num_devices)
-    refuse_pixels(config.augmentation, min(dataset.image_shape[:2]))
+    refuse_pixels(config.augmentation, dataset.image_shape)
     steps_per_epoch = len(dataset.train) // batch_size
     refuse_steps_per_dispatch(config.steps_per_dispatch, steps_per_epoch, dataset.streamed)
 
@@ -27,8 +28,15 @@ def refuse_batch_size(size: int, num_examples: int, num_devices: int) -> None:
         raise InputError("`batch_size`", must, size, f"Try {fitting}.")
 
 
-def refuse_pixels(config: AugmentationConfig, side: int) -> None:
-    """Refuses changes of the images that leave nothing of them."""
+def refuse_pixels(config: AugmentationConfig, shape: tuple[int, ...]) -> None:
+    """Refuses changes of the images that leave nothing of them, and any of features but mixup."""
+    if are_features(shape):
+        for name in ("crop", "flip", "cutout", "cutmix"):
+            if value := getattr(config, name):
+                must = f"be left out with features {list(shape)}, which have no pixels"
+                raise InputError(f"`{name}`", must, value, "`mixup` blends features.")
+        return
+    side = min(shape[:2])
     for name, example in (("crop", side // 8), ("cutout", side // 2)):
         pixels = getattr(config, name)
         if pixels >= side:

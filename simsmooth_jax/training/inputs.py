@@ -1,5 +1,6 @@
 """What each training step is fed: images that live on the devices, or batches that are streamed."""
 
+import copy
 import itertools
 from collections.abc import Generator
 from functools import partial
@@ -8,10 +9,10 @@ import flax.struct
 import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from simsmooth_jax.config.data import DataConfig
-from simsmooth_jax.data.dataset import Dataset, Split
+from simsmooth_jax.data.dataset import Dataset, Examples, Split
 from simsmooth_jax.data.streaming import TrainingBatches, epoch_order, read_ahead
 from simsmooth_jax.machine.devices import place
 
@@ -19,7 +20,7 @@ from simsmooth_jax.machine.devices import place
 class ResidentImages(flax.struct.PyTreeNode):
     """All training images on every device, and an epoch's order of them."""
 
-    images: UInt8[Array, "n height width channels"]
+    images: UInt8[Array, "n height width channels"] | Float[Array, "n features"]
     labels: Int[Array, " n"]
     order: Int[Array, " n"]
 
@@ -35,7 +36,7 @@ class ResidentImages(flax.struct.PyTreeNode):
 class StreamedBatch(flax.struct.PyTreeNode):
     """The images, labels and indices of one step, split over the devices."""
 
-    images: UInt8[Array, "batch height width channels"]
+    images: UInt8[Array, "batch height width channels"] | Float[Array, "batch features"]
     labels: Int[Array, " batch"]
     examples: Int[Array, " batch"]
 
@@ -60,9 +61,19 @@ class Inputs:
         self.batch_sharded = batch_sharded
         self.replicated = NamedSharding(batch_sharded.mesh, PartitionSpec())
         if not self.streamed:
-            assert isinstance(self.train, Split)
-            self._images = place(self.train.images, self.replicated)
-            self._labels = place(self.train.labels, self.replicated)
+            self._hold(self.train)
+
+    def of(self, train: Split) -> "Inputs":
+        """The same with as many other images, which are in memory: for the same programs."""
+        inputs = copy.copy(self)
+        inputs._hold(train)
+        return inputs
+
+    def _hold(self, train: Examples) -> None:
+        assert isinstance(train, Split)
+        self.train = train
+        self._images = place(train.images, self.replicated)
+        self._labels = place(train.labels, self.replicated)
 
     def from_step(
         self, seed: int, step: int, num_steps: int

@@ -17,17 +17,20 @@ def learning_rate_schedule(config: OptimizerConfig, steps_per_epoch: int) -> opt
 
 
 def build_optimizer(
-    config: OptimizerConfig, schedule: optax.Schedule
+    config: OptimizerConfig, schedule: optax.Schedule, weight_decay: Any
 ) -> optax.GradientTransformation:
-    """SGD with Nesterov momentum, or AdamW; weight decay on kernels alone, not biases or scales."""
+    """SGD with Nesterov momentum, or AdamW; weight decay on kernels alone, not biases or scales.
+
+    The decay may be traced, as no state depends on it: trainings that differ in it share a program.
+    """
 
     def is_kernel(params: Any) -> Any:
         return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
     if config.optimizer == "adamw":
-        decay = {"weight_decay": config.weight_decay, "mask": is_kernel}
+        decay = {"weight_decay": weight_decay, "mask": is_kernel}
         return optax.adamw(schedule, b1=config.momentum, **decay)
     return optax.chain(
-        optax.add_decayed_weights(config.weight_decay, mask=is_kernel),
+        optax.add_decayed_weights(weight_decay, mask=is_kernel),
         optax.sgd(schedule, momentum=config.momentum, nesterov=True),
     )

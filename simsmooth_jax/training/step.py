@@ -62,7 +62,7 @@ class Trainer:
         self.image_statistics = dataset.channel_statistics()
         self.model = build_model(config.model, dataset.num_classes, dataset.image_shape)
         self.schedule = learning_rate_schedule(config.optimizer, self.steps_per_epoch)
-        self.optimizer = build_optimizer(config.optimizer, self.schedule)
+        self.optimizer = partial(build_optimizer, config.optimizer, self.schedule)
         self.augmentation = config.augmentation
         self.freeze, path = config.model.freeze, config.model.init
         variables = {} if path is None else jax.eval_shape(self._variables, jax.random.key(0))
@@ -73,19 +73,15 @@ class Trainer:
         self.replicated = NamedSharding(mesh, PartitionSpec())
         self.batch_sharded = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
         self.inputs = Inputs(config.data, dataset, self.batch_size, self.batch_sharded)
+        self.weight_decay = place(_strong(config.optimizer.weight_decay), self.replicated)
         self._init = jax.jit(self._initial_state, out_shardings=self.replicated)
+        kept: dict[str, Any] = {"donate_argnums": 0, "out_shardings": self.replicated}
         self._step, self._steps = (
-            jax.jit(
-                function,
-                static_argnames=("loss", "update"),
-                donate_argnums=0,
-                out_shardings=self.replicated,
-            )
+            jax.jit(function, static_argnums=(5, 6), **kept)
             for function in (self._train_step, self._train_steps)
         )
-        self._refresh = jax.jit(
-            _refresh, static_argnums=0, donate_argnums=2, out_shardings=self.replicated
-        )
+        kept["donate_argnums"] = 2
+        self._refresh = jax.jit(_refresh, static_argnums=0, **kept)
 
     def init(self, seed: int, start: Callable[[], Any] = no_state) -> TrainState:
         """The state before the first step, with an objective's own, a pure function of the seed."""
@@ -123,8 +119,7 @@ class Trainer:
         key: Array,
     ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
         """One step on its inputs, augmented by the seed's key; the given state is donated."""
-        functions = {"loss": objective.loss, "update": objective.update}
-        return self._step(state, inputs, objective.data, key, **functions)
+        return self._step(state, inputs, *self._arguments(objective, key))
 
     def steps(
         self,
@@ -134,8 +129,11 @@ class Trainer:
         key: Array,
     ) -> tuple[TrainState, dict[str, Float[Array, " steps"]]]:
         """`steps_per_dispatch` of them in one program, all of one epoch; the state is donated."""
-        functions = {"loss": objective.loss, "update": objective.update}
-        return self._steps(state, inputs, objective.data, key, **functions)
+        return self._steps(state, inputs, *self._arguments(objective, key))
+
+    def _arguments(self, objective: Objective, key: Array) -> tuple[Any, ...]:
+        """The last two are static: one program for all that share them."""
+        return objective.data, key, self.weight_decay, objective.loss, objective.update
 
     def refresh(self, state: TrainState, objective: Objective) -> TrainState:
         """The state with the objective's own made anew; the one before it is donated."""
@@ -155,7 +153,7 @@ class Trainer:
             step=jnp.zeros((), jnp.int32),
             params=params,
             batch_stats=variables.get("batch_stats", {}),
-            opt_state=self.optimizer.init(at(params, self.trained)),
+            opt_state=self.optimizer(0.0).init(at(params, self.trained)),
         )
 
     def _train_step(
@@ -164,7 +162,7 @@ class Trainer:
         inputs: ResidentImages | StreamedBatch,
         data: Any,
         key: Array,
-        *,
+        weight_decay: Float[Array, ""],
         loss: Callable[..., Array],
         update: Callable[..., Any],
     ) -> tuple[TrainState, dict[str, Array]]:
@@ -198,7 +196,8 @@ class Trainer:
         value_and_grad = jax.value_and_grad(mean_loss, has_aux=True)
         trained = at(state.params, self.trained)
         (mean, (logits, updated)), gradient = value_and_grad(trained)
-        updates, opt_state = self.optimizer.update(gradient, state.opt_state, trained)
+        optimizer = self.optimizer(weight_decay)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, trained)
         trained = optax.apply_updates(trained, updates)
         metrics = {
             "loss": mean,
@@ -224,10 +223,11 @@ class Trainer:
         inputs: ResidentImages | StreamedBatch,
         data: Any,
         key: Array,
-        **functions: Callable[..., Any],
+        weight_decay: Float[Array, ""],
+        *functions: Callable[..., Any],
     ) -> tuple[TrainState, dict[str, Array]]:
         def next_step(state: TrainState, _: None) -> tuple[TrainState, dict[str, Array]]:
-            return self._train_step(state, inputs, data, key, **functions)
+            return self._train_step(state, inputs, data, key, weight_decay, *functions)
 
         length = self.steps_per_dispatch
         return jax.lax.scan(next_step, state, length=length, unroll=self.unroll)

@@ -30,6 +30,7 @@ class FileExamples:
     conversion: Conversion
     image_shape: tuple[int, int, int]
     first: str  # the file whose shape it is
+    dtype = np.dtype(np.uint8)
 
     def __len__(self) -> int:
         """The number of images."""

@@ -1,4 +1,4 @@
-"""Images in one NumPy archive: train_images, train_labels, test_images, … and class_names."""
+"""Images or features in one NumPy archive: train_images, train_labels, … and class_names."""
 
 import zipfile
 import zlib
@@ -9,12 +9,17 @@ import numpy as np
 
 from simsmooth_jax.data.conversion import CHANNELS, Conversion
 from simsmooth_jax.data.dataset import Source, Split, refuse_arrays, refuse_unknown_classes
+from simsmooth_jax.data.features import read_features
 from simsmooth_jax.data.splits import ALL_NAMES
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.formats.stores.numpy_files import read_header, texts_of
 from simsmooth_jax.machine.memory import available_memory
 
-KEYS = "train_images, train_labels, test_images, test_labels and, if you have them, class_names"
+KEYS = (
+    "train_images, train_labels, test_images, test_labels and, if you have them, class_names; "
+    "features instead of images are train_features and test_features"
+)
+KINDS = ("images", "features")
 BROKEN = (
     ValueError,
     OSError,
@@ -29,6 +34,7 @@ BROKEN = (
 def open_npz(path: Path, conversion: Conversion) -> Source:
     """The splits of an archive, in memory: `*_images` uint8 `[n, h, w]` or `[n, h, w, c]`.
 
+    Or `*_features` floating-point `[n, D]`, of which one network gave all.
     Without `class_names` the classes are called "0" to "K-1". Each split is put into a fixed random
     order, so that every slice of it holds every class.
     """
@@ -41,12 +47,11 @@ def open_npz(path: Path, conversion: Conversion) -> Source:
         )
     arrays = _read(path)
     splits, shown = {}, f"`data=npz:{path}`"
-    names = [name for name in ALL_NAMES if {f"{name}_images", f"{name}_labels"} & arrays.keys()]
-    if "train_images" not in arrays:
-        held = ", ".join(arrays) or "nothing"
-        raise InputError(shown, f"hold {KEYS}", held, "Save it with numpy.savez.")
-    for name in names:
-        splits[name] = _split(f"{shown}: {name}", arrays, name, conversion)
+    kind = _kind(shown, arrays)
+    if kind == "features":
+        conversion.refuse_features(shown)
+    for name in (n for n in ALL_NAMES if {f"{n}_{kind}", f"{n}_labels"} & arrays.keys()):
+        splits[name] = _split(f"{shown}: {name}", arrays, name, kind, conversion)
     class_names = _class_names(shown, arrays, splits["train"].labels)
     for name, split in splits.items():
         refuse_unknown_classes(f"{shown}: {name}_labels", split.labels, len(class_names))
@@ -66,7 +71,7 @@ def open_npz(path: Path, conversion: Conversion) -> Source:
 
 def _read(path: Path) -> Mapping[str, np.ndarray]:
     """The arrays with names that we know; no pickle, and no more than the file can hold."""
-    known = {f"{split}_{kind}" for split in ALL_NAMES for kind in ("images", "labels")}
+    known = {f"{split}_{kind}" for split in ALL_NAMES for kind in ("labels", *KINDS)}
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -97,13 +102,31 @@ def _read(path: Path) -> Mapping[str, np.ndarray]:
         ) from error
 
 
+def _kind(where: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """Whether an archive holds images or features."""
+    held = {kind: [n for n in arrays if n.endswith(f"_{kind}")] for kind in KINDS}
+    if held["images"] and held["features"]:
+        raise InputError(
+            where,
+            "hold images or features",
+            f"{held['images'][0]} and {held['features'][0]}",
+            "Save them in two archives.",
+        )
+    for kind in KINDS:
+        if f"train_{kind}" in arrays:
+            return kind
+    raise InputError(
+        where, f"hold {KEYS}", ", ".join(arrays) or "nothing", "Save it with numpy.savez."
+    )
+
+
 def _split(
-    where: str, arrays: Mapping[str, np.ndarray], name: str, conversion: Conversion
+    where: str, arrays: Mapping[str, np.ndarray], name: str, kind: str, conversion: Conversion
 ) -> Split:
-    for kind, other in (("images", "labels"), ("labels", "images")):
+    for one, other in ((kind, "labels"), ("labels", kind)):
         if f"{name}_{other}" not in arrays:
-            raise InputError(f"{where}_{kind}", f"come with {name}_{other}", "none", "Save both.")
-    images, labels = arrays[f"{name}_images"], arrays[f"{name}_labels"]
+            raise InputError(f"{where}_{one}", f"come with {name}_{other}", "none", "Save both.")
+    values, labels = arrays[f"{name}_{kind}"], arrays[f"{name}_labels"]
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
         raise InputError(
             f"{where}_labels",
@@ -111,30 +134,58 @@ def _split(
             f"{labels.dtype}{list(labels.shape)}",
             "Save class indices, counted from 0.",
         )
-    images = images[..., None] if images.ndim == 3 else images
     wrong = labels[np.abs(labels.astype(np.float64)) > np.iinfo(np.int32).max]
     if len(wrong):
         raise InputError(
             f"{where}_labels", "be class indices", wrong[0], "Save class indices, counted from 0."
         )
     labels = labels.astype(np.int32)
-    refuse_arrays(where, images, labels)
-    if not images.size:
+    if kind == "features":
+        values = _features(f"{where}_features", values, arrays["train_features"])
+    elif values.ndim == 2 and values.dtype.kind == "f":
         raise InputError(
             f"{where}_images",
+            "hold images uint8 [n, height, width, channels]",
+            f"{values.dtype}{list(values.shape)}",
+            f"Vectors are features: save them as {name}_features.",
+        )
+    elif values.ndim == 3:
+        values = values[..., None]
+    refuse_arrays(where, values, labels)
+    if kind == "images":
+        _refuse_no_images(f"{where}_images", values)
+    order = np.random.RandomState(0).permutation(len(labels))
+    return Split(conversion.convert_array(where, values[order]), labels[order])
+
+
+def _features(where: str, values: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Features in a type that a training takes; the training ones are read first."""
+    features = read_features(where, values)
+    if features.shape[1] != train.shape[1]:
+        raise InputError(
+            where,
+            f"have the {train.shape[1]} columns of train_features",
+            features.shape[1],
+            "Take all of them from one network.",
+        )
+    return features
+
+
+def _refuse_no_images(where: str, images: np.ndarray) -> None:
+    if not images.size:
+        raise InputError(
+            where,
             "hold one image of one pixel at least",
             list(images.shape),
             "Leave out a split that is empty.",
         )
     if images.shape[-1] not in CHANNELS.values():
         raise InputError(
-            f"{where}_images",
+            where,
             "have 1 channel (grey) or 3 (rgb)",
             f"{images.shape[-1]} in {list(images.shape)}",
             "The channels are the last axis; images[..., :3] drops alpha.",
         )
-    order = np.random.RandomState(0).permutation(len(labels))
-    return Split(conversion.convert_array(where, images[order]), labels[order])
 
 
 def _class_names(

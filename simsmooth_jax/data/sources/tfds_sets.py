@@ -33,6 +33,7 @@ class RecordExamples:
     num_classes: int
     conversion: Conversion
     image_shape: tuple[int, int, int]
+    dtype = np.dtype(np.uint8)
 
     def __len__(self) -> int:
         """The number of images."""

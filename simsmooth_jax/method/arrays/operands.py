@@ -184,13 +184,18 @@ def mask(function: str, value: Any, shape: tuple[int, ...]) -> Operand:
     return where
 
 
-def fraction(function: str, argument: str, value: Any) -> Any:
+def fraction(
+    function: str,
+    argument: str,
+    value: Any,
+    advice: str = "0 is the hard label, 1 the soft one alone.",
+) -> Any:
     """A number in [0, 1] as float32; a traced one passes."""
-    must, advice = "be a number in [0, 1]", "0 is the hard label, 1 the soft one alone."
+    must = "be a number in [0, 1]"
     number = _number(function, argument, value, must, advice)
     if number.shape != ():
-        advice = "Map over several values with jax.vmap."
-        raise InputError(f"{function}: {argument}", must, f"shape {number.shape}", advice)
+        several = "Map over several values with jax.vmap."
+        raise InputError(f"{function}: {argument}", must, f"shape {number.shape}", several)
     if not is_traced(number) and not 0 <= float(number) <= 1:
         raise InputError(f"{function}: {argument}", "be in [0, 1]", f"{float(number):g}", advice)
     return number
@@ -205,6 +210,23 @@ def positive(
     sound = number.shape == () and (is_traced(number) or SMALLEST <= number < np.inf)
     if not sound:
         raise InputError(f"{function}: {argument}", must, value, advice)
+    return number
+
+
+def perplexity(function: str, value: Any, others: int) -> Any:
+    """An effective number of so many other classes as float32; a traced one passes."""
+    if others < 2:
+        raise InputError(
+            f"{function}: perplexity",
+            "be over two other classes or more in a row",
+            others,
+            "Keep more classes.",
+        )
+    must = f"be a number from 1 to below {others} (the other classes in a row)"
+    advice = "Smaller is sharper; try a fifth of them."
+    number = _number(function, "perplexity", value, must, advice)
+    if number.shape != () or not (is_traced(number) or 1 <= number < others):
+        raise InputError(f"{function}: perplexity", must, value, advice)
     return number
 
 

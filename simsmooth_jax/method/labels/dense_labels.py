@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Shaped
 from simsmooth_jax.literals import Rule
 from simsmooth_jax.machine.memory import refuse_dense_table
 from simsmooth_jax.method.arrays import checks, meshes, operands
-from simsmooth_jax.method.relations import rules
+from simsmooth_jax.method.relations import rule_options, rules
 from simsmooth_jax.method.relations.similarity import similarity_and_flaws
 
 
@@ -21,17 +21,20 @@ def relation_labels(
     *,
     epsilon: operands.Number = 1.0,
     temperature: operands.Number | None = None,
+    perplexity: operands.Number | None = None,
     top_k: int | None = None,
     include_self: bool = True,
 ) -> Float[Array, "classes classes"]:
     """Inter-class relation labels: row y is the soft label of every image of class y.
 
-    | rule      | relation row `r_i`                                                          |
-    | --------- | --------------------------------------------------------------------------- |
-    | `literal` | `S_i / Σ_k S_ik`, claim 5 to the letter; refused where a cosine is negative |
-    | `clip`    | `max(S_i, 0) / Σ_k max(S_ik, 0)`, equal to literal where literal is legal   |
-    | `shift`   | `(1 + S_i) / Σ_k (1 + S_ik)`, near uniform where K is large                 |
-    | `softmax` | `softmax(S_i / temperature)`                                                |
+    | rule         | relation row `r_i`                                                       |
+    | ------------ | ------------------------------------------------------------------------ |
+    | `literal`    | `S_i / Σ_k S_ik`, claim 5 to the letter; refused if a cosine is negative |
+    | `clip`       | `max(S_i, 0) / Σ_k max(S_ik, 0)`, equal to literal where that is legal   |
+    | `shift`      | `(1 + S_i) / Σ_k (1 + S_ik)`, near uniform where K is large              |
+    | `softmax`    | `softmax(S_i / temperature)`                                             |
+    | `neighbours` | `softmax(β_i S_i)` over the other classes, with β_i such that            |
+    |              | `exp(-Σ_k r_ik log r_ik)` is the perplexity                              |
 
     Then `top_k` keeps the own class and the `top_k - 1` largest others and normalises again, and
     `q_i = (1 - epsilon) e_i + epsilon r_i` mixes the hard label in.
@@ -40,14 +43,23 @@ def relation_labels(
     are negative or explode. Inside a transformation values cannot be looked at: the formula's
     values are returned, whatever they are.
 
+    Under neighbours epsilon alone says how much goes to other classes, and perplexity to how many
+    in effect, whatever K and the classifier are; with `top_k` it is that of the kept ones. It holds
+    to 1e-4 of itself from 2 to 0.9 of their number. β_i is at most 1e6: a row with more equal
+    cosines than that at its top is uniform over them, which `diagnose` counts. Derivatives are
+    those of the solution itself.
+
     Args:
       similarity: `[K, K]` real, in [-1, 1], from `cosine_similarity`.
-      rule: `"literal"`, `"clip"`, `"shift"` or `"softmax"`.
+      rule: `"literal"`, `"clip"`, `"shift"`, `"softmax"` or `"neighbours"`.
       epsilon: weight of the relation row in [0, 1]; 1 is the patent's form. May be traced.
       temperature: of the softmax rule, above 0; no value suits every K, so it has no default. May
         be traced.
+      perplexity: of the neighbours rule, at least 1 and below the number of the other classes in a
+        row, K - 1 or `top_k` - 1. May be traced.
       top_k: number of classes kept in each row, 1 to K; ties go to the lower class index.
-      include_self: whether the own class takes part in the relation row.
+      include_self: whether the own class takes part in the relation row; under neighbours it never
+        does.
 
     Returns:
       `[K, K]` float32; every row sums to 1, has no negative entry, and is largest at its own class.
@@ -57,7 +69,8 @@ def relation_labels(
         cosine is negative under literal; a row has no positive entry left; or another class than
         the own one comes out on top. The first class concerned is named.
 
-    Source: CN 112434722 A, claims 4 and 5; mixing as in [0065].
+    Source: CN 112434722 A, claims 4 and 5; mixing as in [0065]. Perplexity as in t-SNE (van der
+      Maaten and Hinton 2008).
 
     Example:
       >>> import jax.numpy as jnp
@@ -71,8 +84,9 @@ def relation_labels(
     """
     name = "relation_labels"
     similarity = operands.square(name, "similarity", similarity)
-    static = {"rule": rule, "top_k": top_k, "include_self": include_self}
-    numbers = rules.checked_options(name, len(similarity), epsilon, temperature, **static)
+    static: dict[str, Any] = {"rule": rule, "top_k": top_k, "include_self": include_self}
+    own = (epsilon, temperature, perplexity)
+    numbers = rule_options.checked_options(name, len(similarity), *own, **static)
     return checks.run_checked(name, _relation_program, similarity, *numbers, **static)
 
 
@@ -82,6 +96,7 @@ def relation_labels_from_kernel(
     *,
     epsilon: operands.Number = 1.0,
     temperature: operands.Number | None = None,
+    perplexity: operands.Number | None = None,
     top_k: int | None = None,
     include_self: bool = True,
     center: bool = False,
@@ -94,9 +109,10 @@ def relation_labels_from_kernel(
 
     Args:
       kernel: `[N, K]` real, features first, as in `flax.linen.Dense`.
-      rule: `"literal"`, `"clip"`, `"shift"` or `"softmax"`.
+      rule: `"literal"`, `"clip"`, `"shift"`, `"softmax"` or `"neighbours"`.
       epsilon: weight of the relation row in [0, 1]. May be traced.
       temperature: of the softmax rule, above 0. May be traced.
+      perplexity: of the neighbours rule, from 1 to below the number of others. May be traced.
       top_k: number of classes kept in each row, 1 to K.
       include_self: whether the own class takes part in the relation row.
       center: subtract the mean column first.
@@ -121,8 +137,9 @@ def relation_labels_from_kernel(
     """
     name = "relation_labels_from_kernel"
     kernel = operands.kernel(name, kernel, center)
-    static = {"rule": rule, "top_k": top_k, "include_self": include_self}
-    numbers = rules.checked_options(name, kernel.shape[1], epsilon, temperature, **static)
+    static: dict[str, Any] = {"rule": rule, "top_k": top_k, "include_self": include_self}
+    own = (epsilon, temperature, perplexity)
+    numbers = rule_options.checked_options(name, kernel.shape[1], *own, **static)
     refuse_dense_table(name, kernel.shape[1], kernel)
     program = partial(_kernel_program, center=bool(center), **static)
     return checks.run_checked(name, program, kernel, *numbers)
@@ -186,19 +203,19 @@ def uniform_labels(num_classes: int, epsilon: operands.Number) -> Float[Array, "
 
 @partial(jax.jit, static_argnames=("rule", "top_k", "include_self"))
 def _relation_program(
-    similarity: Array, epsilon: Any, temperature: Any, **static: Any
+    similarity: Array, epsilon: Any, sharpness: Any, **static: Any
 ) -> tuple[Array, list[checks.Flaw]]:
     program = partial(rules.labels_and_flaws, **static)
-    return meshes.by_class(program, similarity, epsilon, temperature, class_axis=0)
+    return meshes.by_class(program, similarity, epsilon, sharpness, class_axis=0)
 
 
 @partial(jax.jit, static_argnames=("rule", "top_k", "include_self", "center"))
 def _kernel_program(
-    kernel: Array, epsilon: Any, temperature: Any, *, center: bool, **static: Any
+    kernel: Array, epsilon: Any, sharpness: Any, *, center: bool, **static: Any
 ) -> tuple[Array, list[checks.Flaw]]:
-    def program(kernel: Array, epsilon: Any, temperature: Any) -> tuple[Array, list[checks.Flaw]]:
+    def program(kernel: Array, epsilon: Any, sharpness: Any) -> tuple[Array, list[checks.Flaw]]:
         similarity, vector_flaws = similarity_and_flaws(kernel, center)
-        labels, row_flaws = rules.labels_and_flaws(similarity, epsilon, temperature, **static)
+        labels, row_flaws = rules.labels_and_flaws(similarity, epsilon, sharpness, **static)
         return labels, vector_flaws + row_flaws
 
-    return meshes.by_class(program, kernel, epsilon, temperature, class_axis=1)
+    return meshes.by_class(program, kernel, epsilon, sharpness, class_axis=1)

@@ -12,6 +12,7 @@ from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.memory import refuse_dense_table
 from simsmooth_jax.method.arrays import checks, meshes, operands
 from simsmooth_jax.method.relations import rules
+from simsmooth_jax.method.relations.rule_options import checked_options
 
 
 def superclass_labels(
@@ -104,7 +105,7 @@ def distance_labels(
     advice = "Larger is sharper; try 10."
     temperature = 1 / operands.positive(name, "beta", beta, advice)
     static: dict[str, Any] = {"rule": "softmax", "top_k": top_k, "include_self": include_self}
-    numbers = rules.checked_options(name, len(distance), epsilon, temperature, **static)
+    numbers = checked_options(name, len(distance), epsilon, temperature, None, **static)
     program = partial(_distance_program, top_k=top_k, include_self=include_self)
     return checks.run_checked(name, program, distance, *numbers)
 

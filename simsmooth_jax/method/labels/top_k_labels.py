@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Shaped
 
 from simsmooth_jax.literals import Rule
 from simsmooth_jax.method.arrays import checks, meshes, operands
-from simsmooth_jax.method.relations import rules
+from simsmooth_jax.method.relations import rule_options, rules
 from simsmooth_jax.method.relations.nearest import Nearest, nearest_classes
 from simsmooth_jax.method.relations.similarity import unit_columns_and_flaws
 from simsmooth_jax.method.tables.top_k import TopKLabels
@@ -24,6 +24,7 @@ def top_k_labels(
     *,
     epsilon: operands.Number = 1.0,
     temperature: operands.Number | None = None,
+    perplexity: operands.Number | None = None,
     include_self: bool = True,
     center: bool = False,
 ) -> TopKLabels:
@@ -36,9 +37,11 @@ def top_k_labels(
     Args:
       kernel: `[N, K]` real, features first, as in `flax.linen.Dense`.
       k: number of classes kept in each row, 1 to K (2 at least without the own class).
-      rule: `"literal"`, `"clip"`, `"shift"` or `"softmax"`: see `relation_labels`.
+      rule: `"literal"`, `"clip"`, `"shift"`, `"softmax"` or `"neighbours"`: see `relation_labels`.
       epsilon: weight of the relation row in [0, 1]. May be traced.
       temperature: of the softmax rule, above 0. May be traced.
+      perplexity: of the neighbours rule over the k - 1 others that are kept, from 1 to below k - 1.
+        May be traced.
       include_self: whether the own class takes part in the relation row.
       center: subtract the mean column first.
 
@@ -71,8 +74,9 @@ def top_k_labels(
     kernel = operands.kernel(name, kernel, center)
     options: dict[str, Any] = {"rule": rule, "include_self": include_self}
     num_classes = kernel.shape[1]
-    numbers = rules.checked_options(name, num_classes, epsilon, temperature, top_k=None, **options)
-    rules.refuse_top_k(name, "k", k, num_classes, include_self, "Try 32.")
+    rule_options.refuse_top_k(name, "k", k, num_classes, include_self, "Try 32.")
+    own = (epsilon, temperature, perplexity)
+    numbers = rule_options.checked_options(name, num_classes, *own, top_k=k, **options)
     program = partial(_top_k_program, k=int(k), center=bool(center), **options)
     return checks.run_checked(name, program, kernel, *numbers)
 
@@ -81,7 +85,7 @@ def top_k_labels(
 def _top_k_program(
     kernel: Array,
     epsilon: Any,
-    temperature: Any,
+    sharpness: Any,
     *,
     k: int,
     rule: Rule,
@@ -95,18 +99,18 @@ def _top_k_program(
     found = nearest_classes(unit, k)
     by_row = P(*jax.typeof(found.least).sharding.spec)
     weigh = meshes.on_auto_axes(weigh, found.least, (by_row, P()))
-    weights, row_flaws = weigh(found, epsilon, temperature)
+    weights, row_flaws = weigh(found, epsilon, sharpness)
     return TopKLabels(found.index, weights), flaws + row_flaws
 
 
 def _weights_and_flaws(
-    found: Nearest, epsilon: Any, temperature: Any, *, rule: Rule, include_self: bool
+    found: Nearest, epsilon: Any, sharpness: Any, *, rule: Rule, include_self: bool
 ) -> tuple[Float[Array, "classes k"], list[checks.Flaw]]:
     is_own = jnp.broadcast_to(
         jnp.arange(found.index.shape[1], dtype=jnp.int32)[None] == 0, found.index.shape
     )
     kept = jnp.where(is_own, 1, jnp.clip(found.similarity, -1, 1))
-    relation = rules.relation_rows(kept, is_own, temperature, rule, include_self)
+    relation = rules.relation_rows(kept, is_own, sharpness, rule, include_self)
     weights = rules.mixed(is_own, relation, jnp.asarray(epsilon, jnp.float32))
     extremes = {
         # Only the literal rule asks for the least cosine, of all classes.

@@ -15,7 +15,7 @@ from simsmooth_jax.method.arrays import checks, operands
 from simsmooth_jax.method.heads.head_kernel import head_kernel
 from simsmooth_jax.method.losses.softmax_loss import softmax_cross_entropy_with_label_table
 from simsmooth_jax.method.objectives.objective import Batch, Objective, refuse_steps
-from simsmooth_jax.method.relations import rules
+from simsmooth_jax.method.relations import rule_options, rules
 from simsmooth_jax.method.relations.similarity import similarity_and_flaws
 
 
@@ -23,19 +23,22 @@ from simsmooth_jax.method.relations.similarity import similarity_and_flaws
 @dataclasses.dataclass(frozen=True)
 class _Data:
     epsilon: Float[Array, ""] | Any  # as JAX fills its nodes
-    temperature: Float[Array, ""] | Any
+    sharpness: Float[Array, ""] | Any  # temperature or perplexity, or None
     warmup_steps: Int[Array, ""] | Any
-    rule: Literal["clip", "shift", "softmax"] = dataclasses.field(metadata={"static": True})
+    rule: Literal["clip", "shift", "softmax", "neighbours"] = dataclasses.field(
+        metadata={"static": True}
+    )
     head: str | None = dataclasses.field(metadata={"static": True})
 
 
 def online_relation_labels(
     num_classes: int,
-    rule: Literal["clip", "shift", "softmax"] = "clip",
+    rule: Literal["clip", "shift", "softmax", "neighbours"] = "clip",
     *,
     warmup_steps: int,
     epsilon: operands.Number = 1.0,
     temperature: operands.Number | None = None,
+    perplexity: operands.Number | None = None,
     refresh_steps: int | None = None,
     head: str | None = None,
 ) -> Objective:
@@ -43,16 +46,18 @@ def online_relation_labels(
 
     `loss = -Σ_k t_k log softmax(z)_k` with `t = T[label]`. T is the identity through the warm-up;
     at every refresh after it, it is `relation_labels_from_kernel` of the head as it is then. A row
-    that is not finite, as of a head that diverges, is the hard label.
+    that is not finite, as of a head that diverges, or not largest at its own class, as under
+    neighbours where epsilon is large, is the hard label.
 
     Args:
       num_classes: K, at least 2.
-      rule: `"clip"`, `"shift"` or `"softmax"`, always with the own class. `"literal"` is refused:
-        cosines of a head in training become negative sooner or later.
+      rule: `"clip"`, `"shift"` or `"softmax"`, always with the own class, or `"neighbours"`, always
+        without. `"literal"` is refused: cosines of a head in training become negative.
       warmup_steps: refreshes before this step leave the labels hard, until the head means
         something.
       epsilon: weight of the relation row in [0, 1]. May be traced.
       temperature: of the softmax rule, above 0. May be traced.
+      perplexity: of the neighbours rule, from 1 to below K - 1. May be traced.
       refresh_steps: steps between refreshes; None is the end of each epoch.
       head: which kernel of `params` is the head's, as in `head_kernel`.
 
@@ -91,16 +96,24 @@ def online_relation_labels(
             f"{name}: rule",
             "be well-posed for every head",
             "'literal', which a negative cosine breaks in the midst of a training",
-            "Use rule 'clip', 'shift' or 'softmax'.",
+            "Use rule 'clip', 'shift', 'softmax' or 'neighbours'.",
         )
     options: dict[str, Any] = {"rule": rule, "top_k": None, "include_self": True}
-    epsilon, temperature = rules.checked_options(name, num_classes, epsilon, temperature, **options)
+    own = (epsilon, temperature, perplexity)
+    epsilon, sharpness = rule_options.checked_options(name, num_classes, *own, **options)
+    if rule == "neighbours" and not checks.is_traced(epsilon) and epsilon == 1:
+        raise InputError(
+            f"{name}: epsilon",
+            "be below 1 with rule 'neighbours', which leaves the own class out",
+            "1",
+            "Try 0.1.",
+        )
     refuse_steps(name, warmup_steps, refresh_steps)
     advice = "Train against a constant table: top_k_labels takes [K, k]."
     refuse_dense_table(name, num_classes, advice=advice)
     data = _Data(
         jnp.asarray(epsilon, jnp.float32),
-        None if temperature is None else jnp.asarray(temperature, jnp.float32),
+        None if sharpness is None else jnp.asarray(sharpness, jnp.float32),
         jnp.asarray(warmup_steps, jnp.int32),
         rule,
         head,
@@ -125,7 +138,8 @@ def _refresh(
     kernel = jnp.asarray(operands.matrix("online_relation_labels", "kernel", found, "[N, K]"))
     similarity, _ = similarity_and_flaws(kernel, center=False)
     labels, _ = rules.labels_and_flaws(
-        similarity, data.epsilon, data.temperature, rule=data.rule, top_k=None, include_self=True
+        similarity, data.epsilon, data.sharpness, rule=data.rule, top_k=None, include_self=True
     )
-    is_sound = jnp.isfinite(labels).all(axis=1, keepdims=True) & (step >= data.warmup_steps)
-    return jnp.where(is_sound, labels, jnp.eye(len(table), dtype=jnp.float32))
+    is_sound = jnp.isfinite(labels).all(axis=1) & (step >= data.warmup_steps)
+    is_sound &= jnp.diagonal(labels) >= labels.max(axis=1) - rules.ROUNDING
+    return jnp.where(is_sound[:, None], labels, jnp.eye(len(table), dtype=jnp.float32))

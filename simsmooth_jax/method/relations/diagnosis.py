@@ -21,7 +21,7 @@ WITHOUT_TEMPERATURE: tuple[Rule, ...] = ("literal", "clip", "shift")
 
 @dataclasses.dataclass(frozen=True)
 class RuleDiagnosis:
-    """Labels of one rule with epsilon 1: no top-k, own class included.
+    """Labels of one rule with epsilon 1: no top-k, own class included where the rule has it.
 
     Errors are standard errors of a mean over a sample of the rows, and 0 where it is of all.
     """
@@ -35,6 +35,7 @@ class RuleDiagnosis:
     warning: str  # why this rule would train badly at epsilon 1; empty if it would not
     own_mass_error: float | None
     perplexity_error: float | None
+    unreachable_rows: int = 0  # of the sampled ones: too many equal cosines for the perplexity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Diagnosis:
             spread = ".2f" if (row.row_perplexity or 0) < 1000 else ".0f"
             rows.append(
                 (
-                    row.rule if row.temperature is None else f"{row.rule} τ={row.temperature:g}",
+                    row.rule + (f" τ={row.temperature:g}" if row.temperature else ""),
                     _with_error(row.mean_own_mass, row.own_mass_error, ".3f"),
                     _with_error(row.row_perplexity, row.perplexity_error, spread),
                     str(row.rows_own_not_on_top),
@@ -105,6 +106,7 @@ def diagnose(
     *,
     center: bool = False,
     temperature: operands.Number | None = None,
+    perplexity: operands.Number | None = None,
 ) -> Diagnosis:
     """Says which rules are well-posed on a kernel, and how much of the own class each one keeps.
 
@@ -120,13 +122,15 @@ def diagnose(
       kernel: `[N, K]` real, features first, as in `flax.linen.Dense`.
       center: subtract the mean column first.
       temperature: of the softmax rule, above 0; several are shown if not given.
+      perplexity: of the neighbours rule, from 1 to below K - 1; it is shown only if given, with the
+        number of rows that cannot have it, as too many of their largest cosines are equal.
 
     Returns:
       A frozen `Diagnosis` of Python numbers; `str` gives a table.
 
     Raises:
       ValueError: the kernel is no real matrix with K >= 2, a class vector is zero, NaN or infinite,
-        the temperature is not above 0, or a transformation is tracing the call.
+        the temperature or the perplexity is out of range, or a transformation is tracing the call.
 
     Source: CN 112434722 A, claim 5, whose denominator it looks at.
 
@@ -141,7 +145,7 @@ def diagnose(
       0.33
     """
     kernel = operands.kernel("diagnose", kernel, center)
-    if checks.is_traced(kernel, temperature):
+    if checks.is_traced(kernel, temperature, perplexity):
         raise InputError(
             "diagnose: kernel",
             "be an array of values",
@@ -150,15 +154,20 @@ def diagnose(
         )
     if temperature is not None:
         operands.positive("diagnose", "temperature", temperature)
+    num_features, num_classes = kernel.shape
+    if perplexity is not None:
+        perplexity = operands.perplexity("diagnose", perplexity, num_classes - 1)
     temperatures = TEMPERATURES if temperature is None else (temperature,)
+    given = (kernel, temperatures, perplexity)
     numbers = jax.device_get(
-        checks.run_checked("diagnose", diagnosis_program, kernel, temperatures, center=center)
+        checks.run_checked("diagnose", diagnosis_program, *given, center=center)
     )
     share, share_error = map(float, numbers["negative_cosine_share"])
     shown: list[tuple[str, Rule, Any]] = [(rule, rule, None) for rule in WITHOUT_TEMPERATURE]
     for number, tau in enumerate(temperatures):
         shown.append((f"softmax {number}", "softmax", tau))
-    num_features, num_classes = kernel.shape
+    if perplexity is not None:
+        shown.append(("neighbours", "neighbours", None))
     return Diagnosis(
         num_features=num_features,
         num_classes=num_classes,
@@ -182,22 +191,27 @@ def _rule_diagnosis(
     perplexity, perplexity_error = map(float, numbers["perplexity"][name])
     well_posed = rule != "literal" or not numbers["negative_cosine_share"][0]
     finite = math.isfinite(own_mass)
+    unreachable = int(numbers["unreachable_rows"]) if rule == "neighbours" else 0
     if not well_posed:
         warning = "ill-posed: a cosine is negative"
+    elif unreachable:
+        warning = f"too tied: {unreachable} of {len(sampled_rows(num_classes))} rows"
     elif perplexity > NEARLY_UNIFORM * num_classes:
         warning = "nearly uniform: no relation is left"
     else:
         warning = own_mass_warning(own_mass)
+    # Only a negative divisor turns the order of a row that has the own class: under the others the
+    # own cosine, 1, is the largest and its label as well.
+    not_on_top = {"literal": int(numbers["negative_row_sums"]), "neighbours": num_classes}
     return RuleDiagnosis(
         rule=rule,
         temperature=tau,
         well_posed=well_posed,
         mean_own_mass=own_mass if finite else None,
         row_perplexity=perplexity if well_posed else None,
-        # Only a negative divisor turns the order of a row: under the others the own cosine, 1, is
-        # the largest and its label as well.
-        rows_own_not_on_top=int(numbers["negative_row_sums"]) if rule == "literal" else 0,
+        rows_own_not_on_top=not_on_top.get(rule, 0),
         warning=warning,
         own_mass_error=own_mass_error if finite else None,
         perplexity_error=perplexity_error if well_posed else None,
+        unreachable_rows=unreachable,
     )

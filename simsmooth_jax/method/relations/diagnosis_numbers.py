@@ -19,6 +19,7 @@ from simsmooth_jax.method.relations.similarity import (
 
 TILE = 1024  # classes: a tile of cosines that a cache holds
 ANGLE_ROUNDING = 1e-3  # radians, of an angle by its float32 cosine
+REACHED = 1e-3  # by how much a perplexity is missed in sums of a million, and no tie is broken
 SAMPLED_ROWS = 1024  # where there are more: means of such a sample err by a percent or less
 
 
@@ -32,20 +33,21 @@ def sampled_rows(num_classes: int) -> Int[np.ndarray, " rows"]:
 
 @partial(jax.jit, static_argnames="center")
 def diagnosis_program(
-    kernel: Array, temperatures: tuple[Any, ...], *, center: bool
+    kernel: Array, temperatures: tuple[Any, ...], perplexity: Any, *, center: bool
 ) -> tuple[dict[str, Any], list[checks.Flaw]]:
     """Scalars by name, and the flaws of the class vectors."""
-    return meshes.by_class(partial(_numbers, center=center), kernel, temperatures, class_axis=None)
+    program = partial(_numbers, center=center)
+    return meshes.by_class(program, kernel, temperatures, perplexity, class_axis=None)
 
 
 def _numbers(
-    kernel: Array, temperatures: tuple[Any, ...], *, center: bool
+    kernel: Array, temperatures: tuple[Any, ...], perplexity: Any, *, center: bool
 ) -> tuple[dict[str, Any], list[checks.Flaw]]:
     unit, flaws = unit_columns_and_flaws(kernel, center)
     vectors, num_classes = unit.T, unit.shape[1]
     # The rows of the cosines sum to `S 1 = Ŵᵀ (Ŵ 1)`.
     row_sums = jnp.matmul(vectors, vectors.sum(axis=0), precision=jax.lax.Precision.HIGHEST)
-    rows = _of_sampled_rows(vectors, temperatures)
+    rows = _of_sampled_rows(vectors, temperatures, perplexity)
     share, share_error = _estimate(rows["negative"] / (num_classes - 1), num_classes)
     if num_classes > SAMPLED_ROWS:  # one negative cosine anywhere forbids literal
         share = jax.lax.cond(share == 0, negative_share, lambda _: share, vectors)
@@ -58,6 +60,7 @@ def _numbers(
         "nonpositive_row_sums": (row_sums <= 0).sum(),
         "negative_row_sums": (row_sums < 0).sum(),
         "negative_cosine_share": (share, share_error),
+        "unreachable_rows": rows["unreachable"].sum(),
         "column_sum_ratio": _column_sum_ratio(class_columns(kernel, center)),
         "own_mass": {name: _estimate(x, num_classes) for name, x in own_masses.items()},
         "perplexity": {name: _estimate(x, num_classes) for name, x in perplexities.items()},
@@ -70,9 +73,12 @@ def _column_sum_ratio(columns: Float[Array, "features classes"]) -> Float[Array,
 
 
 def _of_sampled_rows(
-    vectors: Float[Array, "classes features"], temperatures: tuple[Any, ...]
+    vectors: Float[Array, "classes features"], temperatures: tuple[Any, ...], perplexity: Any
 ) -> dict[str, Any]:
-    """How many cosines of each row are negative; its own mass and perplexity under each rule."""
+    """How many cosines of each row are negative; its own mass and perplexity under each rule.
+
+    And whether it is too tied for the perplexity that is asked for.
+    """
     num_classes = len(vectors)
     rows = jnp.asarray(sampled_rows(num_classes), jnp.int32)
     size = min(len(rows), max(1, STRIP_ENTRIES // num_classes))
@@ -85,15 +91,21 @@ def _of_sampled_rows(
         similarity = jnp.where(own, 1, jnp.clip(cosines, -1, 1))
         clip, shift = (relation_rows(similarity, own, None, rule) for rule in ("clip", "shift"))
         own_mass = {"clip": _own_mass(clip, own)}
-        perplexity = {"clip": _perplexity(clip), "shift": _perplexity(shift)}
+        spread = {"clip": _perplexity(clip), "shift": _perplexity(shift)}
         for number, tau in enumerate(temperatures):
             relation = relation_rows(similarity, own, tau, "softmax")
             own_mass[f"softmax {number}"] = mass = _own_mass(relation, own)
             # -log r_k is that of the own class and (1 - S_k) / tau: no logarithm of every entry.
             further = (relation * ((1 - similarity) / tau)).sum(axis=1)
-            perplexity[f"softmax {number}"] = jnp.exp(further) / mass
+            spread[f"softmax {number}"] = jnp.exp(further) / mass
         negative = (similarity < -ROUNDING).sum(axis=1, dtype=jnp.float32)
-        return {"negative": negative, "own_mass": own_mass, "perplexity": perplexity}
+        unreachable = jnp.zeros_like(index)
+        if perplexity is not None:
+            found = _perplexity(relation_rows(similarity, own, perplexity, "neighbours"))
+            own_mass["neighbours"], spread["neighbours"] = jnp.zeros_like(found), found
+            unreachable = jnp.asarray(found > perplexity * (1 + REACHED), jnp.int32)
+        rows_of = {"own_mass": own_mass, "perplexity": spread}
+        return {"negative": negative, "unreachable": unreachable, **rows_of}
 
     return strips.assemble(strip, len(rows), size)
 

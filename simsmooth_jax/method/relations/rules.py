@@ -1,38 +1,46 @@
 """The rules that turn a row of cosines into a label, and what each of them refuses."""
 
-from typing import Any, get_args
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from simsmooth_jax.errors import InputError
 from simsmooth_jax.literals import Rule
-from simsmooth_jax.method.arrays import checks, operands
+from simsmooth_jax.method.arrays import checks
 from simsmooth_jax.method.arrays.strips import in_strips
+from simsmooth_jax.method.relations.perplexity import neighbour_rows
 
-RULES: tuple[Rule, ...] = get_args(Rule)
 ROUNDING = 1e-6  # of a cosine or a label in float32: orthogonal columns are not negative ones
 
 
 def labels_and_flaws(
     similarity: Float[Array, "classes classes"],
     epsilon: Any,
-    temperature: Any,
+    sharpness: Any,
     *,
     rule: Rule,
     top_k: int | None,
     include_self: bool,
 ) -> tuple[Float[Array, "classes classes"], list[checks.Flaw]]:
-    """Rule, then top-k, then epsilon; with the scalars that decide whether the labels are sound."""
+    """Rule, then top-k, then epsilon; with the scalars that decide whether the labels are sound.
+
+    `sharpness` is the number that a rule takes: a temperature, a perplexity or None.
+    """
     similarity = jnp.asarray(similarity, jnp.float32)
 
     def label(rows: Array, index: Array) -> tuple[Array, dict[str, Array]]:
         own = index[:, None] == jnp.arange(similarity.shape[1], dtype=jnp.int32)[None]
-        relation = relation_rows(rows, own, temperature, rule, include_self)
+        kept = None
         if top_k is not None and top_k < similarity.shape[1]:
-            relation = _keep_largest(relation, rows, own, top_k)
+            kept = _largest(rows, own, top_k)
+        if rule == "neighbours" and kept is not None:  # among the kept ones are its neighbours
+            relation = neighbour_rows(rows, kept & ~own, sharpness)
+        else:
+            relation = relation_rows(rows, own, sharpness, rule, include_self)
+            if kept is not None:
+                relation = jnp.where(kept, relation, 0)
+                relation /= relation.sum(axis=1, keepdims=True)
         weight = jnp.asarray(epsilon, jnp.float32)
         # Not `mixed`, which rounds otherwise: a table keeps its bits, and runs know it by its hash.
         labels = jnp.where(own, (1 - weight) + weight * relation, weight * relation)
@@ -55,13 +63,15 @@ def mixed(own: Any, relation: Any, epsilon: Any) -> Any:
 def relation_rows(
     similarity: Float[Array, "rows classes"],
     own: Bool[Array, "rows classes"],
-    temperature: Any,
+    sharpness: Any,
     rule: Rule,
     include_self: bool = True,
 ) -> Float[Array, "rows classes"]:
     """Row i is the relation of class i to every class, normalised to sum 1 (claim 5)."""
+    if rule == "neighbours":
+        return neighbour_rows(similarity, ~own, sharpness)
     if rule == "softmax":
-        scaled = similarity / jnp.asarray(temperature, jnp.float32)
+        scaled = similarity / jnp.asarray(sharpness, jnp.float32)
         return jax.nn.softmax(scaled if include_self else jnp.where(own, -jnp.inf, scaled), axis=1)
     mass = {
         "literal": not_below_zero(similarity),
@@ -73,17 +83,14 @@ def relation_rows(
     return mass / mass.sum(axis=1, keepdims=True)
 
 
-def _keep_largest(
-    relation: Float[Array, "rows classes"],
-    similarity: Float[Array, "rows classes"],
-    own: Bool[Array, "rows classes"],
-    top_k: int,
-) -> Float[Array, "rows classes"]:
+def _largest(
+    similarity: Float[Array, "rows classes"], own: Bool[Array, "rows classes"], top_k: int
+) -> Bool[Array, "rows classes"]:
+    """The own class and the most similar others."""
     # By the cosines: rounding makes relations equal that are not, and clip all below 0.
     _, columns = jax.lax.top_k(jnp.where(own, jnp.inf, similarity), top_k)
-    rows = jnp.arange(relation.shape[0], dtype=jnp.int32)[:, None]
-    kept = jnp.where(jnp.zeros_like(own).at[rows, columns].set(True), relation, 0)
-    return kept / kept.sum(axis=1, keepdims=True)
+    rows = jnp.arange(similarity.shape[0], dtype=jnp.int32)[:, None]
+    return jnp.zeros_like(own).at[rows, columns].set(True)
 
 
 def _extremes(
@@ -155,62 +162,8 @@ def flaws_of(extremes: dict[str, Array], rule: Rule) -> list[checks.Flaw]:
         then="Set include_self=True, or use rule 'shift' or 'softmax'.",
     )
     advice = "Set include_self=True (rule 'clip', 'shift' or 'softmax') or a smaller epsilon."
+    if rule == "neighbours":
+        advice = "Set a smaller epsilon, as 0.3: a row of this rule has no own class."
     off_top = off_top_flaw(own_label, other_label, advice)
     negative = [negative_flaw(least)] if rule == "literal" else []
     return [nonfinite, outside, *negative, empty, off_top]
-
-
-def checked_options(
-    function: str,
-    num_classes: int,
-    epsilon: Any,
-    temperature: Any,
-    *,
-    rule: Rule,
-    top_k: int | None,
-    include_self: bool,
-) -> tuple[Any, Any]:
-    """Epsilon and temperature as programs take them; raises for an option out of range."""
-    if rule not in RULES:
-        raise InputError(
-            f"{function}: rule",
-            f"be one of {', '.join(map(repr, RULES))}",
-            f"{rule!r}",
-            "See the table in the documentation of relation_labels.",
-        )
-    epsilon = operands.fraction(function, "epsilon", epsilon)
-    if (temperature is not None) != (rule == "softmax"):
-        raise InputError(
-            f"{function}: temperature",
-            "be given with rule 'softmax' and with no other",
-            f"temperature={temperature} with rule {rule!r}",
-            "Set both, as 'softmax' with 0.2 for 10 classes or 0.1 for 100, or neither.",
-        )
-    if temperature is not None:
-        temperature = operands.positive(function, "temperature", temperature)
-    if not isinstance(include_self, bool):
-        raise InputError(
-            f"{function}: include_self",
-            "be True or False",
-            f"{include_self!r}",
-            "It is part of the program, not an array.",
-        )
-    if top_k is not None:
-        advice = "Leave it out to keep every class."
-        refuse_top_k(function, "top_k", top_k, num_classes, include_self, advice)
-    return epsilon, temperature
-
-
-def refuse_top_k(
-    function: str, argument: str, value: Any, num_classes: int, include_self: bool, advice: str
-) -> None:
-    """Raises for a number of kept classes that is no integer, or out of range."""
-    least = 1 if include_self else 2
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not least <= value <= num_classes:
-        raise InputError(
-            f"{function}: {argument}",
-            f"be an integer from {least} to {num_classes} (the number of classes)",
-            f"{value!r}",
-            advice,
-        )

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from simsmooth_jax.config import options
 from simsmooth_jax.config.training import DEFAULT_SIZE, MODELS, ModelConfig
+from simsmooth_jax.data.features import are_features
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.method.heads.candidates import HEAD
 from simsmooth_jax.training.models.own_models import build_own, find_function, refuse_unfit
@@ -21,7 +22,7 @@ Logits = Float[Array, "batch classes"]
 
 
 class MLP(nn.Module):
-    """Flattened images through `depth` hidden layers of `width` units."""
+    """Flattened images, or features, through `depth` hidden layers of `width` units."""
 
     num_classes: int
     width: int = 128
@@ -29,7 +30,7 @@ class MLP(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, images: Images, train: bool) -> Logits:
+    def __call__(self, images: Float[Array, "batch ..."], train: bool) -> Logits:
         """Logits of every image; there is no difference between training and evaluation."""
         x = images.reshape(images.shape[0], -1)
         for _ in range(self.depth):
@@ -124,6 +125,11 @@ def refuse_model(config: ModelConfig) -> None:
                 then = "Set it in the function."
                 raise InputError(f"`{name}`", f"be left out for {config.model}", value, then)
         find_function(config.model)
+    elif config.model == "linear":
+        for name in ("width", "depth"):
+            if (value := getattr(config, name)) is not None:
+                then = "It has no hidden layer: `model=mlp` takes it."
+                raise InputError(f"`{name}`", "be left out for linear", value, then)
     elif config.model not in MODELS:
         raise InputError(
             "`model`",
@@ -142,6 +148,15 @@ def build_model(
         model = build_own(config.model, num_classes)
         refuse_unfit(config.model, model, image_shape, num_classes)
         return model
+    if are_features(image_shape) and config.model not in ("linear", "mlp"):
+        raise InputError(
+            "`model`",
+            f"be mlp, linear or MODULE:FUNCTION with features {list(image_shape)}",
+            config.model,
+            "They have no pixels: give `model=mlp`.",
+        )
+    if config.model == "linear":
+        return MLP(num_classes, depth=0)
     if config.model == "resnet18" and config.depth not in (None, 18):
         then = "`model=resnet` takes one."
         raise InputError("`depth`", "be left out for a resnet18", config.depth, then)
@@ -164,7 +179,12 @@ def build_model(
 
 def normalise_images(
     images: Array, mean: tuple[float, ...], deviation: tuple[float, ...]
-) -> Images:
-    """Images uint8 to float32 with mean 0 and deviation 1 over the training images' channels."""
-    scaled = images.astype(jnp.float32) / 255
+) -> Float[Array, "batch ..."]:
+    """Images uint8 to float32 with mean 0 and deviation 1 over the training images' channels.
+
+    Features of any float to float32 with mean 0 each and deviation 1 over all of them.
+    """
+    scaled = images.astype(jnp.float32)
+    if images.dtype == jnp.uint8:
+        scaled /= 255
     return (scaled - jnp.asarray(mean, jnp.float32)) / jnp.asarray(deviation, jnp.float32)

@@ -18,7 +18,8 @@ from simsmooth_jax.data.dataset import Examples
 from simsmooth_jax.errors import DivergenceError, InputError, first_line
 from simsmooth_jax.machine.files import write_atomically
 from simsmooth_jax.machine.processes import is_writer
-from simsmooth_jax.training.evaluation import Evaluator, summarise
+from simsmooth_jax.metrics import Accumulated
+from simsmooth_jax.training.evaluation import Evaluator
 from simsmooth_jax.training.loop import Metrics
 from simsmooth_jax.training.step import TrainState
 
@@ -125,11 +126,11 @@ class ValidationRows:
     def on_step(self, step: int, state: TrainState, metrics: Metrics, input_seconds: float) -> None:
         """Starts a validation where an epoch ends."""
         if step % self.steps_per_epoch == 0:
-            batches = self.evaluator.dispatch(state.params, state.batch_stats, self.examples)
-            self.log.append(batches[-1]["nll"], partial(self._rows, step, batches))
+            found = self.evaluator.dispatch(state.params, state.batch_stats, self.examples)
+            self.log.append(found.batches[-1].nll, partial(self._rows, step, found))
 
-    def _rows(self, step: int, batches: list[dict[str, Array]]) -> Iterator[Row]:
-        metrics = summarise(batches, len(self.examples))
+    def _rows(self, step: int, found: Accumulated) -> Iterator[Row]:
+        metrics = found.summary()
         row = {"arm": self.arm, "step": step, "epoch": step // self.steps_per_epoch}
         yield row | {f"validation_{name}": metrics[name] for name in ("accuracy", "nll", "ece")}
 

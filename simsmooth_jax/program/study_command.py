@@ -1,0 +1,130 @@
+"""`simsmooth study`: arms compared over many seeds, tuned alike and tested once."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+from rich import box
+from rich.table import Table
+
+from simsmooth_jax.config import options, stored
+from simsmooth_jax.config.study import StudyConfig
+from simsmooth_jax.data.dataset import Dataset
+from simsmooth_jax.data.load import load_dataset
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.machine import devices
+from simsmooth_jax.machine.bars import transient_bar
+from simsmooth_jax.machine.files import write_json
+from simsmooth_jax.program import report
+from simsmooth_jax.program.run_directory import default_directory, is_in_use, open_directory
+from simsmooth_jax.study.comparison import inference
+from simsmooth_jax.study.comparison.entrants import ENTRANT, chosen
+from simsmooth_jax.study.comparison.results import Results, results_of
+from simsmooth_jax.study.comparison.rows import Rows, Shard
+from simsmooth_jax.study.comparison.schedule import Schedule, Trial
+from simsmooth_jax.study.comparison.superclasses import read_superclasses
+from simsmooth_jax.study.comparison.trials import Trials
+from simsmooth_jax.training.models.built_in import refuse_model
+
+POLL_SECONDS = 0.5  # between looks at what other shards have done
+FIRST_MODELS, STUDY = "first-models", "study.json"
+
+
+def study(config: StudyConfig) -> None:
+    """Does what is left of a study, this shard's part of it, and shows the result at the end."""
+    devices.self_test()
+    options.check(config)
+    shard = Shard.of(config.shard)
+    refuse_model(config.training.model)
+    dataset = load_dataset(config.training.data)
+    superclasses = read_superclasses(config, dataset)
+    entrants = chosen(config.arms, superclasses is not None)
+    names = [entrant.name for entrant in entrants]
+    contrasts = inference.contrasts_of(config.contrasts, names)
+    if shard.count > 1 and config.overwrite:
+        raise InputError(
+            "`overwrite`", "not be given with `shard`", "both", "Delete the directory before."
+        )
+    fixed = _identity(config, dataset, superclasses)
+    name = f"{config.training.data.short_name}-{config.training.model.short_name}-study"
+    directory = config.out or default_directory(name, fixed)
+    absent, part = stored.identity_before(StudyConfig), f"-{shard}"
+    with open_directory(directory, fixed, config.overwrite, absent, part):
+        trials = Trials(config, dataset, superclasses, directory / FIRST_MODELS)
+        rows = Rows(directory, shard)
+        schedule = Schedule(config, entrants, trials, rows)
+        _describe(config, trials, names)
+        for stage, all_of in schedule.stages():
+            todo = all_of()
+            _carry_out(schedule, schedule.mine(todo, shard), stage)
+            if not _others_done(schedule, todo, shard, directory):
+                return
+        found = results_of(config, schedule, contrasts)
+        write_json(directory / STUDY, found.to_json())
+        _show(found)
+        print(f"{directory}: finished")
+
+
+def _identity(
+    config: StudyConfig, dataset: Dataset, superclasses: Int[np.ndarray, " classes"] | None
+) -> dict[str, Any]:
+    """What every row of a study must have in common."""
+    absolute = dataclasses.replace(config, training=config.training.absolute(), superclasses=None)
+    known = None if superclasses is None else superclasses.tolist()
+    return stored.identity(absolute) | {"classes": dataset.num_classes, "superclasses": known}
+
+
+def _describe(config: StudyConfig, trials: Trials, names: list[str]) -> None:
+    data, drawn = trials.dataset, len(trials.draws.train(0))
+    print(
+        f"{data.name}: {drawn:,} of {len(data.train):,} training images a seed, "
+        f"{len(data.validation):,} validation, {len(data.test):,} test, {data.num_classes} classes"
+    )
+    noise = f"{config.label_noise:.0%} of the training labels wrong ({config.noise}); "
+    print(
+        f"{len(names)} arms, {config.points} points on {config.tuning_seeds} seeds each, then "
+        f"{config.seeds} seeds; {noise if config.label_noise else ''}validation and test are clean"
+    )
+
+
+def _carry_out(schedule: Schedule, trials: list[Trial], stage: str) -> None:
+    with transient_bar() as bar:
+        for trial in bar.track(trials, description=stage):
+            schedule.carry_out(trial)
+
+
+def _others_done(schedule: Schedule, stage: list[Trial], shard: Shard, directory: Path) -> bool:
+    """Waits while other shards work on a stage; says what is missing where none does."""
+    with transient_bar() as bar:
+        bar.add_task("waiting for other shards", total=None)
+        while schedule.left(stage):
+            running = any(is_in_use(directory, f"-{other}") for other in shard.others())
+            schedule.rows.read()
+            if schedule.left(stage) and not running:
+                left = schedule.left(stage)
+                print(f"{directory}: {left} trainings of other shards are left; start those")
+                return False
+            time.sleep(POLL_SECONDS)
+    return True
+
+
+def _show(found: Results) -> None:
+    table = Table(title=found.title, box=box.SIMPLE, title_justify="left")
+    table.add_column("arm")
+    for column in ("top-1 %", "against uniform", "NLL at T", "ECE % at T", "setting"):
+        table.add_column(column, justify="right" if column != "setting" else "left")
+    for arm in found.arms:
+        table.add_row(
+            ENTRANT[arm.name].title,
+            f"{arm.means['accuracy']:.2f}",
+            "" if arm.against is None else arm.against,
+            f"{arm.means['nll_at_temperature']:.3f}",
+            f"{arm.means['ece_at_temperature']:.1f}",
+            arm.setting,
+        )
+    report.console().print(table)
+    for sentence in found.sentences:
+        print(sentence)

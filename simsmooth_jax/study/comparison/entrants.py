@@ -1,0 +1,230 @@
+"""The arms of a study: what each minimises, and what of it is tuned."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+from simsmooth_jax.config.labels import ObjectiveConfig
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.method.objectives import Objective, label_table, self_distillation
+from simsmooth_jax.study.arms import ARM
+from simsmooth_jax.study.comparison import relation_rows as rows
+from simsmooth_jax.study.comparison.points import MOST_STRENGTH, Point, Range, Space
+from simsmooth_jax.study.comparison.relation_rows import Rows, Seen
+
+WHOLE = (0.0, 1.0)
+STRENGTHS = (0.0, MOST_STRENGTH)
+TEMPERATURES = (1.0, 8.0)  # of predictions
+COSINES = (0.02, 1.0)  # temperatures of cosines
+
+
+@dataclasses.dataclass(frozen=True)
+class Entrant:
+    """One arm: relation rows that its strength mixes with hard labels, or another objective.
+
+    `needs` are "first", a first model, and "superclasses". `longer` multiplies its steps, and
+    `tuned_as` names the arm whose setting it takes.
+    """
+
+    name: str
+    title: str
+    colour: str
+    space: Callable[[int], Space]
+    rows: Callable[[Seen, float | None], Rows] | None = None
+    objective: Callable[[Seen, Point], Objective] | None = None
+    needs: tuple[str, ...] = ()
+    longer: int = 1
+    tuned_as: str = ""
+    least_risk: bool = False  # decides for the class of least expected distance, not the likeliest
+
+    def made(self, seen: Seen, point: Point) -> tuple[Objective, float | None]:
+        """What it minimises on a seed, and its strength there, which a table may limit."""
+        if self.rows is None:
+            assert self.objective is not None
+            return self.objective(seen, point), point.strength
+        table = self.rows(seen, point.sharpness)
+        strength = min(point.strength or 0.0, rows.most_strength(table))
+        return label_table(rows.mixed(table, strength)), strength
+
+
+def _space(
+    strength: Range | float | None = None, sharpness: Range | float | None = None
+) -> Callable[[int], Space]:
+    space = Space(strength, sharpness)
+    return lambda num_classes: space
+
+
+def _perplexities(num_classes: int) -> Space:
+    high = 0.9 * (num_classes - 1)
+    return Space(STRENGTHS, (min(2.0, (1 + high) / 2), high))
+
+
+def _as_trained(name: str, seen: Seen, point: Point) -> Objective:
+    """That of `simsmooth train --labels NAME`."""
+    return ARM[name].objective(seen.plan._replace(options=ObjectiveConfig(strength=point.strength)))
+
+
+def _onehot(seen: Seen, point: Point) -> Objective:
+    return _as_trained("onehot", seen, Point(point.weight_decay, None, None))
+
+
+def _self_distillation(seen: Seen, point: Point) -> Objective:
+    return self_distillation(
+        seen.model.logits, point.strength or 0.0, temperature=point.sharpness or 1.0
+    )
+
+
+def _of_model(
+    name: str, title: str, colour: str, rows: Callable[..., Rows], space: Callable[[int], Space]
+) -> Entrant:
+    return Entrant(name, title, colour, space, rows, needs=("first",))
+
+
+def _trained(name: str, strength: Range) -> Entrant:
+    arm = ARM[name]
+    return Entrant(
+        name, arm.title, arm.colour, _space(strength), objective=partial(_as_trained, name)
+    )
+
+
+TREE = ("superclasses",)
+ENTRANTS = (
+    Entrant("onehot", "one-hot labels", "#4c6a92", _space(), objective=_onehot),
+    Entrant("uniform", "uniform smoothing", "#c98b2b", _space(STRENGTHS), rows.uniform),
+    _of_model("patent", "clip, epsilon 1 (patent)", "#1f6f50", rows.clip, _space(1.0)),
+    _of_model("neighbours", "kernel's neighbours", "#2f8f6b", rows.neighbours, _perplexities),
+    _of_model(
+        "neighbours-shuffled",
+        "kernel's neighbours, shuffled",
+        "#8fc4ae",
+        rows.neighbours_shuffled,
+        _perplexities,
+    ),
+    _of_model(
+        "predictions",
+        "mean predictions",
+        "#7a5195",
+        rows.predictions,
+        _space(STRENGTHS, TEMPERATURES),
+    ),
+    _of_model(
+        "predictions-shuffled",
+        "mean predictions, shuffled",
+        "#bda7cc",
+        rows.predictions_shuffled,
+        _space(STRENGTHS, TEMPERATURES),
+    ),
+    Entrant(
+        "self-distillation",
+        "self-distillation",
+        "#b5533c",
+        _space(WHOLE, TEMPERATURES),
+        objective=_self_distillation,
+        needs=("first",),
+    ),
+    _of_model("clip", "clip", "#3f7f5f", rows.clip, _space(WHOLE)),
+    _of_model("shift", "shift", "#5f8f7f", rows.shift, _space(STRENGTHS)),
+    _of_model("softmax", "softmax of cosines", "#4f9f8f", rows.softmax, _space(WHOLE, COSINES)),
+    _of_model(
+        "neighbours-permuted",
+        "kernel's neighbours, permuted",
+        "#a9d3c2",
+        rows.neighbours_permuted,
+        _perplexities,
+    ),
+    _of_model(
+        "neighbours-centred",
+        "centred kernel's neighbours",
+        "#2f6f8f",
+        rows.neighbours_centred,
+        _perplexities,
+    ),
+    _of_model(
+        "features-neighbours",
+        "mean features' neighbours",
+        "#6f8f2f",
+        rows.neighbours_of_features,
+        _perplexities,
+    ),
+    _of_model(
+        "predictions-neighbours",
+        "mean predictions' neighbours",
+        "#8f6f9f",
+        rows.neighbours_of_predictions,
+        _perplexities,
+    ),
+    _of_model(
+        "predictions-whole",
+        "mean predictions, own included",
+        "#9f5f8f",
+        rows.predictions_whole,
+        _space(WHOLE, TEMPERATURES),
+    ),
+    _of_model(
+        "ssa-ls", "SSA-LS, of centroids", "#7f7f4f", rows.centroids, _space(STRENGTHS, (0.02, 2.0))
+    ),
+    Entrant(
+        "superclass",
+        "superclass smoothing",
+        "#9f7f3f",
+        _space(STRENGTHS),
+        rows.superclass,
+        needs=TREE,
+    ),
+    Entrant(
+        "hierarchy",
+        "hierarchy (Bertinetto)",
+        "#7f5f3f",
+        _space(1.0, (3.0, 30.0)),
+        rows.hierarchy,
+        needs=TREE,
+    ),
+    *(_trained(name, STRENGTHS) for name in ("ols", "online", "maxsup")),
+    _trained("lspp", (0.01, MOST_STRENGTH)),
+    _trained("pskd", (0.0, 0.95)),
+    _trained("zipf", WHOLE),
+    _trained("mbls", WHOLE),
+    Entrant(
+        "onehot-longer",
+        "one-hot, both trainings' steps",
+        "#7c93b2",
+        _space(),
+        objective=_onehot,
+        longer=2,
+    ),
+    Entrant(
+        "onehot-least-risk",
+        "one-hot, least risk (CRM)",
+        "#9cb0c8",
+        _space(),
+        objective=_onehot,
+        needs=TREE,
+        tuned_as="onehot",
+        least_risk=True,
+    ),
+)
+ENTRANT = {entrant.name: entrant for entrant in ENTRANTS}
+
+
+def chosen(names: tuple[str, ...], has_superclasses: bool) -> tuple[Entrant, ...]:
+    """The arms of these names, one-hot labels first; refuses those that cannot be."""
+    for name in names:
+        if name not in ENTRANT:
+            raise InputError(
+                "`arms`", "be of " + ", ".join(ENTRANT), repr(name), "See: docs/study.md"
+            )
+        if "superclasses" in ENTRANT[name].needs and not has_superclasses:
+            raise InputError(
+                f"`arms` with {name}",
+                "be given with superclasses",
+                "none",
+                "Add `superclasses=FILE`.",
+            )
+    if "onehot" not in names or len(set(names)) < len(names) or len(names) < 2:
+        raise InputError(
+            "`arms`",
+            "be onehot and others, each once",
+            " ".join(names) or "none",
+            "As in: onehot uniform neighbours predictions.",
+        )
+    return tuple(entrant for entrant in ENTRANTS if entrant.name in names)

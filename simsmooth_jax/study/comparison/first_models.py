@@ -1,0 +1,73 @@
+"""The first model of each seed, and what labels are made from: kept in a file, and made once."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from simsmooth_jax.data.dataset import Split
+from simsmooth_jax.machine.files import write_atomically
+from simsmooth_jax.method.heads.head_kernel import head_kernel
+from simsmooth_jax.method.relations.class_vectors import class_means
+from simsmooth_jax.training.evaluation import Evaluator
+from simsmooth_jax.training.models.head_module import head_module
+from simsmooth_jax.training.step import TrainState
+
+
+class FirstModel(NamedTuple):
+    """A classifier that was trained on hard labels, as far as labels are made from it.
+
+    `logits` are of its own training images, which have `labels`, wrong ones included.
+    """
+
+    kernel: Float[np.ndarray, "features classes"]
+    features: Float[np.ndarray, "features classes"]  # the mean of what goes into the head, by class
+    logits: Float[np.ndarray, "examples classes"]
+    labels: Int[np.ndarray, " examples"]
+
+
+class Reader:
+    """Reads first models off trained states, with two compiled programs."""
+
+    def __init__(self, new: Callable[[], Evaluator], num_classes: int) -> None:
+        """One evaluation is traced as it is, one with a head that passes on what it is given."""
+        self._logits, self._features, self._num_classes = new(), new(), num_classes
+
+    def __call__(self, state: TrainState, train: Split) -> FirstModel:
+        """What labels are made from, of a state and the images that it has seen."""
+        given = state.params, state.batch_stats, train
+        logits = self._logits.logits(*given)
+        with nn.intercept_methods(_what_goes_into(head_module(state.params))):
+            features = self._features.logits(*given)
+        means = np.asarray(class_means(features, train.labels, self._num_classes))
+        return FirstModel(np.asarray(head_kernel(state.params)), means, logits, train.labels)
+
+
+def _what_goes_into(head: tuple[str, ...]) -> Callable[..., Any]:
+    def pass_on(layer: Any, arguments: Any, named: Any, context: Any) -> Any:
+        is_head = context.module.path == head and context.method_name == "__call__"
+        return arguments[0] if is_head else layer(*arguments, **named)
+
+    return pass_on
+
+
+def kept(path: Path, make: Callable[[], FirstModel]) -> FirstModel:
+    """The first model in a file, which is made where it is not there."""
+    if path.exists():
+        with np.load(path) as arrays:
+            return FirstModel(**arrays)
+    found = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, _npz(found))
+    return jax.device_get(found)
+
+
+def _npz(found: FirstModel) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **found._asdict())
+    return file.getvalue()

@@ -1,0 +1,117 @@
+"""Paired differences between arms: intervals, tests, and whether they are none."""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from simsmooth_jax.errors import InputError
+
+CONFIDENCE = 0.95
+RESAMPLES = 9999
+MOST_CONTRASTS = 6  # named beforehand: with more, hardly any number of seeds could tell
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """How much larger a figure of one arm is than of another, over paired seeds."""
+
+    arm: str
+    than: str
+    seeds: int
+    mean: float
+    low: float  # of the BCa interval
+    high: float
+    p: float  # of the sign-flip test, two-sided
+    p_holm: float  # adjusted for all contrasts that were named beforehand; p itself elsewhere
+    p_equivalent: float | None  # of two one-sided t-tests against the margin
+
+
+def difference(
+    arm: str,
+    than: str,
+    values: Float[np.ndarray, " seeds"],
+    others: Float[np.ndarray, " seeds"],
+    margin: float | None,
+) -> Difference:
+    """The mean of the paired differences, with its interval and its tests.
+
+    The interval is the bootstrap's BCa, the test the permutation test that flips signs, exact up to
+    13 seeds; "none" is what two one-sided t-tests say of a margin.
+    """
+    paired = np.asarray(values, np.float64) - np.asarray(others, np.float64)
+    mean = float(paired.mean())
+    if np.ptp(paired) == 0:  # which has no interval, and no test unless it is 0
+        p = 1.0 if mean == 0 else float(2.0 ** (1 - len(paired)))
+        inside = None if margin is None else (0.0 if abs(mean) < margin else 1.0)
+        return Difference(arm, than, len(paired), mean, mean, mean, p, p, inside)
+    rng = np.random.default_rng(0)
+    interval = stats.bootstrap(
+        (paired,), np.mean, confidence_level=CONFIDENCE, n_resamples=RESAMPLES, rng=rng
+    ).confidence_interval
+    test = stats.permutation_test(
+        (paired,), np.mean, permutation_type="samples", n_resamples=RESAMPLES, rng=rng
+    )
+    equivalent = None
+    if margin is not None:
+        above: Any = stats.ttest_1samp(paired, -margin, alternative="greater")
+        below: Any = stats.ttest_1samp(paired, margin, alternative="less")
+        equivalent = float(max(above.pvalue, below.pvalue))
+    low, high, p = float(interval.low), float(interval.high), float(test.pvalue)
+    return Difference(arm, than, len(paired), mean, low, high, p, p, equivalent)
+
+
+def holm(differences: Sequence[Difference]) -> list[Difference]:
+    """The same with adjusted p: the k-th smallest of m times m + 1 - k, and none below one before.
+
+    Source: Holm 1979.
+    """
+    order = sorted(range(len(differences)), key=lambda place: differences[place].p)
+    factors = range(len(differences), 0, -1)
+    steps = (differences[i].p * factor for i, factor in zip(order, factors, strict=True))
+    adjusted = dict(zip(order, itertools.accumulate(steps, max), strict=True))
+    return [
+        dataclasses.replace(one, p_holm=min(1.0, adjusted[place]))
+        for place, one in enumerate(differences)
+    ]
+
+
+def contrasts_of(named: tuple[str, ...], arms: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of arms that are compared, at most six: those named, or each with uniform."""
+    if not named:
+        base = "uniform" if "uniform" in arms else "onehot"
+        pairs = [(arm, base) for arm in arms if arm not in ("onehot", base)]
+        if base == "uniform":
+            pairs.insert(0, ("uniform", "onehot"))
+        return pairs[:MOST_CONTRASTS]
+    pairs = []
+    for text in named:
+        arm, _, than = text.partition(":")
+        if arm not in arms or than not in arms or arm == than:
+            raise InputError(
+                "`contrasts`",
+                "be two of the arms, as predictions:uniform",
+                repr(text),
+                f"There are {', '.join(arms)}.",
+            )
+        pairs.append((arm, than))
+    if len(pairs) > MOST_CONTRASTS:
+        must = f"be at most {MOST_CONTRASTS}"
+        raise InputError("`contrasts`", must, len(pairs), "Choose those that you ask about.")
+    return pairs
+
+
+def in_words(found: Difference, titles: dict[str, str], margin: float) -> str:
+    """A sentence about a difference in points of accuracy."""
+    arm, than = titles[found.arm], titles[found.than]
+    figures = f"{found.mean:+.2f} points ({found.low:+.2f} to {found.high:+.2f})"
+    if found.p_holm <= 1 - CONFIDENCE:
+        verdict = "better" if found.mean > 0 else "worse"
+        return f"{arm} is {verdict} than {than}: {figures}, p {found.p_holm:.2g}."
+    if found.p_equivalent is not None and found.p_equivalent <= 1 - CONFIDENCE:
+        return f"{arm} and {than}: no difference as large as {margin:g} points, {figures}."
+    return f"{arm} and {than}: not told apart by {found.seeds} seeds, {figures}."

@@ -1,0 +1,84 @@
+"""What is measured of a training: on validation to choose by, on test to be told."""
+
+from typing import Any
+
+import numpy as np
+import scipy.special
+from jaxtyping import Float, Int
+
+from simsmooth_jax import metrics
+from simsmooth_jax.metrics.exact import calibration_bins
+from simsmooth_jax.study.comparison.relation_rows import distances
+
+CURVE = 20  # points of a risk-coverage curve
+
+Logits = Float[np.ndarray, "examples classes"]
+Labels = Int[np.ndarray, " examples"]
+
+
+def of_validation(logits: Logits, labels: Labels) -> dict[str, float]:
+    """Accuracy, the temperature of the least NLL, and that NLL."""
+    temperature = metrics.fit_temperature(logits, labels)
+    softened = _softmax(logits / temperature)
+    return {
+        "accuracy": _number(metrics.accuracy(softened, labels)),
+        "temperature": temperature,
+        "nll": _number(metrics.negative_log_likelihood(softened, labels)),
+    }
+
+
+def of_test(
+    logits: Logits,
+    labels: Labels,
+    temperature: float,
+    superclasses: Int[np.ndarray, " classes"] | None,
+    least_risk: bool,
+) -> dict[str, Any]:
+    """All figures, raw and at a temperature that other images have given.
+
+    With `least_risk` the decision is for the class of least expected distance, at that temperature.
+    """
+    raw, softened = _softmax(logits), _softmax(logits / temperature)
+    decided = softened
+    if least_risk:
+        risk = metrics.minimum_risk_predictions(softened, distances(superclasses))
+        decided = np.eye(logits.shape[1], dtype=np.float32)[np.asarray(risk)]
+    found: dict[str, Any] = {"accuracy": _number(metrics.accuracy(decided, labels))}
+    for name, probabilities in (("", raw), ("_at_temperature", softened)):
+        nll = metrics.negative_log_likelihood(probabilities, labels)
+        found[f"nll{name}"] = _number(nll)
+        ece = metrics.expected_calibration_error(probabilities, labels)
+        found[f"ece{name}"] = _number(ece)
+        found[f"bins{name}"] = _bins(probabilities, labels)
+    found["brier"] = _number(metrics.brier_score(raw, labels))
+    found["aurc"] = _number(metrics.aurc(raw, labels))
+    found["risk"] = _risks(softened, labels)
+    if superclasses is not None:
+        answer = decided.argmax(axis=1)
+        found["superclass_accuracy"] = float((superclasses[answer] == superclasses[labels]).mean())
+        severity = metrics.hierarchical_distance(decided, labels, distances(superclasses))
+        found["distance"] = _number(severity.over_all)
+    return found
+
+
+def _softmax(logits: Logits) -> Logits:
+    return scipy.special.softmax(logits.astype(np.float64), axis=1).astype(np.float32)
+
+
+def _bins(probabilities: Logits, labels: Labels) -> dict[str, list[float]]:
+    correct = probabilities.argmax(axis=1) == labels
+    found = calibration_bins(probabilities.max(axis=1), correct)
+    return {name: [round(value, 3) for value in values] for name, values in found.items()}
+
+
+def _risks(probabilities: Logits, labels: Labels) -> list[float]:
+    """The share of errors among the most confident 5%, 10%, … of the examples."""
+    order = np.argsort(-probabilities.max(axis=1), kind="stable")
+    wrong = (probabilities.argmax(axis=1) != labels)[order]
+    risk = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
+    places = np.ceil(np.arange(1, CURVE + 1) / CURVE * len(wrong)).astype(int) - 1
+    return [round(float(value), 5) for value in risk[places]]
+
+
+def _number(value: Any) -> float:
+    return float(value)

@@ -1,0 +1,58 @@
+"""What is tuned: weight decay, strength and sharpness, by the same random points for every arm."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import qmc
+
+WEIGHT_DECAY = (3e-4, 3e-2)  # of sgd, added to the gradient
+DECOUPLED = (1e-3, 1.0)  # of adamw
+MOST_STRENGTH = 0.9  # of a soft label: above it little is left of the hard one
+
+Range = tuple[float, float]
+
+
+class Point(NamedTuple):
+    """One setting of an arm; what an arm has not is None."""
+
+    weight_decay: float
+    strength: float | None
+    sharpness: float | None
+
+
+class Space(NamedTuple):
+    """What an arm can be set to, besides its weight decay.
+
+    A pair is a range, of strength evenly, of sharpness by its logarithm; a number is the only one.
+    """
+
+    strength: Range | float | None = None
+    sharpness: Range | float | None = None
+
+
+def points_of(space: Space, count: int, decays: Range) -> list[Point]:
+    """Scattered evenly: a scrambled Halton sequence, the same for each arm and at every call."""
+    if count == 1:
+        shares = np.full((1, 3), 0.5)
+    else:
+        shares = qmc.Halton(3, scramble=True, rng=np.random.default_rng(0)).random(count)
+    return [
+        Point(_by_logarithm(decays, a), _evenly(space.strength, b), _log(space.sharpness, c))
+        for a, b, c in shares.tolist()
+    ]
+
+
+def _evenly(range: Range | float | None, share: float) -> float | None:
+    if not isinstance(range, tuple):
+        return range
+    low, high = range
+    return low + share * (high - low)
+
+
+def _log(range: Range | float | None, share: float) -> float | None:
+    return _by_logarithm(range, share) if isinstance(range, tuple) else range
+
+
+def _by_logarithm(range: Range, share: float) -> float:
+    low, high = range
+    return float(low * (high / low) ** share)

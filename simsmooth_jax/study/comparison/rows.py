@@ -1,0 +1,106 @@
+"""The rows of a study, one a training: whole lines of JSON, durable before the next training."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.machine.files import write_atomically
+
+Row = dict[str, Any]
+
+
+class Shard(NamedTuple):
+    """Part `number` of `count`, from 1 on."""
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def of(cls, text: str | None) -> "Shard":
+        """`1/2` is the first of two; None is all."""
+        if text is None:
+            return cls()
+        parts = text.split("/")
+        if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+            raise InputError("`shard`", "be as 1/2", repr(text), "Number the parts from 1.")
+        shard = cls(*map(int, parts))
+        if not 1 <= shard.number <= shard.count:
+            must = f"be from 1/{max(1, shard.count)} to {max(1, shard.count)}/{max(1, shard.count)}"
+            raise InputError("`shard`", must, repr(text), "Number the parts from 1.")
+        return shard
+
+    def __str__(self) -> str:
+        """As it is part of a file's name."""
+        return f"{self.number}-of-{self.count}"
+
+    def others(self) -> list["Shard"]:
+        """The other parts."""
+        return [Shard(n, self.count) for n in range(1, self.count + 1) if n != self.number]
+
+
+class Key(NamedTuple):
+    """What tells a row from all others of its study."""
+
+    phase: str  # tune or test
+    arm: str
+    point: int
+    seed: int
+
+
+class Rows:
+    """The rows of all shards, of which this process adds to one."""
+
+    def __init__(self, directory: Path, shard: Shard) -> None:
+        """Reads what is there; drops the end of a line that a kill tore, in its own file alone."""
+        self.directory = directory
+        self._own = directory / f"rows-{shard}.jsonl"
+        if self._own.exists():
+            whole = self._own.read_bytes()
+            kept = whole[: whole.rfind(b"\n") + 1]
+            if kept != whole:
+                write_atomically(self._own, kept)
+        self.read()
+
+    def read(self) -> None:
+        """Takes in what other shards have written meanwhile."""
+        self._rows: dict[Key, Row] = {}
+        for file in sorted(self.directory.glob("rows-*.jsonl")):
+            for row in _read(file):
+                self._rows[Key(*(row[name] for name in Key._fields))] = row
+
+    def __contains__(self, key: Key) -> bool:
+        """Whether that training is done."""
+        return key in self._rows
+
+    def __getitem__(self, key: Key) -> Row:
+        """The row of a training."""
+        return self._rows[key]
+
+    def __iter__(self) -> Iterator[Row]:
+        """All of them, in a fixed order."""
+        return iter([self._rows[key] for key in sorted(self._rows)])
+
+    def add(self, key: Key, found: Row) -> None:
+        """Writes it to the disk."""
+        row = key._asdict() | found
+        self._rows[key] = row
+        with self._own.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _read(file: Path) -> list[Row]:
+    lines = file.read_text(encoding="utf-8").split("\n")[:-1]  # the rest, if any, is torn
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise InputError(
+            f"{file}: every line",
+            "be JSON",
+            first_line(error),
+            "Delete that line: its training is done again.",
+        ) from error

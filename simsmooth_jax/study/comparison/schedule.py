@@ -1,0 +1,120 @@
+"""All trainings of a study in their order: tune one-hot labels, tune the rest, then test once."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simsmooth_jax.config.study import Selection, StudyConfig
+from simsmooth_jax.study.comparison import points
+from simsmooth_jax.study.comparison.entrants import ENTRANT, Entrant
+from simsmooth_jax.study.comparison.points import Point
+from simsmooth_jax.study.comparison.relation_rows import most_strength
+from simsmooth_jax.study.comparison.rows import Key, Row, Rows, Shard
+from simsmooth_jax.study.comparison.trials import Trials
+
+TUNING_SEEDS = 10_000  # the first of them: those of the test are smaller
+
+
+class Trial(NamedTuple):
+    """A training that is to be done."""
+
+    key: Key
+    entrant: Entrant
+    point: Point
+    first: Point | None  # the setting of the first models
+
+
+class Schedule:
+    """What is done, and what is to be done, as far as the rows tell."""
+
+    def __init__(
+        self, config: StudyConfig, entrants: tuple[Entrant, ...], trials: Trials, rows: Rows
+    ) -> None:
+        """Nothing is trained yet."""
+        self.config, self.entrants, self.trials, self.rows = config, entrants, trials, rows
+        adamw = config.training.optimizer.optimizer == "adamw"
+        self.decays = points.DECOUPLED if adamw else points.WEIGHT_DECAY
+        self.tuning = range(TUNING_SEEDS, TUNING_SEEDS + config.tuning_seeds)
+
+    def stages(self) -> Iterator[tuple[str, Callable[[], list[Trial]]]]:
+        """Names, and the trainings that each adds once the stages before it are done."""
+        hard = [entrant for entrant in self.entrants if entrant.name == "onehot"]
+        tuned = [e for e in self.entrants if e.name != "onehot" and not e.tuned_as]
+        yield "tuning one-hot labels", functools.partial(self._tuning, hard)
+        yield "tuning the others", functools.partial(self._tuning, tuned)
+        yield "comparing on test", self._testing
+
+    def carry_out(self, trial: Trial) -> None:
+        """Trains, measures and writes the row."""
+        work = self.trials.tuned if trial.key.phase == "tune" else self.trials.tested
+        found = work(trial.entrant, trial.point, trial.key.seed, trial.first)
+        given = trial.point._asdict()
+        self.rows.add(trial.key, {"given": given} | found)
+
+    def mine(self, trials: Sequence[Trial], shard: Shard) -> list[Trial]:
+        """This shard's part of what is left of a stage."""
+        part = trials[shard.number - 1 :: shard.count]
+        return [trial for trial in part if trial.key not in self.rows]
+
+    def left(self, trials: Sequence[Trial]) -> int:
+        """How many of a stage are still to be done, by any shard."""
+        return sum(trial.key not in self.rows for trial in trials)
+
+    def choice(self, entrant: Entrant) -> int:
+        """The number of the point that validation has chosen."""
+        name = entrant.tuned_as or entrant.name
+        found: dict[int, list[Row]] = {}
+        for row in self.rows:
+            is_of_arm = row["phase"] == "tune" and row["arm"] == name
+            if is_of_arm and row["seed"] in self.tuning and row["point"] < self.config.points:
+                found.setdefault(row["point"], []).append(row["validation"])
+        return min(found, key=lambda point: _preference(found[point], self.config.select))
+
+    def setting(self, entrant: Entrant) -> Point:
+        """The point that validation has chosen."""
+        name = entrant.tuned_as or entrant.name
+        row = self.rows[Key("tune", name, self.choice(entrant), self.tuning[0])]
+        return Point(**row["given"])
+
+    def _first(self, entrant: Entrant) -> Point | None:
+        return self.setting(ENTRANT["onehot"]) if "first" in entrant.needs else None
+
+    def _tuning(self, entrants: list[Entrant]) -> list[Trial]:
+        return [
+            Trial(Key("tune", entrant.name, number, seed), entrant, point, self._first(entrant))
+            for entrant in entrants
+            for number, point in enumerate(self._points(entrant))
+            for seed in self.tuning
+        ]
+
+    def _testing(self) -> list[Trial]:
+        chosen = {e: (self.choice(e), self.setting(e), self._first(e)) for e in self.entrants}
+        return [
+            Trial(Key("test", entrant.name, number, seed), entrant, point, first)
+            for seed in range(self.config.seeds)
+            for entrant, (number, point, first) in chosen.items()
+        ]
+
+    def _points(self, entrant: Entrant) -> list[Point]:
+        """Its points; the range of a strength ends where a table would lose the own class."""
+        space = entrant.space(self.trials.dataset.num_classes)
+        found = points.points_of(space, self.config.points, self.decays)
+        if entrant.rows is None or not isinstance(space.strength, tuple):
+            return found
+        highest = space.strength[1]
+        first = self._first(entrant)
+        seen = [self.trials.seen(seed, entrant, first) for seed in self.tuning]
+        limited: list[Point] = []
+        for point in found:
+            most = min(most_strength(entrant.rows(one, point.sharpness)) for one in seen)
+            strength: Any = point.strength
+            limited.append(point._replace(strength=strength * min(1, most / highest)))
+        return limited
+
+
+def _preference(rows: list[Row], select: Selection) -> tuple[float, ...]:
+    """Smaller is better: by accuracy, ties by NLL at the temperature; or by NLL alone."""
+    nll = float(np.mean([row["nll"] for row in rows]))
+    return (nll,) if select == "nll" else (-float(np.mean([row["accuracy"] for row in rows])), nll)

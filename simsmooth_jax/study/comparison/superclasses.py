@@ -1,0 +1,51 @@
+"""The superclass of each class, from a file or from the data themselves."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from simsmooth_jax.config.study import StudyConfig
+from simsmooth_jax.data.dataset import Dataset
+from simsmooth_jax.errors import InputError, first_line
+
+KEY = "fine_to_coarse"  # as CIFAR-100's own metadata call it
+
+
+def read_superclasses(config: StudyConfig, dataset: Dataset) -> Int[np.ndarray, " classes"] | None:
+    """Integers [K], counted from 0; None where nobody says them."""
+    path = config.superclasses
+    if path is None:
+        kind, _, where = config.training.data.data.partition(":")
+        if kind != "npz":
+            return None
+        path = Path(where).expanduser()
+    given = _read(path)
+    if given is None and config.superclasses is None:
+        return None
+    who = f"`superclasses={path}`"
+    then = f"Save an array .npy, or {KEY} in an .npz."
+    if given is None or given.shape != (dataset.num_classes,) or given.dtype.kind not in "iu":
+        got = "none" if given is None else f"{given.dtype}{list(given.shape)}"
+        raise InputError(who, f"hold {dataset.num_classes} integers, one for each class", got, then)
+    found = np.unique(given, return_inverse=True)[1]
+    if found.max() == 0:
+        raise InputError(who, "tell two superclasses or more apart", "one", then)
+    return found
+
+
+def _read(path: Path) -> Any:
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            return found[KEY] if KEY in found.files else None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"`superclasses={path}`",
+            "be an .npy or .npz file",
+            first_line(error),
+            "Save it with numpy.save.",
+        ) from error
