@@ -31,7 +31,13 @@ plain: Any = ss.softmax_cross_entropy_with_label_table
 fused: Any = ss.linear_cross_entropy_with_label_table
 SOFT: Any = {"rule": "softmax", "temperature": 0.3, "epsilon": 0.5, "include_self": False}
 NEAR: Any = {"rule": "neighbours", "perplexity": 4.0, "epsilon": 0.3}
-BATCH = ss.objectives.Batch(labels=jnp.asarray(LABELS), step=jnp.asarray(3))
+BATCH = ss.objectives.Batch(
+    labels=jnp.asarray(LABELS), step=jnp.asarray(3), examples=jnp.arange(B, dtype=jnp.int32)
+)
+ROWS = np.stack([ss.relation_labels_from_kernel(kernel, epsilon=0.5) for kernel in KERNELS])
+DISTANCES = 1 - SIMILARITIES
+DISTANCES[:, np.arange(K), np.arange(K)] = 0
+SUPERCLASSES = np.arange(K) % 2
 
 
 def objective_loss(objective: Any, logits: Any) -> Any:
@@ -56,6 +62,10 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
     ),
     "top_k_labels, neighbours": (lambda w: ss.top_k_labels(w, 9, **NEAR), KERNELS),
     "uniform_labels": (partial(ss.uniform_labels, K), EPSILONS),
+    "superclass_labels": (partial(ss.superclass_labels, SUPERCLASSES), EPSILONS),
+    "distance_labels": (partial(ss.distance_labels, beta=5.0, epsilon=0.5, top_k=4), DISTANCES),
+    "shuffled_labels": (partial(ss.shuffled_labels, key=jax.random.key(0)), ROWS),
+    "permuted_labels": (partial(ss.permuted_labels, key=jax.random.key(0)), ROWS),
     "top_k_labels": (lambda w: ss.top_k_labels(w, 4, **SOFT), KERNELS),
     "factored_labels": (lambda w: ss.factored_labels(w, "shift", epsilon=0.5), KERNELS),
     "factored_labels, literal": (lambda w: ss.factored_labels(abs(w), "literal"), KERNELS),
@@ -85,6 +95,26 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
     ),
     "target_rows, factored": (lambda w: ss.target_rows(ss.factored_labels(w), LABELS), KERNELS),
     "max_suppression": (partial(objective_loss, ss.objectives.max_suppression()), LOGITS),
+    "zipf_smoothing": (partial(objective_loss, ss.objectives.zipf_smoothing()), LOGITS),
+    "margin_smoothing": (
+        partial(objective_loss, ss.objectives.margin_smoothing(margin=1.0)),
+        LOGITS,
+    ),
+    "label_smoothing_plus_plus": (
+        partial(objective_loss, ss.objectives.label_smoothing_plus_plus(K)),
+        LOGITS,
+    ),
+    "self_distillation": (
+        partial(objective_loss, ss.objectives.self_distillation(LOGITS[0])),
+        LOGITS,
+    ),
+    "progressive_self_distillation": (
+        partial(
+            objective_loss,
+            ss.objectives.progressive_self_distillation(B, K, steps_per_epoch=1, epochs=5),
+        ),
+        LOGITS,
+    ),
     "online_label_smoothing": (
         partial(objective_loss, ss.objectives.online_label_smoothing(K)),
         LOGITS,

@@ -69,6 +69,9 @@ FUNCTIONS: dict[str, tuple[Any, Any]] = {
     ),
     "strength": (lambda a: ss.objectives.max_suppression(a).data, np.float32(0.25)),
     "objective": (lambda t: ss.objectives.label_table(t).data, TABLE),
+    "teacher": (lambda z: ss.objectives.self_distillation(z).data, LOGITS),
+    "distance": (lambda d: ss.distance_labels(d, 5), np.where(np.eye(K), 0, 1 - SIMILARITY)),
+    "shuffled": (lambda t: ss.shuffled_labels(t, jax.random.key(0)), TABLE),
 }
 
 
