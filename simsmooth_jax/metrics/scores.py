@@ -99,8 +99,8 @@ def negative_log_likelihood(
 ) -> Float[Array, ""]:
     """Mean negative log-likelihood of the labels, also called log loss or cross-entropy.
 
-    `mean_i -log p_iy`: infinite where a label has probability 0, to which float32 rounds what is
-    below 1e-45. `batch_values` takes logits, and has no such end.
+    `mean_i -log p_iy`: infinite where a label has probability 0, as all below 1e-38 is in float32.
+    `batch_values` takes logits, and has no such end.
 
     Args:
       probabilities: `[n, K]` real, as for `accuracy`.

@@ -1,6 +1,5 @@
 """How far off mistakes are in a hierarchy of the classes, and predictions that mind it."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -151,17 +150,18 @@ def _distance_and_flaws(distance: Array) -> tuple[Array, list[checks.Flaw]]:
 
 def _distance_flaws(distance: Array) -> list[checks.Flaw]:
     least = distance.min(axis=1)
-    refused = partial(checks.Flaw.of, who="every row of distance")
     return [
-        refused(
+        checks.Flaw.of(
             ~(jnp.isfinite(distance).all(axis=1) & (least >= 0)),
+            who="every row of distance",
             must="be finite and at least 0",
             got="another in row {i}",
             then="Count the steps between two classes.",
         ),
-        refused(
+        checks.Flaw.of(
             jnp.diagonal(distance) != 0,
             jnp.diagonal(distance),
+            who="distance",
             must="be 0 on the diagonal",
             got="{:.4g} for class {i}",
             then="A right answer has no distance; give distances, not similarities.",
