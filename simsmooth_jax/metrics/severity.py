@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.method.arrays import checks, meshes, operands
 from simsmooth_jax.metrics.arguments import distributions, mean, measured, sound_rows
+from simsmooth_jax.metrics.scores import top_class
 
 
 class HierarchicalDistance(NamedTuple):
@@ -113,7 +114,7 @@ def minimum_risk_predictions(
 def _hierarchical_distance(
     probabilities: Array, labels: Array, where: Array, distance: Array
 ) -> HierarchicalDistance:
-    predicted = probabilities.argmax(axis=1)
+    predicted = top_class(probabilities)
     mistakes = (predicted != labels) & where
     far = distance[labels, predicted]
     of_mistakes = jnp.where(mistakes.any(), mean(far, mistakes), jnp.nan)
