@@ -170,7 +170,8 @@ def test_temperature_is_where_the_likelihoods_slope_is_zero(scale: float) -> Non
         p = scipy.special.softmax(inverse * logits, axis=1)
         return float(((p * logits).sum(axis=1) - logits[np.arange(N), LABELS]).mean())
 
-    expected = 1 / scipy.optimize.brentq(slope, 1e-3 / scale, 1e2 / scale, xtol=1e-14)
+    root: Any = scipy.optimize.brentq(slope, 1e-3 / scale, 1e2 / scale, xtol=1e-14)
+    expected = 1 / root
     where = np.arange(2 * N) < N
     padded = np.concatenate([logits, np.full_like(logits, np.nan)])
     labels = np.concatenate([LABELS, np.full(N, -1)])

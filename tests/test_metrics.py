@@ -94,7 +94,7 @@ def test_scikit_learn_agrees() -> None:
     random = np.random.default_rng(0)
     p = random.dirichlet(np.ones(12), 200)
     y = np.where(random.random(200) < 0.6, p.argmax(axis=1), random.integers(0, 12, 200))
-    named = {"labels": range(12)}
+    named: Any = {"labels": range(12)}
     for found, expected in [
         (m.accuracy(p, y), sklearn.metrics.accuracy_score(y, p.argmax(axis=1))),
         (m.top_k_accuracy(p, y), sklearn.metrics.top_k_accuracy_score(y, p, k=5, **named)),

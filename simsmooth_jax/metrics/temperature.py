@@ -86,7 +86,7 @@ def _fit(logits: np.ndarray, labels: np.ndarray) -> float:
     above = logits - logits[np.arange(len(labels)), labels][:, None]  # of the label's logit
 
     def loss(log_temperature: Any) -> float:
-        return float(logsumexp(above / np.exp(log_temperature), axis=1).mean())
+        return float(np.mean(logsumexp(above / np.exp(log_temperature), axis=1)))
 
     bounds = np.log([LEAST, GREATEST])
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-9})
