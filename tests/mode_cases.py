@@ -21,6 +21,8 @@ PROBABILITIES = RNG.dirichlet(np.ones(K), (D, 2 * K)).astype(np.float32)
 EPSILONS = np.linspace(0.1, 0.8, D, dtype=np.float32)
 LABELS, WHERE = RNG.integers(0, K, B).astype(np.int32), np.arange(B) % 3 != 1
 CLASSES = np.tile(np.arange(K, dtype=np.int32), 2)
+COUNTED = np.arange(2 * K) % 5 != 2
+DISTANCE = np.abs(np.subtract.outer(np.arange(K), np.arange(K))).astype(np.float32)
 OTHER = RNG.normal(size=(N, K)).astype(np.float32)
 TABLES = {
     "dense": ss.relation_labels_from_kernel(OTHER, epsilon=0.5),
@@ -48,6 +50,29 @@ def linear_gradients(table: Any, features: Any) -> Any:
     loss = lambda x, w: fused(x, w, LABELS, table, where=WHERE).sum()  # noqa: E731
     # A kernel that differs as the features do: of a shared one a shard_map sums the gradients.
     return jax.grad(loss, argnums=(0, 1))(features, OTHER + 0 * features.sum())
+
+
+def scores(p: Any) -> list[Any]:
+    of = ss.metrics.accuracy, ss.metrics.top_k_accuracy, ss.metrics.negative_log_likelihood
+    return [metric(p, CLASSES, where=COUNTED) for metric in (*of, ss.metrics.brier_score)]
+
+
+def calibration(p: Any) -> list[Any]:
+    of = ss.metrics.expected_calibration_error, ss.metrics.adaptive_calibration_error
+    classwise = ss.metrics.classwise_calibration_error
+    return [metric(p, CLASSES, 4, where=COUNTED) for metric in (*of, classwise)]
+
+
+def selective(p: Any) -> list[Any]:
+    areas = [
+        metric(p, CLASSES, where=COUNTED) for metric in (ss.metrics.aurc, ss.metrics.excess_aurc)
+    ]
+    return [*areas, ss.metrics.coverage_at_risk(p, CLASSES, 1.0, where=COUNTED)]
+
+
+def severity(p: Any) -> list[Any]:
+    far = ss.metrics.hierarchical_distance(p, CLASSES, DISTANCE, where=COUNTED)
+    return [*far, ss.metrics.minimum_risk_predictions(p, DISTANCE)]
 
 
 # name -> (function of one array, eight inputs)
@@ -121,6 +146,14 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
     ),
     "online_relation_labels": (
         partial(objective_loss, ss.objectives.online_relation_labels(K, warmup_steps=0)),
+        LOGITS,
+    ),
+    "metrics, scores": (scores, PROBABILITIES),
+    "metrics, calibration": (calibration, PROBABILITIES),
+    "metrics, selective": (selective, PROBABILITIES),
+    "metrics, severity": (severity, PROBABILITIES),
+    "metrics.batch_values": (
+        lambda z: ss.metrics.batch_values(z, LABELS, where=WHERE),
         LOGITS,
     ),
 }

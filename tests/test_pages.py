@@ -124,7 +124,8 @@ def test_lines_are_short_enough_to_be_read(page: Path) -> None:
 
 def test_no_python_is_left_untested() -> None:
     """Here and in test_readme, test_other_frameworks, test_own_training and test_features."""
-    names = ("arrays", "data", "many_classes", "label_files", "models", "objectives")
+    names = ("arrays", "data", "many_classes", "label_files", "metrics", "models")
+    names += ("objectives",)
     tested = {README, *(DOCS / f"{name}.md" for name in names)}
     assert {page for page in PAGES if blocks(page, "python")} == tested
 
@@ -136,6 +137,16 @@ def test_code_for_arrays_of_64_bits_and_lists(capsys: pytest.CaptureFixture[str]
     kernel -= kernel.mean(axis=1, keepdims=True)
     unit = kernel / np.linalg.norm(kernel, axis=0)
     assert capsys.readouterr().out == f"{(unit.T @ unit).round(2) + 0.0}\n"
+
+
+def test_code_for_metrics(capsys: pytest.CaptureFixture[str]) -> None:
+    hierarchy, many = blocks(DOCS / "metrics.md", "python")
+    batches = [(np.eye(3) * 2, np.array([0, 1, 1])), (np.eye(3) * 2, np.array([0, -1, -1]))]
+    exec(hierarchy + many, {"batches": batches})
+    first, second = capsys.readouterr().out.splitlines()
+    assert float(first) == 1  # 0, 1 and 2
+    nll = np.log(np.exp(2) + 2) - 2 * 3 / 4  # three of four labels have logit 2
+    assert f"'count': 4, 'correct': 3, 'accuracy': 0.75, 'nll': {nll:.5f}" in second
 
 
 def test_code_for_many_classes_gives_the_loss_of_the_dense_table() -> None:

@@ -15,6 +15,7 @@ from simsmooth_jax.method.tables import targets
 from simsmooth_jax.metrics import exact
 from simsmooth_jax.metrics.arguments import for_rows, label_flaw, rows
 from simsmooth_jax.metrics.calibration import NUM_BINS, class_gaps, edges
+from simsmooth_jax.metrics.scores import top_class
 
 
 class BatchValues(NamedTuple):
@@ -152,7 +153,7 @@ def _values_and_flaws(
     own = jnp.take_along_axis(probabilities, known[:, None], axis=1)[:, 0]
     of_labels = partial(targets.nan_where_unknown, is_known=is_known)
     values = BatchValues(
-        correct=(logits.argmax(axis=1) == labels) & is_known,
+        correct=(top_class(logits) == known) & is_known,
         confidence=probabilities.max(axis=1),
         nll=of_labels(optax.softmax_cross_entropy_with_integer_labels(logits, known)),
         brier=of_labels(1 - 2 * own + jnp.square(probabilities).sum(axis=1)),
