@@ -116,7 +116,7 @@ class Accumulated:
             "classwise_ece": float(np.abs(gaps).sum() / (count * len(gaps))),
             "brier": float(values["brier"].mean(dtype=np.float64)),
             "aurc": area,
-            "excess_aurc": area - exact.least_area(correct),
+            "excess_aurc": max(area - exact.least_area(correct), 0.0),  # of rounding
             "bins": bins,
         }
 
@@ -129,14 +129,19 @@ class Accumulated:
         return float((borne[-1] + 1) / len(values["correct"])) if len(borne) else np.nan
 
     def _fetched(self) -> dict[str, np.ndarray]:
-        fetched = jax.device_get(self.batches)
-        names = BatchValues._fields[:-1]
-        values = {n: np.concatenate([getattr(b, n) for b in fetched] or [[]]) for n in names}
-        where = values.pop("where").astype(bool)
-        if not where.any():
+        """The examples that count."""
+        fetched: list[BatchValues] = jax.device_get(self.batches)
+        if not any(batch.where.any() for batch in fetched):
             advice = "Add batches with an example that counts."
             raise InputError("Accumulated", "hold an example", "none", advice)
-        return {name: array[where] for name, array in values.items()}
+        where = np.concatenate([batch.where for batch in fetched])
+        values = {
+            "correct": [batch.correct for batch in fetched],
+            "confidence": [batch.confidence for batch in fetched],
+            "nll": [batch.nll for batch in fetched],
+            "brier": [batch.brier for batch in fetched],
+        }
+        return {name: np.concatenate(arrays)[where] for name, arrays in values.items()}
 
 
 @jax.jit
