@@ -87,7 +87,7 @@ def main() -> None:
 def _restore(cell: str) -> None:
     """Puts rows that were committed where the study finds them."""
     kept, place = RESULTS / f"{cell}.jsonl", place_of(cell) / "rows-0-of-0.jsonl"
-    if kept.exists() and not place.exists():
+    if kept.exists() and not [*place.parent.glob("rows-*.jsonl")]:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(kept.read_text())
 
