@@ -60,7 +60,7 @@ def checkpoint(tmp_path: Path) -> str:
         ("run --epsilon x", "--epsilon: could not convert string to float: 'x'"),
         (
             "runn",
-            "options: runn. Available subcommands: run, train, labels, inspect, evaluate, data.",
+            "runn. Available subcommands: run, train, study, labels, inspect, evaluate, data.",
         ),
         ("labels", "CHECKPOINT must be given with --similarity kernel, got none. A run's"),
         ("inspect", "Missing from simsmooth inspect: CHECKPOINT"),
