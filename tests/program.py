@@ -20,7 +20,7 @@ CACHE = REPOSITORY / ".cache"
 OPTIMIZED = {"XLA_FLAGS": os.environ.get("XLA_FLAGS", "").replace("level=0", "level=1")}
 LIMIT = 600  # seconds: no test expects it, and it ends one that would never end
 
-COMMANDS = ("run", "train", "labels", "inspect", "evaluate", "data")
+COMMANDS = ("run", "train", "study", "labels", "inspect", "evaluate", "data")
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     ["simsmooth_jax.program.cli", "sklearn.datasets", "matplotlib.backends.backend_agg"]

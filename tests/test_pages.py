@@ -32,7 +32,7 @@ every_page = pytest.mark.parametrize(
 )
 NEEDED = {"inspect": ["CHECKPOINT"], "evaluate": ["CHECKPOINT"]}
 FOLDERS = [REPOSITORY / name for name in ("simsmooth_jax", "tests", "experiments")]
-COMMANDS = ("run", "train", "labels", "inspect", "evaluate", "data")
+COMMANDS = ("run", "train", "study", "labels", "inspect", "evaluate", "data")
 
 
 def accepts(arguments: list[str]) -> bool:

@@ -23,10 +23,10 @@ class StudyConfig:
     """
 
     training: TrainingConfig = TrainingConfig()
-    arms: tuple[str, ...] = DEFAULT_ARMS
+    arms: tuple[str, ...] = option(DEFAULT_ARMS, example="onehot uniform", resume=True)
     """What is compared: names of arms, onehot among them; a wrong name lists all."""
-    seeds: int = option(10, least=2, most=10**4, example=20)
-    """Seeds of the comparison itself; three can never be significant."""
+    seeds: int = option(10, least=2, most=10**4, example=20, resume=True)
+    """Seeds of the comparison itself; with six contrasts fewer than eight can tell nothing."""
     points: int = option(8, least=1, most=10**4, example=12)
     """Random points that each arm tries; 1 takes the middle of each range."""
     tuning_seeds: int = option(2, least=1, most=10**4, example=3)
@@ -45,8 +45,9 @@ class StudyConfig:
     (default: uniform against onehot, and each other arm against uniform, in order)."""
     margin: float = option(0.3, above=0, most=100)
     """Points of accuracy below which a difference is none."""
-    select: Selection = "accuracy"
-    """What the validation images choose by: accuracy, or NLL after temperature."""
+    select: Selection = option("accuracy", resume=True)
+    """What the validation images choose by: accuracy, or NLL after temperature. First models are
+    chosen by accuracy always, so that both choose from the same trainings."""
     shard: str | None = option(None, example="1/2", resume=True)
     """Do the trainings of one part of several, as 1/2 and 2/2 in two processes or on two machines
     with one directory; each does what is left for it to do."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from simsmooth_jax.errors import InputError, first_line
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes beside the path and renames, so that a kill leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    # Its own, as another process may write the same file.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)

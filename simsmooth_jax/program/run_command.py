@@ -17,8 +17,12 @@ from simsmooth_jax.machine.memory import refuse_dense_table
 from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.method.relations.diagnosis import own_mass_warning
 from simsmooth_jax.program import pictures, report
-from simsmooth_jax.program.older_runs import as_recorded
-from simsmooth_jax.program.run_directory import REPORT, default_directory, open_directory
+from simsmooth_jax.program.run_directory import (
+    REPORT,
+    as_recorded,
+    default_directory,
+    open_directory,
+)
 from simsmooth_jax.program.train_command import (
     describe,
     identity,

@@ -1,6 +1,7 @@
 """A directory that one process writes under one configuration; a stopped run finds it again."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -8,10 +9,13 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import filelock
 
+from simsmooth_jax.config import options, stored
+from simsmooth_jax.config.commands import RunConfig, TrainConfig
+from simsmooth_jax.config.data import SourceConfig
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.files import read_json, write_atomically, write_json
 from simsmooth_jax.machine.processes import from_writer, is_writer
@@ -20,11 +24,14 @@ from simsmooth_jax.training.observers.recording import METRICS
 CONFIG, REPORT = "config.json", "report.json"
 RUNS = "runs"  # default directories stand in it
 FORMAT = "simsmooth_jax run 1"  # says whose config.json it is
+LOOKED_AT = 1.0  # seconds: other parts hold a lock for an instant, to see whether it is held
 _LOCK, _OWNER = ".lock", ".lock-owner"
 _OURS = {"first", "uniform", "second", "pictures", "similarity.npz", "labels.npz"}
 _OURS |= {"labels.safetensors"}
 _OURS |= {CONFIG, REPORT, METRICS, _LOCK, _OWNER}
 _OURS |= {"first-models", "study.json"}
+C = TypeVar("C", RunConfig, TrainConfig)
+_CUT = next(field for field in dataclasses.fields(SourceConfig) if field.name == "validation_cut")
 
 
 def default_directory(name: str, config: dict[str, Any]) -> Path:
@@ -33,7 +40,30 @@ def default_directory(name: str, config: dict[str, Any]) -> Path:
     return Path(RUNS) / f"{name}-{digest}"
 
 
-def recorded_differences(path: Path, config: dict[str, Any], absent: dict[str, Any]) -> str | None:
+def as_recorded(config: C, name: str) -> C:
+    """The configuration with the rule of before, where a run of it is recorded without any rule.
+
+    Runs from before the validation tenth was stratified go on as they began.
+
+    Args:
+      config: without a rule of its own choice, it may mean a run that knew the old one alone.
+      name: how the default directories of its runs begin.
+    """
+    data = config.training.data
+    before = options.of(_CUT).before
+    if data.source.validation_cut or data.resolved_source.validation_cut == before:
+        return config
+    source = dataclasses.replace(data.source, validation_cut=before)
+    training = dataclasses.replace(config.training, data=dataclasses.replace(data, source=source))
+    older = dataclasses.replace(config, training=training)
+    fixed = stored.identity(dataclasses.replace(older, training=training.absolute()))
+    absent = stored.identity_before(type(config))
+    directories = [config.out] if config.out else sorted(Path(RUNS).glob(f"{name}-*"))
+    found = any(_recorded_differences(path, fixed, absent) == "" for path in directories)
+    return older if found and not config.overwrite else config
+
+
+def _recorded_differences(path: Path, config: dict[str, Any], absent: dict[str, Any]) -> str | None:
     """How a recorded configuration differs from this one, which does not know its data's hashes.
 
     None where there is no run of ours.
@@ -75,7 +105,7 @@ def open_directory(
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(path / f"{_LOCK}{part}")
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOOKED_AT if part else 0)
     except filelock.Timeout as error:
         noted = path / f"{_OWNER}{part}"
         owner = noted.read_text() if noted.exists() else "unknown"
@@ -96,6 +126,7 @@ def open_directory(
         owner = f"process {os.getpid()} on {socket.gethostname()}"
         write_atomically(path / f"{_OWNER}{part}", owner.encode())
         if overwrite:
+            _refuse_other_parts(path, part)
             _clear(path)
         _keep_config(path, config, absent or {})
         from_writer("config", _of_json(config))
@@ -152,18 +183,30 @@ def _is_rows(child: Path) -> bool:
 
 def is_in_use(path: Path, part: str) -> bool:
     """Whether a process writes that part of a directory."""
-    lock = filelock.FileLock(path / f"{_LOCK}{part}")
+    file = path / f"{_LOCK}{part}"
+    lock = filelock.FileLock(file)
     try:
+        if not file.exists():
+            return False
         with lock.acquire(timeout=0):
             return False
     except filelock.Timeout:
         return True
 
 
+def _refuse_other_parts(path: Path, part: str) -> None:
+    """Refuses to empty a directory of which another process writes a part."""
+    for file in path.glob(f"{_LOCK}*"):
+        other = file.name.removeprefix(_LOCK)
+        if not file.name.startswith(_OWNER) and other != part and is_in_use(path, other):
+            got = f"a lock held for {other.lstrip('-') or 'a run'}"
+            raise InputError(f"--out {path}", "not be in use", got, "Wait for that process.")
+
+
 def _clear(path: Path) -> None:
     for child in path.iterdir():
         if child.is_symlink() or child.is_file():
-            if child.name not in (_LOCK, _OWNER, CONFIG):
+            if child.name != CONFIG and not child.name.startswith(_LOCK):
                 child.unlink()
         else:
             shutil.rmtree(child)

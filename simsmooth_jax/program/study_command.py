@@ -12,6 +12,7 @@ from rich.table import Table
 
 from simsmooth_jax.config import options, stored
 from simsmooth_jax.config.study import StudyConfig
+from simsmooth_jax.config.training import TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.errors import InputError
@@ -20,6 +21,7 @@ from simsmooth_jax.machine.bars import transient_bar
 from simsmooth_jax.machine.files import write_json
 from simsmooth_jax.program import report
 from simsmooth_jax.program.run_directory import default_directory, is_in_use, open_directory
+from simsmooth_jax.program.wording import as_options
 from simsmooth_jax.study.comparison import inference
 from simsmooth_jax.study.comparison.entrants import ENTRANT, chosen
 from simsmooth_jax.study.comparison.results import Results, results_of
@@ -28,6 +30,7 @@ from simsmooth_jax.study.comparison.schedule import Schedule, Trial
 from simsmooth_jax.study.comparison.superclasses import read_superclasses
 from simsmooth_jax.study.comparison.trials import Trials
 from simsmooth_jax.training.models.built_in import refuse_model
+from simsmooth_jax.training.runner import data_sha256
 
 POLL_SECONDS = 0.5  # between looks at what other shards have done
 FIRST_MODELS, STUDY = "first-models", "study.json"
@@ -39,6 +42,7 @@ def study(config: StudyConfig) -> None:
     options.check(config)
     shard = Shard.of(config.shard)
     refuse_model(config.training.model)
+    _refuse_fixed(config)
     dataset = load_dataset(config.training.data)
     superclasses = read_superclasses(config, dataset)
     entrants = chosen(config.arms, superclasses is not None)
@@ -56,7 +60,7 @@ def study(config: StudyConfig) -> None:
         trials = Trials(config, dataset, superclasses, directory / FIRST_MODELS)
         rows = Rows(directory, shard)
         schedule = Schedule(config, entrants, trials, rows)
-        _describe(config, trials, names)
+        _describe(config, trials, names, len(contrasts))
         for stage, all_of in schedule.stages():
             todo = all_of()
             _carry_out(schedule, schedule.mine(todo, shard), stage)
@@ -74,10 +78,22 @@ def _identity(
     """What every row of a study must have in common."""
     absolute = dataclasses.replace(config, training=config.training.absolute(), superclasses=None)
     known = None if superclasses is None else superclasses.tolist()
-    return stored.identity(absolute) | {"classes": dataset.num_classes, "superclasses": known}
+    data = data_sha256(dataset, dataset.channel_statistics())
+    return stored.identity(absolute) | {"superclasses": known, "data_sha256": data}
 
 
-def _describe(config: StudyConfig, trials: Trials, names: list[str]) -> None:
+def _refuse_fixed(config: StudyConfig) -> None:
+    """Refuses options of a single training that a study does not look at."""
+    given, usual = config.training, TrainingConfig()
+    if given.seed != usual.seed:
+        must = "be left out: the seeds of a study are counted from 0"
+        raise InputError("`seed`", must, given.seed, "Choose how many by `seeds`.")
+    if given.optimizer.weight_decay != usual.optimizer.weight_decay:
+        must = "be left out: a study tunes it for each arm"
+        raise InputError("`weight_decay`", must, given.optimizer.weight_decay, "Leave it out.")
+
+
+def _describe(config: StudyConfig, trials: Trials, names: list[str], contrasts: int) -> None:
     data, drawn = trials.dataset, len(trials.draws.train(0))
     print(
         f"{data.name}: {drawn:,} of {len(data.train):,} training images a seed, "
@@ -85,9 +101,14 @@ def _describe(config: StudyConfig, trials: Trials, names: list[str]) -> None:
     )
     noise = f"{config.label_noise:.0%} of the training labels wrong ({config.noise}); "
     print(
-        f"{len(names)} arms, {config.points} points on {config.tuning_seeds} seeds each, then "
-        f"{config.seeds} seeds; {noise if config.label_noise else ''}validation and test are clean"
+        f"arms: {len(names)}; for each {config.points} points, tuning seeds {config.tuning_seeds}, "
+        f"seeds {config.seeds}; {noise if config.label_noise else ''}validation and test are clean"
     )
+    if (least := inference.least_p(config.seeds, contrasts)) > inference.SIGNIFICANT:
+        print(
+            f"Warning: with so few seeds no contrast can be told: p is {least:.2g} or more. Take "
+            f"{inference.least_seeds(contrasts)} seeds or more."
+        )
 
 
 def _carry_out(schedule: Schedule, trials: list[Trial], stage: str) -> None:
@@ -97,34 +118,42 @@ def _carry_out(schedule: Schedule, trials: list[Trial], stage: str) -> None:
 
 
 def _others_done(schedule: Schedule, stage: list[Trial], shard: Shard, directory: Path) -> bool:
-    """Waits while other shards work on a stage; says what is missing where none does."""
+    """Waits while the shards that a stage needs are at work; says which of them are not."""
     with transient_bar() as bar:
         bar.add_task("waiting for other shards", total=None)
-        while schedule.left(stage):
-            running = any(is_in_use(directory, f"-{other}") for other in shard.others())
+        while left := schedule.left(stage, shard.count):
+            missing = {Shard(number, shard.count) for number in left}
+            running = any(is_in_use(directory, f"-{other}") for other in missing - {shard})
             schedule.rows.read()
-            if schedule.left(stage) and not running:
-                left = schedule.left(stage)
-                print(f"{directory}: {left} trainings of other shards are left; start those")
+            left = schedule.left(stage, shard.count)
+            if left and not running:
+                names = " and ".join(f"--shard {n}/{shard.count}" for n in sorted({*left}))
+                print(f"{directory}: {len(left)} trainings of {names} are left; start that as well")
                 return False
             time.sleep(POLL_SECONDS)
     return True
 
 
 def _show(found: Results) -> None:
-    table = Table(title=found.title, box=box.SIMPLE, title_justify="left")
-    table.add_column("arm")
-    for column in ("top-1 %", "against uniform", "NLL at T", "ECE % at T", "setting"):
-        table.add_column(column, justify="right" if column != "setting" else "left")
+    results = Table(title=found.title, box=box.SIMPLE, title_justify="left")
+    settings = Table(title=f"chosen on validation by {found.select}", box=box.SIMPLE)
+    settings.title_justify = "left"
+    results.add_column("arm")
+    for column in ("top-1 %", f"against {found.base}", "NLL", "ECE %"):
+        results.add_column(column, justify="right", no_wrap=True)
+    for column in ("arm", "is", "setting"):
+        settings.add_column(column)
     for arm in found.arms:
-        table.add_row(
-            ENTRANT[arm.name].title,
+        results.add_row(
+            arm.name,
             f"{arm.means['accuracy']:.2f}",
-            "" if arm.against is None else arm.against,
+            arm.against or "",
             f"{arm.means['nll_at_temperature']:.3f}",
             f"{arm.means['ece_at_temperature']:.1f}",
-            arm.setting,
         )
-    report.console().print(table)
+        settings.add_row(arm.name, ENTRANT[arm.name].title, arm.setting)
+    console = report.console()
+    console.print(settings)
+    console.print(results)
     for sentence in found.sentences:
-        print(sentence)
+        console.print(as_options(sentence))

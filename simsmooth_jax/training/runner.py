@@ -9,6 +9,7 @@ import numpy as np
 
 from simsmooth_jax.config import options
 from simsmooth_jax.config.training import SavingConfig, TrainingConfig
+from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.formats.label_files import array_sha256, table_sha256
 from simsmooth_jax.machine.bars import Progress
@@ -93,17 +94,8 @@ class ArmRunner:
         ]
 
     def data_sha256(self) -> str:
-        """What says that these are still the same data, without reading every image again.
-
-        Of the names, the statistics and sizes, and the labels as far as they are in memory.
-        """
-        known = repr((self.dataset.class_names, self.trainer.image_statistics))
-        digest = hashlib.sha256(known.encode())
-        for part in ("train", "validation", "test"):
-            split = getattr(self.dataset, part)
-            digest.update(f"{part} {len(split)} {split.image_shape}".encode())
-            digest.update(getattr(split, "labels", np.zeros(0, np.int32)).tobytes())
-        return digest.hexdigest()
+        """What says that these are still the same data."""
+        return data_sha256(self.dataset, self.trainer.image_statistics)
 
     def initial_sha256(self) -> dict[str, str]:
         """What says that the weights that all start from are still the same."""
@@ -138,6 +130,19 @@ class ArmRunner:
             "image_shape": list(self.dataset.image_shape),
             "image_statistics": self.trainer.image_statistics,
         }
+
+
+def data_sha256(dataset: Dataset, statistics: Any) -> str:
+    """What says that data are still the same, without reading every image again.
+
+    Of the names, the statistics and sizes, and the labels as far as they are in memory.
+    """
+    digest = hashlib.sha256(repr((dataset.class_names, statistics)).encode())
+    for part in ("train", "validation", "test"):
+        split = getattr(dataset, part)
+        digest.update(f"{part} {len(split)} {split.image_shape}".encode())
+        digest.update(getattr(split, "labels", np.zeros(0, np.int32)).tobytes())
+    return digest.hexdigest()
 
 
 def sha256(objective: Objective) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from simsmooth_jax.config.labels import ObjectiveConfig
 from simsmooth_jax.errors import InputError
@@ -37,14 +38,23 @@ class Entrant:
     tuned_as: str = ""
     least_risk: bool = False  # decides for the class of least expected distance, not the likeliest
 
-    def made(self, seen: Seen, point: Point) -> tuple[Objective, float | None]:
+    def made(self, seen: Seen, point: Point) -> "Made":
         """What it minimises on a seed, and its strength there, which a table may limit."""
         if self.rows is None:
             assert self.objective is not None
-            return self.objective(seen, point), point.strength
+            return Made(self.objective(seen, point), point.strength, None)
         table = self.rows(seen, point.sharpness)
-        strength = min(point.strength or 0.0, rows.most_strength(table))
-        return label_table(rows.mixed(table, strength)), strength
+        limit = rows.most_strength(table)
+        strength = min(point.strength or 0.0, limit)
+        return Made(label_table(rows.mixed(table, strength)), strength, limit)
+
+
+class Made(NamedTuple):
+    """An objective with its strength, and the largest that its table allows."""
+
+    objective: Objective
+    strength: float | None
+    limit: float | None
 
 
 def _space(

@@ -11,7 +11,7 @@ from scipy import stats
 
 from simsmooth_jax.errors import InputError
 
-CONFIDENCE = 0.95
+CONFIDENCE, SIGNIFICANT = 0.95, 0.05
 RESAMPLES = 9999
 MOST_CONTRASTS = 6  # named beforehand: with more, hardly any number of seeds could tell
 
@@ -40,13 +40,15 @@ def difference(
 ) -> Difference:
     """The mean of the paired differences, with its interval and its tests.
 
+    They are rounded to nine digits, which makes ties of what rounding has told apart.
+
     The interval is the bootstrap's BCa, the test the permutation test that flips signs, exact up to
     13 seeds; "none" is what two one-sided t-tests say of a margin.
     """
-    paired = np.asarray(values, np.float64) - np.asarray(others, np.float64)
+    paired = np.round(np.asarray(values, np.float64) - np.asarray(others, np.float64), 9)
     mean = float(paired.mean())
     if np.ptp(paired) == 0:  # which has no interval, and no test unless it is 0
-        p = 1.0 if mean == 0 else float(2.0 ** (1 - len(paired)))
+        p = 1.0 if mean == 0 else least_p(len(paired), 1)
         inside = None if margin is None else (0.0 if abs(mean) < margin else 1.0)
         return Difference(arm, than, len(paired), mean, mean, mean, p, p, inside)
     rng = np.random.default_rng(0)
@@ -99,19 +101,39 @@ def contrasts_of(named: tuple[str, ...], arms: Sequence[str]) -> list[tuple[str,
                 f"There are {', '.join(arms)}.",
             )
         pairs.append((arm, than))
+    if len({frozenset(pair) for pair in pairs}) < len(pairs):
+        raise InputError("`contrasts`", "be each once", " ".join(named), "Name none twice.")
     if len(pairs) > MOST_CONTRASTS:
         must = f"be at most {MOST_CONTRASTS}"
         raise InputError("`contrasts`", must, len(pairs), "Choose those that you ask about.")
     return pairs
 
 
-def in_words(found: Difference, titles: dict[str, str], margin: float) -> str:
-    """A sentence about a difference in points of accuracy."""
+def least_p(seeds: int, contrasts: int) -> float:
+    """The smallest p, adjusted for so many contrasts, that a sign-flip test can have."""
+    return min(1.0, contrasts * 2.0 ** (1 - seeds))
+
+
+def least_seeds(contrasts: int) -> int:
+    """The fewest seeds by which one of so many contrasts can be told."""
+    return next(n for n in itertools.count(1) if least_p(n, contrasts) <= SIGNIFICANT)
+
+
+def in_words(found: Difference, titles: dict[str, str], margin: float, contrasts: int) -> str:
+    """A sentence about one of so many differences in points of accuracy."""
     arm, than = titles[found.arm], titles[found.than]
     figures = f"{found.mean:+.2f} points ({found.low:+.2f} to {found.high:+.2f})"
-    if found.p_holm <= 1 - CONFIDENCE:
-        verdict = "better" if found.mean > 0 else "worse"
-        return f"{arm} is {verdict} than {than}: {figures}, p {found.p_holm:.2g}."
-    if found.p_equivalent is not None and found.p_equivalent <= 1 - CONFIDENCE:
-        return f"{arm} and {than}: no difference as large as {margin:g} points, {figures}."
-    return f"{arm} and {than}: not told apart by {found.seeds} seeds, {figures}."
+    is_none = found.p_equivalent is not None and found.p_equivalent <= SIGNIFICANT
+    if found.p_holm <= SIGNIFICANT:
+        sign, verdict = (1, "better") if found.mean > 0 else (-1, "worse")
+        low, high = sorted((sign * found.low, sign * found.high))
+        small = f", less than {margin:g}" if is_none else ""
+        return (
+            f"{arm}: {verdict} than {than} by {abs(found.mean):.2f} points "
+            f"({low:.2f} to {high:.2f}){small}, p {found.p_holm:.2g}."
+        )
+    if is_none:
+        return f"{arm}: no difference from {than} larger than {margin:g} points, {figures}."
+    if least_p(found.seeds, contrasts) > SIGNIFICANT:
+        return f"{arm}: {found.seeds} seeds are too few to tell it from {than}, {figures}."
+    return f"{arm}: not told apart from {than} by {found.seeds} seeds, {figures}."

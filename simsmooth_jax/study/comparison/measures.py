@@ -6,8 +6,12 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float, Int
 
-from simsmooth_jax import metrics
+from simsmooth_jax.metrics.calibration import expected_calibration_error
 from simsmooth_jax.metrics.exact import calibration_bins
+from simsmooth_jax.metrics.scores import brier_score, negative_log_likelihood
+from simsmooth_jax.metrics.selective import aurc
+from simsmooth_jax.metrics.severity import hierarchical_distance, minimum_risk_predictions
+from simsmooth_jax.metrics.temperature import fit_temperature
 from simsmooth_jax.study.comparison.relation_rows import distances
 
 CURVE = 20  # points of a risk-coverage curve
@@ -18,12 +22,12 @@ Labels = Int[np.ndarray, " examples"]
 
 def of_validation(logits: Logits, labels: Labels) -> dict[str, float]:
     """Accuracy, the temperature of the least NLL, and that NLL."""
-    temperature = metrics.fit_temperature(logits, labels)
+    temperature = fit_temperature(logits, labels)
     softened = _softmax(logits / temperature)
     return {
-        "accuracy": _number(metrics.accuracy(softened, labels)),
+        "accuracy": _accuracy(softened, labels),
         "temperature": temperature,
-        "nll": _number(metrics.negative_log_likelihood(softened, labels)),
+        "nll": _number(negative_log_likelihood(softened, labels)),
     }
 
 
@@ -41,28 +45,33 @@ def of_test(
     raw, softened = _softmax(logits), _softmax(logits / temperature)
     decided = softened
     if least_risk:
-        risk = metrics.minimum_risk_predictions(softened, distances(superclasses))
+        risk = minimum_risk_predictions(softened, distances(superclasses))
         decided = np.eye(logits.shape[1], dtype=np.float32)[np.asarray(risk)]
-    found: dict[str, Any] = {"accuracy": _number(metrics.accuracy(decided, labels))}
+    found: dict[str, Any] = {"accuracy": _accuracy(decided, labels)}
     for name, probabilities in (("", raw), ("_at_temperature", softened)):
-        nll = metrics.negative_log_likelihood(probabilities, labels)
+        nll = negative_log_likelihood(probabilities, labels)
         found[f"nll{name}"] = _number(nll)
-        ece = metrics.expected_calibration_error(probabilities, labels)
+        ece = expected_calibration_error(probabilities, labels)
         found[f"ece{name}"] = _number(ece)
         found[f"bins{name}"] = _bins(probabilities, labels)
-    found["brier"] = _number(metrics.brier_score(raw, labels))
-    found["aurc"] = _number(metrics.aurc(raw, labels))
+    found["brier"] = _number(brier_score(raw, labels))
+    found["aurc"] = _number(aurc(raw, labels))
     found["risk"] = _risks(softened, labels)
     if superclasses is not None:
         answer = decided.argmax(axis=1)
         found["superclass_accuracy"] = float((superclasses[answer] == superclasses[labels]).mean())
-        severity = metrics.hierarchical_distance(decided, labels, distances(superclasses))
+        severity = hierarchical_distance(decided, labels, distances(superclasses))
         found["distance"] = _number(severity.over_all)
     return found
 
 
 def _softmax(logits: Logits) -> Logits:
     return scipy.special.softmax(logits.astype(np.float64), axis=1).astype(np.float32)
+
+
+def _accuracy(probabilities: Logits, labels: Labels) -> float:
+    """In float64: two arms with as many right answers must be equal to the last digit."""
+    return float((probabilities.argmax(axis=1) == labels).mean())
 
 
 def _bins(probabilities: Logits, labels: Labels) -> dict[str, list[float]]:

@@ -26,17 +26,21 @@ class ArmResult:
     setting: str
     point: dict[str, float | None]
     strength: float | None  # mean over the seeds, where tables limit it
-    against: str | None  # the difference in accuracy to uniform smoothing
+    limit: float | None  # the least of the largest legal strengths of its tables
+    diverged: int  # seeds on which it did, and counts as guesses
+    against: str | None  # the difference in accuracy to the base
 
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """All that a study tells."""
+    """All that a study tells; `base` is the arm that all others are compared with."""
 
     title: str
+    base: str
+    select: str
     arms: tuple[ArmResult, ...]
     contrasts: tuple[Difference, ...]
-    exploratory: tuple[dict[str, Any], ...]  # every other arm against uniform, of each figure
+    exploratory: tuple[dict[str, Any], ...]  # every other arm against the base, of each figure
     sentences: tuple[str, ...]
     margin: float
 
@@ -60,10 +64,23 @@ def results_of(
     named = inference.holm(compared)
     arms = tuple(_arm(schedule, entrant, values, base) for entrant in schedule.entrants)
     titles = {name: ENTRANT[name].title for name in values}
-    sentences = [inference.in_words(one, titles, config.margin) for one in named]
-    title = f"{config.seeds} seeds, chosen on validation by {config.select}; means on test"
+    sentences = [inference.in_words(one, titles, config.margin, len(named)) for one in named]
+    sentences += [
+        f"{titles[arm.name]}: diverged on {arm.diverged} of {config.seeds} seeds, which count as "
+        "guesses; lower `learning_rate`."
+        for arm in arms
+        if arm.diverged
+    ]
+    title = f"means of {config.seeds} seeds on test; NLL and ECE at the temperature of validation"
     return Results(
-        title, arms, tuple(named), _explored(values, base), tuple(sentences), config.margin
+        title,
+        base,
+        config.select,
+        arms,
+        tuple(named),
+        _explored(values, base),
+        tuple(sentences),
+        config.margin,
     )
 
 
@@ -86,18 +103,18 @@ def _arm(
 ) -> ArmResult:
     own, name = values[entrant.name], entrant.name
     point, number = schedule.setting(entrant), schedule.choice(entrant)
-    strengths = [
-        schedule.rows[Key("test", name, number, seed)]["strength"]
-        for seed in range(schedule.config.seeds)
+    tests = [
+        schedule.rows[Key("test", name, number, seed)] for seed in range(schedule.config.seeds)
     ]
+    strengths, limits = ([row[key] for row in tests] for key in ("strength", "limit"))
     strength = None if strengths[0] is None else float(np.mean(strengths))
     against = None
     if name != base:
         found = inference.difference(name, base, own["accuracy"], values[base]["accuracy"], None)
         against = f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
-    setting = f"wd {point.weight_decay:.1e}"
+    setting = f"wd {point.weight_decay:.2g}"
     setting += "" if strength is None else f", ε {strength:.2f}"
-    setting += "" if point.sharpness is None else f", τ {point.sharpness:.3g}"
+    setting += "" if point.sharpness is None else f", τ {point.sharpness:.2g}"
     return ArmResult(
         name,
         {figure: float(each.mean()) for figure, each in own.items()},
@@ -105,6 +122,8 @@ def _arm(
         setting,
         point._asdict(),
         strength,
+        None if limits[0] is None else min(limits),
+        sum(row["diverged"] for row in tests),
         against,
     )
 

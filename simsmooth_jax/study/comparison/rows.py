@@ -36,10 +36,6 @@ class Shard(NamedTuple):
         """As it is part of a file's name."""
         return f"{self.number}-of-{self.count}"
 
-    def others(self) -> list["Shard"]:
-        """The other parts."""
-        return [Shard(n, self.count) for n in range(1, self.count + 1) if n != self.number]
-
 
 class Key(NamedTuple):
     """What tells a row from all others of its study."""

@@ -58,11 +58,12 @@ class Schedule:
         part = trials[shard.number - 1 :: shard.count]
         return [trial for trial in part if trial.key not in self.rows]
 
-    def left(self, trials: Sequence[Trial]) -> int:
-        """How many of a stage are still to be done, by any shard."""
-        return sum(trial.key not in self.rows for trial in trials)
+    def left(self, trials: Sequence[Trial], count: int) -> list[int]:
+        """Of each training that a stage still lacks the number of its shard, of so many."""
+        found = enumerate(trials)
+        return [place % count + 1 for place, trial in found if trial.key not in self.rows]
 
-    def choice(self, entrant: Entrant) -> int:
+    def choice(self, entrant: Entrant, select: Selection | None = None) -> int:
         """The number of the point that validation has chosen."""
         name = entrant.tuned_as or entrant.name
         found: dict[int, list[Row]] = {}
@@ -70,16 +71,17 @@ class Schedule:
             is_of_arm = row["phase"] == "tune" and row["arm"] == name
             if is_of_arm and row["seed"] in self.tuning and row["point"] < self.config.points:
                 found.setdefault(row["point"], []).append(row["validation"])
-        return min(found, key=lambda point: _preference(found[point], self.config.select))
+        return min(found, key=lambda point: _preference(found[point], select or self.config.select))
 
-    def setting(self, entrant: Entrant) -> Point:
+    def setting(self, entrant: Entrant, select: Selection | None = None) -> Point:
         """The point that validation has chosen."""
         name = entrant.tuned_as or entrant.name
-        row = self.rows[Key("tune", name, self.choice(entrant), self.tuning[0])]
+        row = self.rows[Key("tune", name, self.choice(entrant, select), self.tuning[0])]
         return Point(**row["given"])
 
     def _first(self, entrant: Entrant) -> Point | None:
-        return self.setting(ENTRANT["onehot"]) if "first" in entrant.needs else None
+        """By accuracy always: another selection chooses from the same trainings."""
+        return self.setting(ENTRANT["onehot"], "accuracy") if "first" in entrant.needs else None
 
     def _tuning(self, entrants: list[Entrant]) -> list[Trial]:
         return [
@@ -116,5 +118,5 @@ class Schedule:
 
 def _preference(rows: list[Row], select: Selection) -> tuple[float, ...]:
     """Smaller is better: by accuracy, ties by NLL at the temperature; or by NLL alone."""
-    nll = float(np.mean([row["nll"] for row in rows]))
-    return (nll,) if select == "nll" else (-float(np.mean([row["accuracy"] for row in rows])), nll)
+    accuracy, nll = (float(np.mean([row[key] for row in rows])) for key in ("accuracy", "nll"))
+    return (nll,) if select == "nll" else (-round(accuracy, 9), nll)  # sums in any order are ties

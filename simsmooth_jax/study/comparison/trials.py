@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.data.dataset import Dataset, Split
+from simsmooth_jax.errors import DivergenceError
 from simsmooth_jax.machine.devices import place
 from simsmooth_jax.method.objectives import Objective
 from simsmooth_jax.study.arms import Plan
@@ -67,34 +68,43 @@ class Trials:
         """The one-hot model of a seed, as labels are made from it."""
 
         def make() -> FirstModel:
-            objective, _ = ENTRANT["onehot"].made(self.seen(seed, ENTRANT["onehot"], None), point)
-            state = self._trained(self.trainer, objective, point, seed)
-            return self._reader(state, self._train(seed))
+            made = ENTRANT["onehot"].made(self.seen(seed, ENTRANT["onehot"], None), point)
+            state = self._trained(self.trainer, made.objective, point, seed)
+            found = self._reader(state, self._train(seed))
+            if not np.isfinite(found.logits).all():
+                raise DivergenceError(
+                    f"the first model of seed {seed} must stay finite, got {found.logits.max()}. "
+                    "Lower `learning_rate`."
+                )
+            return found
 
         return first_models.kept(self.directory / f"{seed}-{point.weight_decay:.3e}.npz", make)
 
     def tuned(self, entrant: Entrant, point: Point, seed: int, first: Point | None) -> Row:
         """Trains it, and measures the validation images."""
-        state, strength = self._run(entrant, point, seed, first)
-        found = measures.of_validation(*self._predicted(state, "validation"))
-        return {"strength": strength, "validation": found}
+        state, made = self._run(entrant, point, seed, first)
+        validation = measures.of_validation(*self._predicted(state, "validation"))
+        return made | {"validation": validation}
 
     def tested(self, entrant: Entrant, point: Point, seed: int, first: Point | None) -> Row:
         """Trains it, and measures the test images at the temperature of the validation images."""
-        state, strength = self._run(entrant, point, seed, first)
+        state, made = self._run(entrant, point, seed, first)
         validation = measures.of_validation(*self._predicted(state, "validation"))
         logits, labels = self._predicted(state, "test")
         tree = self.superclasses
         found = measures.of_test(
             logits, labels, validation["temperature"], tree, entrant.least_risk
         )
-        return {"strength": strength, "validation": validation, "test": found}
+        return made | {"validation": validation, "test": found}
 
     def _run(
         self, entrant: Entrant, point: Point, seed: int, first: Point | None
-    ) -> tuple[TrainState, float | None]:
-        objective, strength = entrant.made(self.seen(seed, entrant, first), point)
-        return self._trained(self._trainer(entrant.longer), objective, point, seed), strength
+    ) -> tuple[TrainState, Row]:
+        objective, strength, limit = entrant.made(self.seen(seed, entrant, first), point)
+        state = self._trained(self._trainer(entrant.longer), objective, point, seed)
+        finite = jax.tree.map(lambda leaf: np.isfinite(leaf).all(), jax.device_get(state.params))
+        diverged = not all(jax.tree.leaves(finite))
+        return state, {"strength": strength, "limit": limit, "diverged": diverged}
 
     def _trained(
         self, trainer: Trainer, objective: Objective, point: Point, seed: int
@@ -110,6 +120,8 @@ class Trials:
     ) -> tuple[Float[np.ndarray, "examples classes"], Int[np.ndarray, " examples"]]:
         split = getattr(self.dataset, part)
         logits = self._evaluator.logits(state.params, state.batch_stats, split)
+        if not np.isfinite(logits).all():  # of a diverged training: it can only guess
+            logits = np.zeros_like(logits)
         return logits, split.all_labels()
 
     @functools.lru_cache(maxsize=2)  # noqa: B019
