@@ -23,7 +23,7 @@ from simsmooth_jax.config.data import DataConfig, SourceConfig
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.program.cli import enable_compilation_cache
-from simsmooth_jax.program.study_command import study
+from simsmooth_jax.program.commands.study_command import study
 from simsmooth_jax.study.comparison.entrants import ENTRANTS
 
 STEPS, BATCH, CLASSES = 1250, 64, 100
