@@ -47,8 +47,10 @@ def of_features(images: int, noise: float) -> StudyConfig:
         optimizer=OptimizerConfig(epochs=round(STEPS / steps), batch_size=BATCH),
         steps_per_dispatch=steps if steps < 100 else steps // 3,
     )
-    config = StudyConfig(training, MAIN, seeds=20, points=12, tuning_seeds=3, contrasts=CONTRASTS)
-    return dataclasses.replace(config, images_per_class=images, label_noise=noise)
+    points = 36 if (images, noise) == (20, 0.0) else 12  # the centre, tuned more closely
+    config = StudyConfig(training, MAIN, seeds=20, points=points, tuning_seeds=3)
+    drawn = {"images_per_class": images, "label_noise": noise}
+    return dataclasses.replace(config, contrasts=CONTRASTS, **drawn)
 
 
 def of_images(data: str, model: ModelConfig, images: int, epochs: int) -> StudyConfig:
