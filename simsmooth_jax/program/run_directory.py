@@ -105,7 +105,7 @@ def open_directory(
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(path / f"{_LOCK}{part}")
-        lock.acquire(timeout=LOOKED_AT if part else 0)
+        held = lock.acquire(timeout=LOOKED_AT if part else 0)
     except filelock.Timeout as error:
         noted = path / f"{_OWNER}{part}"
         owner = noted.read_text() if noted.exists() else "unknown"
@@ -122,7 +122,7 @@ def open_directory(
             f"{path}: {error.strerror}",
             "Choose another one.",
         ) from error
-    with lock:
+    with held:
         owner = f"process {os.getpid()} on {socket.gethostname()}"
         write_atomically(path / f"{_OWNER}{part}", owner.encode())
         if overwrite:

@@ -56,8 +56,8 @@ def study(config: StudyConfig) -> None:
     name = f"{config.training.data.short_name}-{config.training.model.short_name}-study"
     directory = config.out or default_directory(name, fixed)
     absent, part = stored.identity_before(StudyConfig), f"-{shard}"
+    trials = Trials(config, dataset, superclasses, directory / FIRST_MODELS)
     with open_directory(directory, fixed, config.overwrite, absent, part):
-        trials = Trials(config, dataset, superclasses, directory / FIRST_MODELS)
         rows = Rows(directory, shard)
         schedule = Schedule(config, entrants, trials, rows)
         _describe(config, trials, names, len(contrasts))
@@ -128,7 +128,8 @@ def _others_done(schedule: Schedule, stage: list[Trial], shard: Shard, directory
             left = schedule.left(stage, shard.count)
             if left and not running:
                 names = " and ".join(f"--shard {n}/{shard.count}" for n in sorted({*left}))
-                print(f"{directory}: {len(left)} trainings of {names} are left; start that as well")
+                what = "1 training is" if len(left) == 1 else f"{len(left)} trainings are"
+                print(f"{directory}: {what} left to {names}; start that as well, then this again")
                 return False
             time.sleep(POLL_SECONDS)
     return True

@@ -128,7 +128,10 @@ def hierarchy(seen: Seen, beta: Any) -> Rows:
 
 
 def centroids(seen: Seen, temperature: Any) -> Rows:
-    """SSA-LS: `softmax(-d / temperature)` over the nearest few, d between mean features."""
+    """SSA-LS: `softmax(-d / temperature)` over the nearest few.
+
+    d are distances of mean features, over their mean.
+    """
     points = jnp.asarray(seen.model.features.T)
     distance = jnp.linalg.norm(points[:, None] - points[None], axis=2)
     distance = jnp.where(seen.own, jnp.inf, distance / distance.mean())
