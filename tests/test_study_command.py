@@ -11,7 +11,8 @@ import pytest
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.program import cli, study_command
+from simsmooth_jax.program import cli
+from simsmooth_jax.program.commands import study_command
 
 pytestmark = pytest.mark.slow
 
