@@ -38,8 +38,7 @@ def arguments(trainer: Trainer, state: Any) -> tuple[Any, ...]:
 def lowered(trainer: Trainer, state: Any) -> Any:
     """The program of a step."""
     state, inputs, objective, key = arguments(trainer, state)
-    functions = {"loss": objective.loss, "update": objective.update}
-    return trainer._step.lower(state, inputs, objective.data, key, **functions)
+    return trainer._step.lower(state, inputs, *trainer._arguments(objective, key))
 
 
 def collectives(compiled: Any) -> list[tuple[str, list[int]]]:
