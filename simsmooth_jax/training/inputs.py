@@ -61,15 +61,16 @@ class Inputs:
         self.batch_sharded = batch_sharded
         self.replicated = NamedSharding(batch_sharded.mesh, PartitionSpec())
         if not self.streamed:
-            self._hold(self.train)
+            self.hold(self.train)
 
     def of(self, train: Split) -> "Inputs":
         """The same with as many other images, which are in memory: for the same programs."""
         inputs = copy.copy(self)
-        inputs._hold(train)
+        inputs.hold(train)
         return inputs
 
-    def _hold(self, train: Examples) -> None:
+    def hold(self, train: Examples) -> None:
+        """Puts these images on the devices, in the place of others."""
         assert isinstance(train, Split)
         self.train = train
         self._images = place(train.images, self.replicated)

@@ -136,7 +136,7 @@ def known_examples(
     advice = "Give Batch(labels, step, examples), with the place of each in the training set."
     if batch.examples is None:
         must = "say which examples of the training set these are"
-        raise InputError(f"{function}: batch.examples", must, None, advice)
+        raise InputError(f"{function}: batch.examples", must, "None", advice)
     return targets.in_range(
         operands.integers(function, "batch.examples", batch.examples, advice), num_examples
     )
