@@ -24,7 +24,12 @@ from mode_cases import FUNCTIONS, D
 
 CONTEXTS = ("x64", "strict", "debug nans", "no promotion", "all four")
 HOST = {"diagnose"}  # gives Python numbers, and refuses tracers
-UNTOUCHED = {"diagnose", "head_kernel", "uniform_labels"}  # nothing to differentiate, or no batch
+UNTOUCHED = {
+    "diagnose",
+    "head_kernel",
+    "uniform_labels",
+    "superclass_labels",
+}  # nothing to differentiate, or no batch
 
 
 def one_mesh(kind: AxisType) -> jax.sharding.Mesh:

@@ -123,12 +123,7 @@ def test_tfds_knows_the_layout_of_cifar(official: Any, keys: list[str], tmp_path
         assert all(name.endswith(".bin") for name in (*layout.train_files, *layout.test_files))
 
 
-PUBLIC = {
-    "_exit",
-    "_asdict",
-    "_fields",
-    "_replace",
-}  # of os and of named tuples, by their documentation
+PUBLIC = {"_asdict", "_exit", "_replace"}  # of os and of named tuples, by their documentation
 
 
 def test_nothing_is_borrowed_elsewhere() -> None:

@@ -99,7 +99,11 @@ def checkpoint(tmp_path: Path) -> str:
             "--temperature must be a finite number above 0, got 0.0.",
         ),
         ("run --top-k 11", "top_k must be an integer from 1 to 10 (the number of classes), got 11"),
-        ("run --top-k 1 --no-include-self", "top_k must be an integer from 2 to 10"),
+        ("run --top-k 1 --no-include-self --epsilon 0.5", "top_k must be an integer from 2 to 10"),
+        (
+            "run --rule neighbours --perplexity 3",
+            "--epsilon must be below 1 where the relation row",
+        ),
         ("run --uniform-epsilon -1", "--uniform-epsilon must be from 0 to 1, got -1.0."),
         ("run --batch-size 1001", "--batch-size must be from 1 to the 1000 training images"),
         ("run --seed -1", "--seed must be from 0 to 2147483647, got -1."),
@@ -222,9 +226,9 @@ def test_help_is_quick_and_teaches(tmp_path: Path) -> None:
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert shown.stdout.endswith("[]\n")
-    assert "--rule {literal,clip,shift,softmax}" in shown.stdout
+    assert "--rule {literal,clip,shift,softmax,neighbours,mean}" in shown.stdout
     assert "(default: 0.1)" in shown.stdout
-    for command in ("run", "train", "labels", "inspect", "evaluate", "data"):
+    for command in ("run", "train", "study", "labels", "inspect", "evaluate", "data"):
         assert f"• {command} " in simsmooth("--help", cwd=tmp_path).stdout
 
 

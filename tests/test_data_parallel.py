@@ -38,8 +38,7 @@ def arguments(trainer: Trainer, state: Any) -> tuple[Any, ...]:
 def lowered(trainer: Trainer, state: Any) -> Any:
     """The program of a step."""
     state, inputs, objective, key = arguments(trainer, state)
-    functions = {"loss": objective.loss, "update": objective.update}
-    return trainer._step.lower(state, inputs, objective.data, key, **functions)
+    return trainer._step.lower(state, inputs, *trainer._arguments(objective, key))
 
 
 def collectives(compiled: Any) -> list[tuple[str, list[int]]]:
@@ -157,8 +156,11 @@ def test_each_device_evaluates_its_rows_alone(devices: list[Any]) -> None:
     program = evaluator._predict.lower(state.params, {}, images, labels).compile()
     assert "u8[32,8,8,1]" in str(program.as_text())
     assert "u8[256,8,8,1]" not in str(program.as_text())
-    assert {kind for kind, _ in collectives(program)} == {"all-gather"}  # of the results
-    assert sum(sum(sizes) for _, sizes in collectives(program)) == 256 * (1 + 4 + 4 + 4)
+    sizes = {"all-gather": 0, "all-reduce": 0}
+    for kind, some in collectives(program):
+        sizes[kind] += sum(some)
+    # Values of each example, and a sum over them for each class, once for each of 15 bins.
+    assert sizes == {"all-gather": 256 * (1 + 4 + 4 + 4 + 1), "all-reduce": 10 * 4}
 
 
 @pytest.mark.parametrize(

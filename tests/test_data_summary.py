@@ -12,7 +12,7 @@ import simsmooth_jax as ss
 from simsmooth_jax.config.commands import DataCommandConfig
 from simsmooth_jax.config.data import DataConfig, SourceConfig
 from simsmooth_jax.data.load import load_dataset
-from simsmooth_jax.program.data_command import show_data
+from simsmooth_jax.program.commands.data_command import show_data
 
 Show = Callable[..., list[str]]
 

@@ -11,7 +11,7 @@ from program import simsmooth
 import simsmooth_jax as ss
 from simsmooth_jax.config.commands import RunConfig, TrainConfig
 from simsmooth_jax.machine import devices
-from simsmooth_jax.program import run_command, train_command
+from simsmooth_jax.program.commands import run_command, train_command
 
 PLUGINS = [name for name in ("jax_cuda12_plugin", "jax_cuda13_plugin") if find_spec(name)]
 ASKED = "--xla_gpu_deterministic_ops=true"

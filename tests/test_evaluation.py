@@ -5,6 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import metric_oracles
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
@@ -55,6 +56,8 @@ def test_every_example_counts_once(count: int) -> None:
         onehot = np.eye(K)[split.labels]
         brier = ((probabilities - onehot) ** 2).sum(axis=1).mean()
         assert found["brier"] == pytest.approx(brier, rel=1e-4)
+        classwise = metric_oracles.classwise_calibration_error(probabilities, split.labels)
+        assert found["classwise_ece"] == pytest.approx(classwise, rel=1e-4)
 
 
 def test_batch_of_one_equals_batch_of_many_and_a_second_time() -> None:
@@ -72,7 +75,7 @@ def test_order_of_the_examples_is_without_effect() -> None:
     shuffled = evaluate(Split(split.images[order], split.labels[order]), 8)
     for name in ("correct", "count"):
         assert shuffled[name] == found[name]
-    for name in ("nll", "ece", "brier", "aurc"):
+    for name in ("nll", "ece", "brier", "aurc", "adaptive_ece", "classwise_ece", "excess_aurc"):
         assert shuffled[name] == pytest.approx(found[name], rel=1e-6)
 
 
@@ -82,3 +85,12 @@ def test_padding_reaches_no_metric() -> None:
     assert evaluate(split, 8)["correct"] == evaluate(split, 5)["correct"]
     assert sum(evaluate(split, 8)["bins"]["count"]) == 5
     assert jnp.isfinite(evaluate(split, 8)["nll"])
+
+
+def test_logits_are_those_of_every_example_in_order() -> None:
+    split = random_split(65)
+    evaluator = Evaluator(Pixels(), ((0.5,), (0.25,)), 8, jax.devices()[:2])
+    found = evaluator.logits({}, {}, split)
+    expected = 6 * (split.images.reshape(65, -1)[:, :K] / 255 - 0.5) / 0.25
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

@@ -18,7 +18,7 @@ from simsmooth_jax.config.data import DataConfig, SourceConfig
 from simsmooth_jax.data import load
 from simsmooth_jax.data.dataset import Dataset, Split
 from simsmooth_jax.data.load import load_dataset, open_source
-from simsmooth_jax.program.data_command import show_data
+from simsmooth_jax.program.commands.data_command import show_data
 from simsmooth_jax.training.models.built_in import normalise_images
 
 TRAIN, TEST = ARRAYS["train_features"], ARRAYS["test_features"]

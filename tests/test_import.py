@@ -14,6 +14,7 @@ import pytest
 import simsmooth_jax as ss
 
 NAMES = [*ss.__all__, *(f"objectives.{name}" for name in ss.objectives.__all__)]
+NAMES += [f"metrics.{name}" for name in ss.metrics.__all__]
 
 
 def public(name: str) -> Any:

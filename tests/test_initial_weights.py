@@ -17,8 +17,8 @@ import simsmooth_jax as ss
 from simsmooth_jax.config import stored
 from simsmooth_jax.config.commands import TrainConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.program.commands.train_command import identity, refuse_lost_start
 from simsmooth_jax.program.run_directory import open_directory
-from simsmooth_jax.program.train_command import identity, refuse_lost_start
 from simsmooth_jax.training.models.initial_weights import read_initial
 from simsmooth_jax.training.runner import ArmRunner
 

@@ -14,7 +14,7 @@ from write_checkpoints import KERNEL, N
 
 import simsmooth_jax as ss
 from simsmooth_jax.config.commands import InspectConfig, LabelsConfig
-from simsmooth_jax.program import inspect_command, labels_command
+from simsmooth_jax.program.commands import inspect_command, labels_command
 
 pytestmark = pytest.mark.slow
 

@@ -29,11 +29,9 @@ def imports_of(path: Path) -> set[str]:
             base = str(node.module).removeprefix("simsmooth_jax").lstrip(".")
             for alias in node.names:
                 whole = ".".join(filter(None, (base, alias.name)))
-                found.add(
-                    whole
-                    if PACKAGE.joinpath(*whole.split(".")).with_suffix(".py").exists()
-                    else base
-                )
+                place = PACKAGE.joinpath(*whole.split("."))
+                is_module = place.with_suffix(".py").exists() or place.is_dir()
+                found.add(whole if is_module else base)
     return found
 
 

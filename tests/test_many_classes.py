@@ -18,8 +18,8 @@ from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, Training
 from simsmooth_jax.formats.label_files import TableFile, load_table, table_sha256
 from simsmooth_jax.formats.matching import labels_for
 from simsmooth_jax.machine import memory
-from simsmooth_jax.program import run_command, train_command
-from simsmooth_jax.program.labels_command import make_label_file
+from simsmooth_jax.program.commands import run_command, train_command
+from simsmooth_jax.program.commands.labels_command import make_label_file
 from simsmooth_jax.study import arms
 
 NAMES = ("cat", "dög", "鳥")

@@ -31,6 +31,7 @@ def cosines(kernel: np.ndarray) -> np.ndarray:
     return unit.T @ unit
 
 
+DISTANCE = np.abs(np.subtract.outer(np.arange(K), np.arange(K))).astype(np.float32)
 SIMILARITY = cosines(KERNEL).astype(np.float32)
 TABLE = np.asarray(ss.relation_labels_from_kernel(KERNEL, epsilon=0.5))
 TOP: Any = ss.top_k_labels(KERNEL, 3)
@@ -48,6 +49,18 @@ FUNCTIONS: dict[str, tuple[Any, Any]] = {
         lambda p: ss.mean_predictions(p, LABELS),
         scipy.special.softmax(LOGITS, 1),
     ),
+    "metric": (
+        lambda p: ss.metrics.classwise_calibration_error(p, LABELS),
+        scipy.special.softmax(LOGITS, 1),
+    ),
+    "distances": (lambda d: ss.metrics.hierarchical_distance(TABLE[LABELS], LABELS, d), DISTANCE),
+    "least risk": (lambda d: ss.metrics.minimum_risk_predictions(TABLE, d), DISTANCE),
+    "risk": (
+        lambda r: ss.metrics.coverage_at_risk(TABLE[LABELS], LABELS, r),
+        np.float32(0.25),
+    ),
+    "batch": (lambda z: ss.metrics.batch_values(z, LABELS), LOGITS),
+    "fitted": (lambda z: ss.metrics.fit_temperature(z, LABELS), LOGITS),
     "diagnosis": (lambda w: ss.diagnose(w, temperature=0.2).row_sum_max, KERNEL),
     "logits": (lambda z: plain(z, LABELS, TABLE), LOGITS),
     "table": (lambda t: plain(LOGITS, LABELS, t), TABLE),
@@ -69,6 +82,9 @@ FUNCTIONS: dict[str, tuple[Any, Any]] = {
     ),
     "strength": (lambda a: ss.objectives.max_suppression(a).data, np.float32(0.25)),
     "objective": (lambda t: ss.objectives.label_table(t).data, TABLE),
+    "teacher": (lambda z: ss.objectives.self_distillation(z).data, LOGITS),
+    "distance": (lambda d: ss.distance_labels(d, 5), np.where(np.eye(K), 0, 1 - SIMILARITY)),
+    "shuffled": (lambda t: ss.shuffled_labels(t, jax.random.key(0)), TABLE),
 }
 
 
@@ -136,6 +152,10 @@ def test_labels_and_indices_of_every_integer(dtype):
     np.testing.assert_array_equal(ss.target_rows(table, labels), ss.target_rows(TOP, LABELS))
     means = ss.class_means(FEATURES, labels, K)
     np.testing.assert_array_equal(means, ss.class_means(FEATURES, LABELS, K))
+    for metric in (ss.metrics.negative_log_likelihood, ss.metrics.aurc):
+        found = metric(TABLE[LABELS], labels)
+        np.testing.assert_array_equal(found, metric(TABLE[LABELS], LABELS))
+    assert ss.metrics.fit_temperature(LOGITS, labels) == ss.metrics.fit_temperature(LOGITS, LABELS)
     batch: Any = ss.objectives.Batch(labels=jnp.asarray(0), step=jnp.asarray(0))._replace(
         labels=labels
     )

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.special
 import tyro
 from flax import linen as nn
 from flax.training.train_state import TrainState
@@ -124,7 +125,8 @@ def test_lines_are_short_enough_to_be_read(page: Path) -> None:
 
 def test_no_python_is_left_untested() -> None:
     """Here and in test_readme, test_other_frameworks, test_own_training and test_features."""
-    names = ("arrays", "data", "many_classes", "label_files", "models", "objectives")
+    names = ("arrays", "data", "many_classes", "label_files", "metrics", "models")
+    names += ("objectives", "rules")
     tested = {README, *(DOCS / f"{name}.md" for name in names)}
     assert {page for page in PAGES if blocks(page, "python")} == tested
 
@@ -138,6 +140,16 @@ def test_code_for_arrays_of_64_bits_and_lists(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == f"{(unit.T @ unit).round(2) + 0.0}\n"
 
 
+def test_code_for_metrics(capsys: pytest.CaptureFixture[str]) -> None:
+    hierarchy, many = blocks(DOCS / "metrics.md", "python")
+    batches = [(np.eye(3) * 2, np.array([0, 1, 1])), (np.eye(3) * 2, np.array([0, -1, -1]))]
+    exec(hierarchy + many, {"batches": batches})
+    first, second = capsys.readouterr().out.splitlines()
+    assert float(first) == 1  # 0, 1 and 2
+    nll = np.log(np.exp(2) + 2) - 2 * 3 / 4  # three of four labels have logit 2
+    assert f"'count': 4, 'correct': 3, 'accuracy': 0.75, 'nll': {nll:.5f}" in second
+
+
 def test_code_for_many_classes_gives_the_loss_of_the_dense_table() -> None:
     (recipe,) = blocks(DOCS / "many_classes.md", "python")
     random = np.random.RandomState(0)
@@ -148,6 +160,18 @@ def test_code_for_many_classes_gives_the_loss_of_the_dense_table() -> None:
     table = np.asarray(ss.relation_labels_from_kernel(kernel, "shift"))
     expected = optax.softmax_cross_entropy(features @ kernel + bias, table[labels])
     np.testing.assert_allclose(given["loss"], expected, rtol=1e-5)
+
+
+def test_code_for_mean_predictions_gives_their_rows() -> None:
+    labels = np.arange(60) % 6
+    logits = np.random.RandomState(0).randn(60, 6) + 6 * np.eye(6)[labels]
+    given: dict[str, Any] = {"jax": jax, "ss": ss, "logits": logits, "labels": labels}
+    (code,) = blocks(DOCS / "rules.md", "python")
+    exec(code, given)
+    soft = scipy.special.softmax(logits / 3, axis=1)
+    others = np.stack([soft[labels == k].mean(axis=0) for k in range(6)]) * (1 - np.eye(6))
+    expected = 0.4 * np.eye(6) + 0.6 * others / others.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(given["table"], expected, rtol=1e-5)
 
 
 def test_loop_of_an_objective_ends_with_the_labels_of_its_own_head() -> None:

@@ -24,7 +24,7 @@ from simsmooth_jax.config.data import DataConfig, InputMode
 from simsmooth_jax.config.labels import RelationConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, SavingConfig, TrainingConfig
 from simsmooth_jax.data.streaming import epoch_order
-from simsmooth_jax.program import run_command, train_command
+from simsmooth_jax.program.commands import run_command, train_command
 from simsmooth_jax.training import checkpoints
 
 pytestmark = pytest.mark.slow

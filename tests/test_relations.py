@@ -16,7 +16,7 @@ import simsmooth_jax as ss
 from simsmooth_jax.config.commands import LabelsConfig, RunConfig
 from simsmooth_jax.config.labels import RelationConfig
 from simsmooth_jax.formats.label_files import load_table
-from simsmooth_jax.program import labels_command
+from simsmooth_jax.program.commands import labels_command
 from simsmooth_jax.study.relations import file_identity
 from simsmooth_jax.training.classifier import Classifier
 from simsmooth_jax.training.models.built_in import build_model, normalise_images

@@ -14,7 +14,7 @@ from program import LIMIT, OPTIMIZED, Forked, simsmooth, start
 
 from simsmooth_jax.config.commands import RunConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
-from simsmooth_jax.program import run_command
+from simsmooth_jax.program.commands import run_command
 
 # Read here by plain Orbax, which says how it places the arrays.
 ORBAX = pytest.mark.filterwarnings("ignore:Sharding info not provided")

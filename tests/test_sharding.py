@@ -127,6 +127,12 @@ FUNCTIONS = {
         ),
         KERNEL,
     ),
+    "neighbours": (
+        lambda kernel: ss.relation_labels_from_kernel(
+            kernel, "neighbours", perplexity=2.5, epsilon=0.3, top_k=5
+        ),
+        KERNEL,
+    ),
     "diagnosis": (lambda kernel: [ss.diagnose(kernel, temperature=0.1).row_sum_min], KERNEL),
 }
 
@@ -138,6 +144,7 @@ FUNCTIONS = {
         ("labels", P("data", "classes"), True),
         ("from kernel", P(), False),
         ("from kernel", P(None, "classes"), True),
+        ("neighbours", P(None, "classes"), True),
         ("diagnosis", P(None, "classes"), False),
     ],
     ids=str,

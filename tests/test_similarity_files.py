@@ -14,7 +14,7 @@ from simsmooth_jax.config.commands import LabelsConfig
 from simsmooth_jax.config.labels import RelationConfig
 from simsmooth_jax.formats.label_files import load_table
 from simsmooth_jax.formats.similarity_files import read_similarity
-from simsmooth_jax.program.labels_command import make_label_file
+from simsmooth_jax.program.commands.labels_command import make_label_file
 from simsmooth_jax.study.relations import file_identity
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,8 @@ import pytest
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.program import cli, study_command
+from simsmooth_jax.program import cli
+from simsmooth_jax.program.commands import study_command
 
 pytestmark = pytest.mark.slow
 
@@ -185,7 +186,7 @@ def test_arms_of_a_hierarchy_and_of_another_arms_training(tmp_path: Path, shown:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"points": 4}, "points 3 -> 4"),
+        ({"tuning_seeds": 3}, "tuning_seeds 2 -> 3"),
         ({"label_noise": 0.3}, "label_noise 0.2 -> 0.3"),
         ({"margin": 1.0}, "margin 0.3 -> 1.0"),
         ({"contrasts": ("uniform:onehot",)}, "contrasts [] -> ['uniform:onehot']"),

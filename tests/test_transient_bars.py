@@ -17,7 +17,7 @@ from simsmooth_jax.config.labels import RelationConfig
 from simsmooth_jax.machine import bars
 from simsmooth_jax.method.arrays import strips
 from simsmooth_jax.method.relations.nearest import STRIP_ENTRIES
-from simsmooth_jax.program import labels_command
+from simsmooth_jax.program.commands import labels_command
 from simsmooth_jax.study import arms, pipeline
 
 

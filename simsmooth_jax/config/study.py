@@ -27,7 +27,7 @@ class StudyConfig:
     """What is compared: names of arms, onehot among them; a wrong name lists all."""
     seeds: int = option(10, least=2, most=10**4, example=20, resume=True)
     """Seeds of the comparison itself; with six contrasts fewer than eight can tell nothing."""
-    points: int = option(8, least=1, most=10**4, example=12)
+    points: int = option(8, least=1, most=10**4, example=12, resume=True)
     """Random points that each arm tries; 1 takes the middle of each range."""
     tuning_seeds: int = option(2, least=1, most=10**4, example=3)
     """Seeds of each of them, none of which is among those of the comparison."""

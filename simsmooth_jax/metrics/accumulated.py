@@ -15,6 +15,7 @@ from simsmooth_jax.method.tables import targets
 from simsmooth_jax.metrics import exact
 from simsmooth_jax.metrics.arguments import for_rows, label_flaw, rows
 from simsmooth_jax.metrics.calibration import NUM_BINS, class_gaps, edges
+from simsmooth_jax.metrics.scores import top_class
 
 
 class BatchValues(NamedTuple):
@@ -115,7 +116,7 @@ class Accumulated:
             "classwise_ece": float(np.abs(gaps).sum() / (count * len(gaps))),
             "brier": float(values["brier"].mean(dtype=np.float64)),
             "aurc": area,
-            "excess_aurc": area - exact.least_area(correct),
+            "excess_aurc": max(area - exact.least_area(correct), 0.0),  # of rounding
             "bins": bins,
         }
 
@@ -128,14 +129,19 @@ class Accumulated:
         return float((borne[-1] + 1) / len(values["correct"])) if len(borne) else np.nan
 
     def _fetched(self) -> dict[str, np.ndarray]:
-        fetched = jax.device_get(self.batches)
-        names = BatchValues._fields[:-1]
-        values = {n: np.concatenate([getattr(b, n) for b in fetched] or [[]]) for n in names}
-        where = values.pop("where").astype(bool)
-        if not where.any():
+        """The examples that count."""
+        fetched: list[BatchValues] = jax.device_get(self.batches)
+        if not any(batch.where.any() for batch in fetched):
             advice = "Add batches with an example that counts."
             raise InputError("Accumulated", "hold an example", "none", advice)
-        return {name: array[where] for name, array in values.items()}
+        where = np.concatenate([batch.where for batch in fetched])
+        values = {
+            "correct": [batch.correct for batch in fetched],
+            "confidence": [batch.confidence for batch in fetched],
+            "nll": [batch.nll for batch in fetched],
+            "brier": [batch.brier for batch in fetched],
+        }
+        return {name: np.concatenate(arrays)[where] for name, arrays in values.items()}
 
 
 @jax.jit
@@ -152,7 +158,7 @@ def _values_and_flaws(
     own = jnp.take_along_axis(probabilities, known[:, None], axis=1)[:, 0]
     of_labels = partial(targets.nan_where_unknown, is_known=is_known)
     values = BatchValues(
-        correct=(logits.argmax(axis=1) == labels) & is_known,
+        correct=(top_class(logits) == known) & is_known,
         confidence=probabilities.max(axis=1),
         nll=of_labels(optax.softmax_cross_entropy_with_integer_labels(logits, known)),
         brier=of_labels(1 - 2 * own + jnp.square(probabilities).sum(axis=1)),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
@@ -147,8 +148,14 @@ def class_gaps(
 ) -> Float[Array, "classes bins"]:
     """`Σ (p_ik - [k = y_i])` over the examples with `p_ik` in a bin: sums of batches add up."""
     gaps = probabilities - own_class(labels, probabilities.shape[1]).astype(jnp.float32)
-    inside = _inside(probabilities, lower, upper) & where[:, None, None]
-    return jnp.where(inside, gaps[..., None], 0).sum(axis=0)
+    # A bin at a time, as all would be [n, K, bins]; sums go along rows, and in a fixed order.
+    columns, gaps = probabilities.T, jnp.where(where[:, None], gaps, 0).T
+
+    def of_bin(edges: tuple[Array, Array]) -> Array:
+        outside = (columns <= edges[0]) | (columns > edges[1])  # NaN is in every bin
+        return jnp.where(outside, 0, gaps).sum(axis=1)
+
+    return jax.lax.map(of_bin, (jnp.asarray(lower), jnp.asarray(upper))).T
 
 
 def edges(num_bins: int) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, " bins"]]:
@@ -165,18 +172,13 @@ def _edges(function: str, num_bins: int) -> tuple[np.ndarray, np.ndarray]:
     return edges(num_bins)
 
 
-def _inside(values: Array, lower: Any, upper: Any) -> Array:
-    shape = (1,) * values.ndim + (-1,)
-    lower, upper = jnp.reshape(lower, shape), jnp.reshape(upper, shape)
-    return (values[..., None] > lower) & (values[..., None] <= upper)
-
-
 def _equal_width(
     probabilities: Array, labels: Array, where: Array, lower: Any, upper: Any
 ) -> Array:
     confidence, correct = top_prediction(probabilities, labels)
     gaps = confidence - correct.astype(jnp.float32)
-    inside = _inside(confidence, lower, upper) & where[:, None]
+    above = confidence[:, None] > jnp.asarray(lower)[None]
+    inside = above & (confidence[:, None] <= jnp.asarray(upper)[None]) & where[:, None]
     return _per_example(jnp.where(inside, gaps[:, None], 0).sum(axis=0), where)
 
 

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from simsmooth_jax.metrics.scores import top_class
+
 
 class Ranking(NamedTuple):
     """Examples from the most confident to the least; those that do not count come last.
@@ -25,7 +27,7 @@ def top_prediction(
     probabilities: Float[Array, "examples classes"], labels: Int[Array, " examples"]
 ) -> tuple[Float[Array, " examples"], Bool[Array, " examples"]]:
     """Confidence, the largest probability, and whether its class is the label."""
-    return probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    return probabilities.max(axis=1), top_class(probabilities) == labels
 
 
 def ranking(
@@ -43,7 +45,7 @@ def ranking(
     is_first, is_last = jnp.concatenate([edge, changes]), jnp.concatenate([changes, edge])
     first = jax.lax.cummax(jnp.where(is_first, index, 0))
     last = jax.lax.cummin(jnp.where(is_last, index, len(keys) - 1), reverse=True)
-    up_to = jnp.cumsum(wrong)
+    up_to = jnp.cumsum(wrong, dtype=jnp.int32)
     before = up_to[first] - wrong[first]
     inside = (up_to[last] - before).astype(jnp.float32)
     size = (last - first + 1).astype(jnp.float32)

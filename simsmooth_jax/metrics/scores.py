@@ -99,8 +99,8 @@ def negative_log_likelihood(
 ) -> Float[Array, ""]:
     """Mean negative log-likelihood of the labels, also called log loss or cross-entropy.
 
-    `mean_i -log p_iy`: infinite where a label has probability 0, to which float32 rounds what is
-    below 1e-45. `batch_values` takes logits, and has no such end.
+    `mean_i -log p_iy`: infinite where a label has probability 0, as all below 1e-38 is in float32.
+    `batch_values` takes logits, and has no such end.
 
     Args:
       probabilities: `[n, K]` real, as for `accuracy`.
@@ -158,20 +158,25 @@ def brier_score(
     return measured("brier_score", _brier_score, probabilities, labels, where)
 
 
+def top_class(values: Float[Array, "examples classes"]) -> Int[Array, " examples"]:
+    """The first class with the largest value."""
+    return values.argmax(axis=1).astype(jnp.int32)
+
+
 def own_class(labels: Int[Array, " examples"], num_classes: int) -> Bool[Array, "examples classes"]:
     """One-hot labels, which XLA compares where they are used."""
     return labels[:, None] == jnp.arange(num_classes, dtype=jnp.int32)[None]
 
 
 def _accuracy(probabilities: Array, labels: Array, where: Array) -> Array:
-    return mean(probabilities.argmax(axis=1) == labels, where)
+    return mean(top_class(probabilities) == labels, where)
 
 
 def _top_k_accuracy(probabilities: Array, labels: Array, where: Array, k: Any) -> Array:
     classes = jnp.arange(probabilities.shape[1], dtype=jnp.int32)[None]
     own = jnp.take_along_axis(probabilities, labels[:, None], axis=1)
     before = (probabilities > own) | ((probabilities == own) & (classes < labels[:, None]))
-    return mean(before.sum(axis=1) < k, where)
+    return mean(before.sum(axis=1, dtype=jnp.int32) < k, where)
 
 
 def _log_likelihood(probabilities: Array, labels: Array, where: Array) -> Array:

@@ -83,7 +83,7 @@ def excess_aurc(
 def coverage_at_risk(
     probabilities: Shaped[Array | np.ndarray, "examples classes"],
     labels: Int[Array | np.ndarray, " examples"],
-    risk: float | Float[Array | np.ndarray, ""],
+    risk: operands.Number,
     *,
     where: Bool[Array | np.ndarray, " examples"] | None = None,
 ) -> Float[Array, ""]:

@@ -1,6 +1,5 @@
 """How far off mistakes are in a hierarchy of the classes, and predictions that mind it."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.method.arrays import checks, meshes, operands
 from simsmooth_jax.metrics.arguments import distributions, mean, measured, sound_rows
+from simsmooth_jax.metrics.scores import top_class
 
 
 class HierarchicalDistance(NamedTuple):
@@ -114,7 +114,7 @@ def minimum_risk_predictions(
 def _hierarchical_distance(
     probabilities: Array, labels: Array, where: Array, distance: Array
 ) -> HierarchicalDistance:
-    predicted = probabilities.argmax(axis=1)
+    predicted = top_class(probabilities)
     mistakes = (predicted != labels) & where
     far = distance[labels, predicted]
     of_mistakes = jnp.where(mistakes.any(), mean(far, mistakes), jnp.nan)
@@ -151,17 +151,18 @@ def _distance_and_flaws(distance: Array) -> tuple[Array, list[checks.Flaw]]:
 
 def _distance_flaws(distance: Array) -> list[checks.Flaw]:
     least = distance.min(axis=1)
-    refused = partial(checks.Flaw.of, who="every row of distance")
     return [
-        refused(
+        checks.Flaw.of(
             ~(jnp.isfinite(distance).all(axis=1) & (least >= 0)),
+            who="every row of distance",
             must="be finite and at least 0",
             got="another in row {i}",
             then="Count the steps between two classes.",
         ),
-        refused(
+        checks.Flaw.of(
             jnp.diagonal(distance) != 0,
             jnp.diagonal(distance),
+            who="distance",
             must="be 0 on the diagonal",
             got="{:.4g} for class {i}",
             then="A right answer has no distance; give distances, not similarities.",

@@ -69,31 +69,31 @@ def _carry_out(command: Command) -> None:
 
         with processes.joined(command.distributed, _ending):
             if isinstance(command, RunConfig):
-                from simsmooth_jax.program import run_command
+                from simsmooth_jax.program.commands import run_command
 
                 run_command.run(command)
             else:
-                from simsmooth_jax.program import train_command
+                from simsmooth_jax.program.commands import train_command
 
                 train_command.train(command)
     elif isinstance(command, StudyConfig):
-        from simsmooth_jax.program import study_command
+        from simsmooth_jax.program.commands import study_command
 
         study_command.study(command)
     elif isinstance(command, LabelsConfig):
-        from simsmooth_jax.program import labels_command
+        from simsmooth_jax.program.commands import labels_command
 
         labels_command.make_label_file(command)
     elif isinstance(command, InspectConfig):
-        from simsmooth_jax.program import inspect_command
+        from simsmooth_jax.program.commands import inspect_command
 
         inspect_command.inspect(command)
     elif isinstance(command, DataCommandConfig):
-        from simsmooth_jax.program import data_command
+        from simsmooth_jax.program.commands import data_command
 
         data_command.show_data(command)
     else:
-        from simsmooth_jax.program import evaluate_command
+        from simsmooth_jax.program.commands import evaluate_command
 
         evaluate_command.evaluate(command)
 

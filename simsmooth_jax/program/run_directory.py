@@ -156,8 +156,9 @@ def _foreign(path: Path) -> str:
     if path.exists() and not path.is_dir():
         return "a file's content"
     children = sorted(path.iterdir()) if path.is_dir() else []
-    # A kill before the first write leaves the lock alone; what follows has a configuration of ours.
-    ours = _is_ours if _has_our_config(path) else _is_lock
+    # A kill before the first write leaves the lock alone; what follows has a configuration of ours,
+    # but the rows of a study, which may be brought from elsewhere.
+    ours = _is_ours if _has_our_config(path) else lambda child: _is_lock(child) or _is_rows(child)
     return next((child.name for child in children if not ours(child)), "")
 
 
@@ -172,8 +173,12 @@ def _is_lock(child: Path) -> bool:
 
 def _is_ours(child: Path) -> bool:
     step = child.name.split(".")[0].isdigit()  # also one that Orbax had not finished
-    rows = child.name.startswith("rows-") and child.suffix == ".jsonl"
-    return _is_lock(child) or rows or child.name in _OURS or (step and not child.is_symlink())
+    named = _is_rows(child) or child.name in _OURS
+    return _is_lock(child) or named or (step and not child.is_symlink())
+
+
+def _is_rows(child: Path) -> bool:
+    return child.name.startswith("rows-") and child.suffix == ".jsonl"
 
 
 def is_in_use(path: Path, part: str) -> bool:

@@ -212,11 +212,11 @@ def refuse_relation(config: RelationConfig, num_classes: int) -> None:
         )
     if config.rule == "mean":
         values |= {"rule": "literal", "temperature": None}  # which is what makes its rows
-        if config.similarity != "predictions" or config.center:
+        if config.similarity != "predictions" or config.center or config.perplexity is not None:
             raise InputError(
                 "`rule=mean`",
-                "be given with `similarity=predictions` and without `center`",
-                f"`similarity={config.similarity}`{' and `center`' * config.center}",
+                "be given with `similarity=predictions`, without `center` and `perplexity`",
+                f"{config.similarity}, center={config.center} and perplexity={config.perplexity}",
                 "Its rows are mean predictions themselves, no cosines.",
             )
     rule_options.checked_options("relation labels", num_classes, **values)

@@ -70,7 +70,7 @@ class Inputs:
         return inputs
 
     def hold(self, train: Examples) -> None:
-        """Puts these images on the devices, in the place of others."""
+        """Puts these images on the devices, in the place of any before."""
         assert isinstance(train, Split)
         self.train = train
         self._images = place(train.images, self.replicated)

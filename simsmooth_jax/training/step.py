@@ -237,10 +237,7 @@ def _refresh(function: Any, data: Any, objective: Any, params: Any, step: Array)
 
 
 def _strong(leaf: Any) -> np.ndarray:
-    """In the dtype that all arms share: a weak one, or one of 64 bits, would be compiled anew.
-
-    Of 16 bits it stays: whoever gives a teacher's logits so has no room for more.
-    """
+    """In the dtype that all arms share, as weak ones would be compiled anew; 16 bits save room."""
     array = np.asarray(leaf)
     is_wide = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize > 2
     return array.astype(np.float32) if is_wide else array

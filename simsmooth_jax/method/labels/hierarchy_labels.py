@@ -89,7 +89,7 @@ def distance_labels(
         on the diagonal, or 0 everywhere; an option is out of range, or another class than the own
         one comes out on top.
 
-    Source: Bertinetto et al. 2020, arXiv:1912.09393, equation 5.
+    Source: Bertinetto et al. 2020, arXiv:1912.09393.
 
     Example:
       >>> import numpy as np

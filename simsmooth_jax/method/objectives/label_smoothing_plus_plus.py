@@ -13,7 +13,6 @@ from simsmooth_jax.machine.memory import refuse_dense_table
 from simsmooth_jax.method.arrays import checks, meshes, operands
 from simsmooth_jax.method.losses.softmax_loss import softmax_cross_entropy_with_label_table
 from simsmooth_jax.method.objectives.objective import Batch, Objective, known_labels
-from simsmooth_jax.method.tables import targets
 
 NAME = "label_smoothing_plus_plus"
 
@@ -86,7 +85,8 @@ def _loss(
 ) -> Float[Array, " batch"]:
     table = jnp.exp(_log_labels(data, matrix))
     of_classifier = softmax_cross_entropy_with_label_table(logits, batch.labels, table)
-    return (of_classifier + _of_matrix(data, matrix, logits, batch)) / 2
+    known, _ = known_labels(NAME, batch, len(matrix))  # of others, the first half is NaN
+    return (of_classifier + _of_matrix(data, matrix, known, logits)) / 2
 
 
 def _update(
@@ -95,19 +95,18 @@ def _update(
     logits: Float[Array | np.ndarray, "batch classes"],
     batch: Batch,
 ) -> Float[Array, "classes classes"]:
-    _, is_known = known_labels(NAME, batch, matrix.shape[-1])
+    known, is_known = known_labels(NAME, batch, len(matrix))
 
     def mean_half(matrix: Array) -> Array:
-        return jnp.where(is_known, _of_matrix(data, matrix, logits, batch), 0).mean() / 2
+        return jnp.where(is_known, _of_matrix(data, matrix, known, logits), 0).mean() / 2
 
     return matrix - data.learning_rate * jax.grad(mean_half)(matrix)
 
 
-def _of_matrix(data: _Data, matrix: Array, logits: Any, batch: Batch) -> Float[Array, " batch"]:
-    """`CE(p, q)`, without a gradient in the logits; NaN where a label is no class."""
-    known, is_known = known_labels(NAME, batch, matrix.shape[-1])
+def _of_matrix(data: _Data, matrix: Array, labels: Array, logits: Any) -> Float[Array, " batch"]:
+    """`CE(p, q)`, without a gradient in the logits."""
     logits = jax.lax.stop_gradient(jnp.asarray(logits, jnp.float32))
-    return targets.nan_where_unknown(_reverse_cross_entropy(data, matrix, known, logits), is_known)
+    return _reverse_cross_entropy(data, matrix, labels, logits)
 
 
 @meshes.by_example

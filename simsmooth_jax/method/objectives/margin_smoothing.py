@@ -37,7 +37,7 @@ def margin_smoothing(
     Raises:
       ValueError: strength is outside [0, 1], or margin is not above 0.
 
-    Source: Liu et al. 2022, arXiv:2111.15430, equation 6.
+    Source: Liu et al. 2022, arXiv:2111.15430.
 
     Example:
       >>> import jax.numpy as jnp

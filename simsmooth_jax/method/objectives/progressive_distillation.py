@@ -1,7 +1,7 @@
 """PS-KD: hard labels, and more and more of what the classifier said of the image last time."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +62,7 @@ def progressive_self_distillation(
       ValueError: an argument is out of range, or the state would not fit into memory; `loss` or
         `update` is given a batch without examples.
 
-    Source: Kim et al. 2021, arXiv:2006.12000, equations 6 and 7.
+    Source: Kim et al. 2021, arXiv:2006.12000.
 
     Example:
       >>> import jax.numpy as jnp
@@ -100,18 +100,20 @@ def _loss(
     logits = jnp.asarray(logits, jnp.float32)
     known, is_known = known_examples(NAME, batch, len(predictions))
     hard = hard_cross_entropy(logits, batch.labels)
-    soft, is_seen = _of_predictions(predictions, known, logits)
-    soft = targets.nan_where_unknown(jnp.where(is_seen, soft, hard), is_known)
+    soft = _of_predictions(predictions, known, hard, logits)
+    soft = targets.nan_where_unknown(soft, is_known)
     epoch = jnp.minimum(jnp.asarray(batch.step) // data.steps_per_epoch + 1, data.epochs)
     weight = data.strength * epoch.astype(jnp.float32) / data.epochs.astype(jnp.float32)
     return (1 - weight) * hard + weight * soft
 
 
 @meshes.by_example
-def _of_predictions(predictions: Array, examples: Array, logits: Array) -> Any:
-    """`CE(p_i)`, and whether there is such a prediction yet."""
-    rows = predictions[examples]
-    return optax.softmax_cross_entropy(logits, rows), rows.sum(axis=-1) > 0
+def _of_predictions(
+    predictions: Array, examples: Array, hard: Array, logits: Array
+) -> Float[Array, " batch"]:
+    """`CE(p_i)`, or the hard one where there is no prediction yet."""
+    rows = jnp.asarray(predictions)[examples]
+    return jnp.where(rows.any(axis=-1), optax.softmax_cross_entropy(logits, rows), hard)
 
 
 def _update(
@@ -123,4 +125,4 @@ def _update(
     known, is_known = known_examples(NAME, batch, len(predictions))
     places = jnp.where(is_known, known, len(predictions))  # beyond the last: dropped
     now = jax.nn.softmax(jnp.asarray(logits, jnp.float32))
-    return predictions.at[places].set(now, mode="drop")
+    return jnp.asarray(predictions).at[places].set(now, mode="drop")

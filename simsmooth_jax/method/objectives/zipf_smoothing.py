@@ -45,7 +45,7 @@ def zipf_smoothing(strength: operands.Number = 0.1, *, power: operands.Number = 
     Raises:
       ValueError: strength is outside [0, 1], or power is not above 0.
 
-    Source: Liang et al. 2022, arXiv:2207.12980, equations 3 to 5.
+    Source: Liang et al. 2022, arXiv:2207.12980.
 
     Example:
       >>> import jax.numpy as jnp

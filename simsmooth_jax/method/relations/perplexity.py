@@ -11,7 +11,7 @@ from simsmooth_jax.method.arrays import meshes
 MOST_INVERSE_TEMPERATURE = 1e6  # beyond it a row would tell the roundings of its cosines apart
 TOLERANCE = 1e-5  # of a row's entropy, which is the relative error of its perplexity
 MAX_STEPS = 64  # some 5 are needed, and 25 where cosines are nearly equal
-LEAST_DISTANCE = 1e-7  # of the entropy from that of a uniform row, by rounding
+LEAST_DISTANCE = 1e-6  # of an entropy from that of a uniform row, as a part of it: roundings
 LEFT_OUT = -1e18  # far below every cosine: its weight is exactly 0, and so is that times its square
 
 
@@ -58,7 +58,7 @@ def _inverse_temperature(
     is_other = gaps > LEFT_OUT / 2
     count = is_other.sum(axis=1, dtype=jnp.float32)
     uniform = jnp.log(count)
-    target = jnp.minimum(jnp.log(perplexity), uniform - LEAST_DISTANCE)
+    target = jnp.minimum(jnp.log(perplexity), uniform * (1 - LEAST_DISTANCE))
     distance = jnp.sqrt(uniform - target)
     among = jnp.where(is_other, gaps, 0)  # which adds nothing to a sum
     mean = among.sum(axis=1) / count

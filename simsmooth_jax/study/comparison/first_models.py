@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import filelock
 import flax.linen as nn
-import jax
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -57,14 +57,13 @@ def _what_goes_into(head: tuple[str, ...]) -> Callable[..., Any]:
 
 
 def kept(path: Path, make: Callable[[], FirstModel]) -> FirstModel:
-    """The first model in a file, which is made where it is not there."""
-    if path.exists():
-        with np.load(path) as arrays:
-            return FirstModel(**arrays)
-    found = make()
+    """The first model in a file, which one of several shards makes where it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, _npz(found))
-    return jax.device_get(found)
+    with filelock.FileLock(path.parent / f".lock-{path.stem}"):
+        if not path.exists():
+            write_atomically(path, _npz(make()))
+    with np.load(path) as arrays:
+        return FirstModel(**arrays)
 
 
 def _npz(found: FirstModel) -> bytes:

@@ -65,7 +65,7 @@ class Rows:
         self._rows: dict[Key, Row] = {}
         for file in sorted(self.directory.glob("rows-*.jsonl")):
             for row in _read(file):
-                self._rows[Key(*(row[name] for name in Key._fields))] = row
+                self._rows[Key(row["phase"], row["arm"], row["point"], row["seed"])] = row
 
     def __contains__(self, key: Key) -> bool:
         """Whether that training is done."""

@@ -17,18 +17,18 @@ from simsmooth_jax.machine.memory import refuse_dense_table
 from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.method.relations.diagnosis import own_mass_warning
 from simsmooth_jax.program import pictures, report
-from simsmooth_jax.program.run_directory import (
-    REPORT,
-    as_recorded,
-    default_directory,
-    open_directory,
-)
-from simsmooth_jax.program.train_command import (
+from simsmooth_jax.program.commands.train_command import (
     describe,
     identity,
     refuse_lost_start,
     say_where,
     show_arms,
+)
+from simsmooth_jax.program.run_directory import (
+    REPORT,
+    as_recorded,
+    default_directory,
+    open_directory,
 )
 from simsmooth_jax.study import neighbours, pipeline, relations
 from simsmooth_jax.training.observers.recording import METRICS, MetricsLog

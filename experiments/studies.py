@@ -1,0 +1,122 @@
+"""The studies behind what the README says: frozen features, small networks from scratch, easy sets.
+
+Command:  python experiments/studies.py NAME ... --features features.npz --cifar cifar100.npz
+          `--list` shows the names. `--shard 1/2` and `--shard 2/2`, in two processes, share the
+          work; stop it and start it again: what was done before is kept.
+Time:     on two CPU cores: 20 minutes for a cell of the features (IMAGES-NOISE, 2 s a training),
+          2 hours for every arm at features-20-0, 2 hours for each of the networks, 20 minutes for
+          digits, an hour for fashion.
+Seeds:    some to choose by, from 10000 on, then paired ones from 0 on; the test images are looked
+          at once.
+Writes:   experiments/results/NAME.jsonl, a row for each training.
+
+features: a frozen EfficientNet-Lite0's view of CIFAR-100, 256 numbers a picture, under an MLP;
+about 1,250 steps of 64 whatever the size. network: a CNN of three convolutions from scratch, on
+16x16 pictures of CIFAR-100. The pictures to choose by are a fixed tenth of the training pictures.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+
+from simsmooth_jax.config.data import DataConfig, SourceConfig
+from simsmooth_jax.config.study import StudyConfig
+from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.program.cli import enable_compilation_cache
+from simsmooth_jax.program.commands.study_command import study
+from simsmooth_jax.study.comparison.entrants import ENTRANTS
+
+STEPS, BATCH, CLASSES = 1250, 64, 100
+MAIN = ("onehot", "uniform", "patent", "neighbours", "neighbours-shuffled", "predictions")
+MAIN += ("predictions-shuffled", "self-distillation")
+FEW = ("onehot", "uniform", "predictions", "predictions-shuffled")
+# Named before any of the test images was looked at.
+CONTRASTS = ("uniform:onehot", "predictions:uniform", "neighbours:uniform", "patent:uniform")
+CONTRASTS += ("neighbours:neighbours-shuffled", "predictions:predictions-shuffled")
+FEW_CONTRASTS = ("uniform:onehot", "predictions:uniform", "predictions:predictions-shuffled")
+FEATURES, CIFAR = "FEATURES", "CIFAR"  # where the data lie, which the command says
+RESULTS, WORK = pathlib.Path(__file__).parent / "results", pathlib.Path("runs/studies")
+
+
+def of_features(images: int, noise: float) -> StudyConfig:
+    """A cell of the main study."""
+    steps = images * CLASSES // BATCH
+    training = TrainingConfig(
+        DataConfig(FEATURES),
+        model=ModelConfig("mlp", width=256, depth=2),
+        optimizer=OptimizerConfig(epochs=round(STEPS / steps), batch_size=BATCH),
+        steps_per_dispatch=steps if steps < 100 else steps // 3,
+    )
+    points = 36 if (images, noise) == (20, 0.0) else 12  # the centre, tuned more closely
+    config = StudyConfig(training, MAIN, seeds=20, points=points, tuning_seeds=3)
+    drawn = {"images_per_class": images, "label_noise": noise}
+    return dataclasses.replace(config, contrasts=CONTRASTS, **drawn)
+
+
+def of_images(data: str, model: ModelConfig, images: int, epochs: int) -> StudyConfig:
+    """Networks from scratch."""
+    source = SourceConfig(image_size="16" if data == CIFAR else None)
+    training = TrainingConfig(
+        DataConfig(data, source), model=model, optimizer=OptimizerConfig(epochs=epochs)
+    )
+    config = StudyConfig(training, FEW, seeds=10, points=6, tuning_seeds=1)
+    return dataclasses.replace(config, contrasts=FEW_CONTRASTS, images_per_class=images)
+
+
+STUDIES = {
+    f"features-{images}-{round(100 * noise)}": of_features(images, noise)
+    for images in (20, 100, 5)
+    for noise in (0.0, 0.4, 0.2)
+}
+STUDIES["digits"] = of_images("digits", ModelConfig(), 100, 30)
+STUDIES["fashion"] = of_images("fashion_mnist", ModelConfig(), 100, 30)
+STUDIES["network"] = of_images(CIFAR, ModelConfig("cnn", width=64, depth=3), 50, 30)
+
+
+def main() -> None:
+    """Does the studies that are named, and keeps their rows."""
+    parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--list", action="store_true", help="show the names")
+    parser.add_argument("--features", help="cifar100_features.npz")
+    parser.add_argument("--cifar", help="an npz: of the pictures, as docs/data.md describes it")
+    parser.add_argument("--shard")
+    parser.add_argument("--all-arms", action="store_true", help="every arm of simsmooth study")
+    parser.add_argument("--seeds", type=int)
+    options = parser.parse_args()
+    if options.list:
+        print("\n".join(STUDIES))
+        return
+    enable_compilation_cache()
+    places = {FEATURES: f"npz:{options.features}", CIFAR: f"npz:{options.cifar}"}
+    for name in options.names:
+        config = STUDIES[name]
+        data = config.training.data
+        data = dataclasses.replace(data, data=places.get(data.data, data.data))
+        training = dataclasses.replace(config.training, data=data)
+        config = dataclasses.replace(config, training=training, shard=options.shard)
+        config = dataclasses.replace(config, out=WORK / name, seeds=options.seeds or config.seeds)
+        if options.all_arms:
+            config = dataclasses.replace(config, arms=tuple(e.name for e in ENTRANTS))
+        _restore(name)
+        study(config)
+        _keep(name)
+
+
+def _restore(name: str) -> None:
+    """Puts rows that were committed where the study finds them."""
+    kept, directory = RESULTS / f"{name}.jsonl", WORK / name
+    if kept.exists() and not [*directory.glob("rows-*.jsonl")]:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "rows-0-of-0.jsonl").write_text(kept.read_text())
+
+
+def _keep(name: str) -> None:
+    """One file of all rows, in a fixed order."""
+    lines = {line for file in (WORK / name).glob("rows-*.jsonl") for line in file.open()}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.jsonl").write_text("".join(sorted(lines)))
+
+
+if __name__ == "__main__":
+    main()

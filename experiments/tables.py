@@ -1,0 +1,84 @@
+"""The tables of the studies in this folder's README, from the rows in results/.
+
+Command:  python experiments/tables.py
+Time:     seconds.
+Writes:   the part of experiments/README.md between its two marks.
+"""
+
+import dataclasses
+import pathlib
+import tempfile
+from typing import Any
+
+from studies import RESULTS, STUDIES
+
+from simsmooth_jax.study.comparison import inference
+from simsmooth_jax.study.comparison.entrants import ENTRANT, ENTRANTS
+from simsmooth_jax.study.comparison.results import Results, results_of
+from simsmooth_jax.study.comparison.rows import Rows, Shard
+from simsmooth_jax.study.comparison.schedule import Schedule
+
+PAGE = pathlib.Path(__file__).with_name("README.md")
+START, END = "<!-- studies: written by tables.py -->", "<!-- end of studies -->"
+TITLES = {"features": "CIFAR-100, frozen features", "network": "CIFAR-100, a CNN from scratch"}
+TITLES |= {"digits": "Digits, a CNN from scratch", "fashion": "Fashion-MNIST, a CNN from scratch"}
+
+
+def results(name: str) -> Results:
+    """What the rows of a study say, of the seeds that all of its arms have."""
+    config = STUDIES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        directory = pathlib.Path(folder)
+        (directory / "rows-0-of-0.jsonl").write_text((RESULTS / f"{name}.jsonl").read_text())
+        rows = Rows(directory, Shard())
+    tested = {(row["arm"], row["seed"]) for row in rows if row["phase"] == "test"}
+    entrants = tuple(entrant for entrant in ENTRANTS if (entrant.name, 0) in tested)
+    names = [entrant.name for entrant in entrants]
+    seeds = 0
+    while all((arm, seeds) in tested for arm in names):
+        seeds += 1
+    config = dataclasses.replace(config, arms=tuple(names), seeds=seeds)
+    no_trials: Any = None  # nothing is trained here
+    schedule = Schedule(config, entrants, no_trials, rows)
+    return results_of(config, schedule, inference.contrasts_of(config.contrasts, names))
+
+
+def table(name: str, found: Results) -> list[str]:
+    """A heading, what was compared, the table and the sentences."""
+    kind, *cell = name.split("-")
+    config = STUDIES[name]
+    where = TITLES[kind] + (f", {config.images_per_class} images a class" if cell else "")
+    noise = f", {config.label_noise:.0%} of the labels wrong" if config.label_noise else ""
+    seeds = len(found.arms[0].values["accuracy"])
+    lines = [f"### {where}{noise}", "", f"`{name}`, {seeds} seeds.", ""]
+    has_tree = "superclass_accuracy" in found.arms[0].means
+    columns = ["arm", "top-1 %", "against uniform", *(["superclass %"] if has_tree else [])]
+    columns += ["NLL at T", "AURC", "setting"]
+    lines += [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    for arm in found.arms:
+        means = arm.means
+        cells = [ENTRANT[arm.name].title, f"{means['accuracy']:.2f}", arm.against or ""]
+        cells += [f"{means['superclass_accuracy']:.2f}"] if has_tree else []
+        cells += [f"{means['nll_at_temperature']:.3f}", f"{means['aurc']:.4f}", arm.setting]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, "", *(f"- {sentence}" for sentence in found.sentences), ""]
+
+
+def written() -> str:
+    """All of the tables, in the order of the studies."""
+    lines = []
+    for name in STUDIES:
+        if (RESULTS / f"{name}.jsonl").exists():
+            lines += table(name, results(name))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Puts the tables into the page."""
+    before, rest = PAGE.read_text().split(START)
+    _, after = rest.split(END)
+    PAGE.write_text(f"{before}{START}\n\n{written()}{END}{after}")
+
+
+if __name__ == "__main__":
+    main()

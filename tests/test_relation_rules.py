@@ -1,0 +1,114 @@
+"""The rules neighbours and mean through the command line, and options that do not go together."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+from program import simsmooth
+from test_relations import TINY, outputs
+
+import simsmooth_jax as ss
+from simsmooth_jax.config.labels import RelationConfig
+from simsmooth_jax.formats.label_files import load_table
+from simsmooth_jax.study.relations import refuse_relation
+from simsmooth_jax.training.classifier import Classifier
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier that is not at all sure of itself."""
+    folder = tmp_path_factory.mktemp("rules")
+    simsmooth("train", *TINY, "--out", "first", cwd=folder)
+    return folder
+
+
+def expected_means(folder: Path, temperature: float) -> np.ndarray:
+    """Row i is the mean softened prediction of class i."""
+    _, probabilities, labels = outputs(Classifier.restore(folder / "first"))
+    softened = probabilities.astype(float) ** (1 / temperature)
+    softened /= softened.sum(axis=1, keepdims=True)
+    return np.stack([softened[labels == k].mean(axis=0) for k in range(10)])
+
+
+def test_mean_softened_predictions_are_relation_rows_themselves(folder: Path) -> None:
+    means = expected_means(folder, 3)
+    mean = ("labels", "first", "--similarity", "predictions", "--rule", "mean")
+    mean += ("--temperature", 3)
+    simsmooth(*mean, "--epsilon", 0.6, "--out", "mean.npz", cwd=folder)
+    np.testing.assert_allclose(
+        load_table(folder / "mean.npz").table.to_dense(), 0.4 * np.eye(10) + 0.6 * means, atol=1e-5
+    )
+    options = ("--no-include-self", "--top-k", 6, "--epsilon", 0.3, "--out", "others.npz")
+    simsmooth(*mean, *options, cwd=folder)
+    others = np.where(np.eye(10) > 0, 0, means)
+    others[others < np.sort(others, axis=1)[:, -5:-4]] = 0
+    others /= others.sum(axis=1, keepdims=True)
+    found = load_table(folder / "others.npz")
+    np.testing.assert_allclose(
+        found.table.to_dense(), 0.7 * np.eye(10) + 0.3 * others, rtol=1e-3, atol=1e-5
+    )
+    assert (found.rule, found.parameters["temperature"], found.source) == ("mean", 3, "predictions")
+
+
+def test_mean_rows_that_are_no_labels_are_named(folder: Path) -> None:
+    options = ("--rule", "mean", "--temperature", 3, "--no-include-self", "--epsilon", 0.9)
+    failed = simsmooth(
+        "labels", "first", "--similarity", "predictions", *options, cwd=folder, status=2
+    )
+    message = "--rule mean: relation_labels: every label must be largest at its own class, got 0.1 "
+    assert message in failed.stderr
+    assert "or a smaller epsilon." in failed.stderr
+
+
+def test_neighbours_of_a_perplexity(folder: Path) -> None:
+    done = simsmooth(
+        *("labels", "first", "--rule", "neighbours", "--perplexity", 4, "--epsilon", 0.3),
+        *("--out", "neighbours.npz"),
+        cwd=folder,
+    )
+    table = load_table(folder / "neighbours.npz")
+    rows = table.table.to_dense() - 0.7 * np.eye(10)
+    perplexity = np.exp(scipy.stats.entropy(np.where(np.eye(10) > 0, 0, rows), axis=1))
+    np.testing.assert_allclose(perplexity, 4, rtol=1e-5)
+    assert (table.rule, table.parameters["perplexity"]) == ("neighbours", 4)
+    assert "neighbours            0.000        4.00          10   own class nearly" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"rule": "mean"},
+            "`temperature` must be given with `rule=softmax` or `rule=mean` and with no other, got "
+            "temperature=None with rule 'mean'. Set both, as softmax with 0.2 for 10 classes or ",
+        ),
+        ({"temperature": 2.0}, "no other, got temperature=2.0 with rule 'clip'."),
+        (
+            {"rule": "mean", "temperature": 3.0},
+            "`rule=mean` must be given with `similarity=predictions`, without `center` and "
+            "`perplexity`, got kernel, center=False and perplexity=None. Its rows are mean "
+            "predictions themselves, no cosines.",
+        ),
+        (
+            {"rule": "mean", "temperature": 3.0, "center": True, "similarity": "predictions"},
+            "got predictions, center=True and perplexity=None.",
+        ),
+        (
+            {"rule": "mean", "temperature": 3.0, "perplexity": 2.0, "similarity": "predictions"},
+            "got predictions, center=False and perplexity=2.0.",
+        ),
+        (
+            {"include_self": False},
+            "`epsilon` must be below 1 where the relation row has no own class, got 1.0. Try 0.3.",
+        ),
+        ({"rule": "neighbours", "perplexity": 9.0, "epsilon": 0.1}, "from 1 to below 9 (the othe"),
+    ],
+)
+def test_options_that_do_not_go_together(options: Any, message: str) -> None:
+    with pytest.raises(ss.InputError) as refused:
+        refuse_relation(RelationConfig(**options), 10)
+    assert message in str(refused.value)
