@@ -119,7 +119,7 @@ def test_what_is_shown_fits(out: Path, shown: Any, columns: int) -> None:
     text = shown(out, columns)
     assert (out / "rows-1-of-1.jsonl").read_bytes() == before
     lines = [line.rstrip() for line in text.splitlines()]
-    assert max(map(len, lines[3:])) <= columns
+    assert max(map(len, lines[4:])) <= columns
     found = json.loads((out / "study.json").read_text())
     for arm in found["arms"]:
         settings, results = (line for line in lines if line.startswith(f"  {arm['name']} "))
@@ -127,7 +127,10 @@ def test_what_is_shown_fits(out: Path, shown: Any, columns: int) -> None:
         assert results.split()[1] == f"{arm['means']['accuracy']:.2f}"
         assert (arm["against"] or "") in results
     assert " ".join(found["sentences"]) in " ".join(text.split())
-    assert "20% of the training labels wrong (symmetric); validation and test are clean" in text
+    assert lines[1] == "arms: 3; points of each: 3; tuning seeds: 2; seeds: 3"
+    assert lines[2] == (
+        "20% of the training labels are wrong (symmetric); validation and test are clean"
+    )
     assert "Warning: with so few seeds no contrast can be told: p is 0.5 or more." in text
     assert "Take 7 seeds or more." in text
     assert "3 seeds are too few to tell it from" in " ".join(text.split())

@@ -10,6 +10,7 @@ import pytest
 import scipy.optimize
 import scipy.special
 from numpy.testing import assert_allclose, assert_array_equal
+from pages import DOCS
 
 import simsmooth_jax as ss
 from simsmooth_jax.errors import InputError
@@ -204,3 +205,22 @@ def test_arms_are_chosen_in_their_order_and_refused_by_name() -> None:
         with pytest.raises(InputError) as error:
             chosen(names, has_superclasses=False)
         assert str(error.value) == text
+
+
+def test_the_page_has_every_arm_and_what_it_needs() -> None:
+    table = (DOCS / "study.md").read_text().split("| `--arms` |")[1].split("\n\n")[0]
+    listed = {}
+    for row in table.splitlines()[2:]:
+        names, _, needs, strength, sharpness = (cell.strip() for cell in row.strip("|").split("|"))
+        for name in names.split(", "):
+            listed[name.strip("`")] = needs, bool(strength), bool(sharpness)
+    needed = {(): "", ("first",): "first", ("superclasses",): "tree"}
+    spaces = {entrant.name: entrant.space(10) for entrant in ENTRANTS}
+    assert listed == {
+        entrant.name: (
+            needed[entrant.needs],
+            isinstance(spaces[entrant.name].strength, tuple),
+            isinstance(spaces[entrant.name].sharpness, tuple),
+        )
+        for entrant in ENTRANTS
+    }

@@ -99,11 +99,12 @@ def _describe(config: StudyConfig, trials: Trials, names: list[str], contrasts: 
         f"{data.name}: {drawn:,} of {len(data.train):,} training images a seed, "
         f"{len(data.validation):,} validation, {len(data.test):,} test, {data.num_classes} classes"
     )
-    noise = f"{config.label_noise:.0%} of the training labels wrong ({config.noise}); "
-    print(
-        f"arms: {len(names)}; for each {config.points} points, tuning seeds {config.tuning_seeds}, "
-        f"seeds {config.seeds}; {noise if config.label_noise else ''}validation and test are clean"
-    )
+    counts = {"arms": len(names), "points of each": config.points}
+    counts |= {"tuning seeds": config.tuning_seeds, "seeds": config.seeds}
+    print("; ".join(f"{what}: {count:,}" for what, count in counts.items()))
+    if config.label_noise:
+        wrong = f"{config.label_noise:.0%} of the training labels are wrong ({config.noise})"
+        print(f"{wrong}; validation and test are clean")
     if (least := inference.least_p(config.seeds, contrasts)) > inference.SIGNIFICANT:
         print(
             f"Warning: with so few seeds no contrast can be told: p is {least:.2g} or more. Take "
