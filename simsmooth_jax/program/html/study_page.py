@@ -1,0 +1,208 @@
+"""The page of a study: everything that its rows and first models tell."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Real
+
+from simsmooth_jax.method.relations.similarity import cosine_similarity
+from simsmooth_jax.program.html import explorer, strengths
+from simsmooth_jax.program.html.calibration import Tested, reliability, risk_coverage
+from simsmooth_jax.program.html.forest import Compared, forest
+from simsmooth_jax.program.html.page import Page, Said, Table, write_page
+from simsmooth_jax.program.html.strengths import Tried, Tuned
+from simsmooth_jax.program.pictures import TITLES
+from simsmooth_jax.study.agreement import stability
+from simsmooth_jax.study.comparison import inference
+from simsmooth_jax.study.comparison.entrants import ENTRANT, Entrant
+from simsmooth_jax.study.comparison.inference import Difference
+from simsmooth_jax.study.comparison.results import Results
+from simsmooth_jax.study.comparison.rows import Key
+from simsmooth_jax.study.comparison.schedule import Schedule
+
+COLUMNS = {
+    "accuracy": ("top-1 %", 2),
+    "superclass_accuracy": ("superclass %", 2),
+    "nll": ("NLL", 3),
+    "nll_at_temperature": ("NLL at T", 3),
+    "ece": ("ECE %", 2),
+    "ece_at_temperature": ("ECE % at T", 2),
+    "brier": ("Brier", 3),
+    "aurc": ("AURC", 4),
+    "distance": ("distance", 3),
+}
+VERDICTS = {"better": "better", "worse": "worse", "same": "no difference", "open": "not told apart"}
+
+
+def write_study(
+    directory: Path,
+    schedule: Schedule,
+    found: Results,
+    confusions: Real[np.ndarray, "classes classes"] | None,
+) -> Path:
+    """Writes report.html and its tables into the directory of a finished study."""
+    arms = [_tested(schedule, entrant) for entrant in schedule.entrants]
+    figures = [
+        forest(_compared(found), found.margin),
+        strengths.strengths(*_tuned(schedule)),
+        reliability(arms),
+        risk_coverage(arms),
+    ]
+    data, seeds = schedule.trials.dataset, schedule.config.seeds
+    page = Page(
+        title=f"Does it help on {data.name}?",
+        compared=_about(schedule),
+        said=_said(found),
+        notes=_notes(found, seeds),
+        results=_results(found),
+        figures=[figure for figure in figures if figure is not None],
+        explorer=_explorer(schedule, confusions),
+        settings=_settings(schedule),
+    )
+    return write_page(page, directory)
+
+
+def _about(schedule: Schedule) -> list[str]:
+    config, trials = schedule.config, schedule.trials
+    data, drawn = trials.dataset, len(trials.draws.train(0))
+    noise = ""
+    if config.label_noise:
+        noise = f" {config.label_noise:.0%} of the training labels are wrong ({config.noise})."
+    titles = [entrant.title for entrant in schedule.entrants]
+    return [
+        f"{len(titles)} ways to label, with the same network ({config.training.model.model}) and the "
+        f"same budget: {', '.join(titles[:-1])} and {titles[-1]}.",
+        f"{data.num_classes} classes; {drawn:,} of {len(data.train):,} training {data.holds} a seed, "
+        f"{len(data.validation):,} to choose by, {len(data.test):,} to test on.{noise} Each way tried "
+        f"as many settings ({config.points}, on {config.tuning_seeds} seeds each); the best was "
+        f"trained on {config.seeds} seeds, each with its own subset, weights and order, the same "
+        "for all.",
+    ]
+
+
+def _said(found: Results) -> list[Said]:
+    pairs = zip(found.contrasts, found.sentences, strict=True)
+    kinds = [(inference.verdict(one), sentence) for one, sentence in pairs]
+    return [Said(VERDICTS[kind], kind, _sentence(text)) for kind, text in kinds]
+
+
+def _sentence(text: str) -> str:
+    """With a capital and true minus signs."""
+    return text[:1].upper() + text[1:].replace(" -", " −").replace("(-", "(−")
+
+
+def _notes(found: Results, seeds: int) -> list[str]:
+    notes = [
+        f"{found.title}. “Against uniform” is the paired difference in top-1 with its 95% "
+        "interval; T is the temperature that validation gave; τ is the sharpness of an arm."
+    ]
+    least = min(1.0, 2.0 ** (1 - seeds) * len(found.contrasts))
+    if least > 1 - inference.CONFIDENCE:
+        notes.append(
+            f"{seeds} seeds are too few for any verdict: with {len(found.contrasts)} differences the "
+            f"smallest p that they could give is {least:.2g}."
+        )
+    return notes
+
+
+def _results(found: Results) -> Table:
+    names = [name for name in COLUMNS if name in found.arms[0].means]
+    base = "uniform" if any(arm.name == "uniform" for arm in found.arms) else "one-hot"
+    head = ("arm", COLUMNS["accuracy"][0], f"against {base}", *(COLUMNS[n][0] for n in names[1:]))
+    rows = []
+    for arm in found.arms:
+        first, *shown = (f"{arm.means[name]:.{COLUMNS[name][1]}f}" for name in names)
+        against = (arm.against or "").replace("-", "−")
+        rows.append((ENTRANT[arm.name].title, first, against, *shown, arm.setting))
+    colours = [ENTRANT[arm.name].colour for arm in found.arms]
+    return Table("results", "Means over the seeds, on test.", (*head, "setting"), rows, colours)
+
+
+def _compared(found: Results) -> list[Compared]:
+    """The differences that were named, then those in accuracy that were not."""
+    explored = [
+        Difference(**{key: value for key, value in one.items() if key != "figure"})
+        for one in found.exploratory
+        if one["figure"] == "accuracy"
+    ]
+    values = {arm.name: np.array(arm.values["accuracy"]) for arm in found.arms}
+    named = {(one.arm, one.than) for one in found.contrasts}
+    others = [
+        one for one in explored if (one.arm, one.than) not in named | {t[::-1] for t in named}
+    ]
+    return [
+        Compared(
+            f"{ENTRANT[one.arm].title} − {ENTRANT[one.than].title}",
+            ENTRANT[one.arm].colour,
+            one,
+            (values[one.arm] - values[one.than]).tolist(),
+            (one.arm, one.than) in named,
+        )
+        for one in (*found.contrasts, *others)
+    ]
+
+
+def _tuned(schedule: Schedule) -> tuple[list[Tuned], Tuned]:
+    arms = [_tuned_arm(schedule, e) for e in schedule.entrants if not e.tuned_as]
+    return arms, arms[0]  # one-hot labels are the first
+
+
+def _tuned_arm(schedule: Schedule, entrant: Entrant) -> Tuned:
+    chosen, tried = schedule.choice(entrant), []
+    for number in range(schedule.config.points):
+        keys = [Key("tune", entrant.name, number, seed) for seed in schedule.tuning]
+        rows = [schedule.rows[key] for key in keys]
+        given = rows[0]["given"]
+        accuracy, nll = (
+            float(np.mean([row["validation"][name] for row in rows]))
+            for name in ("accuracy", "nll")
+        )
+        strength = (
+            None if rows[0]["strength"] is None else float(np.mean([r["strength"] for r in rows]))
+        )
+        decay, sharpness = given["weight_decay"], given["sharpness"]
+        tried.append(Tried(decay, strength, sharpness, accuracy, nll, number == chosen))
+    return Tuned(entrant.title, entrant.colour, tried)
+
+
+def _tested(schedule: Schedule, entrant: Entrant) -> Tested:
+    point, seeds = schedule.choice(entrant), range(schedule.config.seeds)
+    keys = [Key("test", entrant.name, point, seed) for seed in seeds]
+    return Tested(entrant.title, entrant.colour, [schedule.rows[key]["test"] for key in keys])
+
+
+def _explorer(
+    schedule: Schedule, confusions: Real[np.ndarray, "classes classes"] | None
+) -> explorer.Explorer | None:
+    """Of the first models' kernels; None where no arm needed first models."""
+    setting, trials = schedule.setting(ENTRANT["onehot"]), schedule.trials
+    paths = [trials.model_path(seed, setting) for seed in range(schedule.config.seeds)]
+    if not all(path.exists() for path in paths):
+        return None
+    found = stability([np.asarray(cosine_similarity(_kernel(path))) for path in paths])
+    names, tree = trials.dataset.class_names, trials.superclasses
+    return explorer.explorer(found, len(paths), names, TITLES["kernel"], tree, confusions)
+
+
+def _kernel(path: Path) -> np.ndarray:
+    with np.load(path) as arrays:
+        return arrays["kernel"]
+
+
+def _settings(schedule: Schedule) -> Sequence[tuple[str, str]]:
+    """Every option, by the name that the command line has for it."""
+    return list(_flat(dataclasses.asdict(schedule.config)))
+
+
+def _flat(config: dict[str, Any]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, value in config.items():
+        if isinstance(value, dict):
+            found += _flat(value)
+        elif value is not None and name not in ("out", "overwrite", "shard"):
+            text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            found += [(name.replace("_", "-"), text)] if text else []
+    return found
