@@ -41,7 +41,7 @@ def stability(similarities: Sequence[Similarity]) -> Stability:
     pairs = stacked[:, upper(stacked.shape[1])]
     correlation = None
     if pairs.shape[1] > 1 and (np.ptp(pairs, axis=1) > 0).all():
-        correlation = float(np.corrcoef(pairs)[upper(len(pairs))].mean())
+        correlation = float(np.asarray(np.corrcoef(pairs))[upper(len(pairs))].mean())
     return Stability(stacked.mean(axis=0), stacked.std(axis=0, ddof=1), correlation)
 
 

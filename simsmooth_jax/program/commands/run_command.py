@@ -74,8 +74,9 @@ def run(config: RunConfig) -> None:
             write_json(directory / REPORT, result)
         result = read_json(directory / REPORT)
         page = write_run(directory, result, runner.dataset)
-        _show_run(directory, result, finished, runner.dataset.holds)
+        _show_run(directory, result, runner.dataset.holds)
         print(f"{page}: the same as a page, with the relations of the classes")
+        say_where(directory, finished)
 
 
 @contextlib.contextmanager
@@ -103,7 +104,7 @@ def _draw(directory: Path, result: dict[str, Any]) -> None:
     pictures.draw_curves(rows, folder / "curves.png")
 
 
-def _show_run(directory: Path, result: dict[str, Any], finished: bool, examples: str) -> None:
+def _show_run(directory: Path, result: dict[str, Any], examples: str) -> None:
     similarity, labels = (
         load_table(directory / f"{name}.npz") for name in ("similarity", "labels")
     )
@@ -123,4 +124,3 @@ def _show_run(directory: Path, result: dict[str, Any], finished: bool, examples:
         console.print(f"Warning: {warning}.")
     if result["note"]:
         console.print(result["note"])
-    say_where(directory, finished)

@@ -50,8 +50,8 @@ def reliability(arms: Sequence[Tested]) -> Figure:
             rows += found
             colours += [arm.colour] * len(found)
     words = [
-        "How often an answer is right, against how sure it is: on the diagonal the two agree, below "
-        "it a classifier is over-confident. The area of a dot is the share of the images."
+        "How often an answer is right, against how sure it is: on the diagonal the two agree, "
+        "below it a classifier is over-confident. The area of a dot is the share of the images."
     ]
     if softened:
         words.append("Hollow, dashed: as trained. Filled: at the temperature that validation gave.")
@@ -64,14 +64,10 @@ def reliability(arms: Sequence[Tested]) -> Figure:
 
 
 def _panel(arm: Tested, raw: Bins, at: Bins | None, line: str) -> Any:
-    chart = Chart(SIDE, SIDE + 8, f"Reliability of {arm.title}: {line}")
-    x, y = Scale(0, 1, 26, SIDE - 6), Scale(0, 1, SIDE - 28, 8)
-    for value in (0, 0.5, 1):
-        chart.rule(x(value), y.start, x(value), y.end, "grid")
-        chart.rule(x.start, y(value), x.end, y(value), "grid")
-        chart.text(x(value), y.start + LINE, f"{100 * value:g}", "tick", "middle")
-        chart.text(x.start - 4, y(value) + 4, f"{100 * value:g}", "tick", "end")
-    chart.text((x.start + x.end) / 2, y.start + 2 * LINE, "confidence, %", "title", "middle")
+    chart = Chart(SIDE, SIDE + 18, f"Reliability of {arm.title}: {line}")
+    x, y = Scale(0, 1, 27, SIDE - 9), Scale(0, 1, SIDE - 14, 22)
+    chart.across(x, y, "confidence, %", 100, 2)
+    chart.upward(x, y, "accuracy, %", 100, 2)
     chart.rule(x(0), y(0), x(1), y(1), "ideal")
     _curve(chart, x, y, raw, arm.colour, "raw" if at else "line", "hollow" if at else "")
     if at:
@@ -147,7 +143,7 @@ def risk_coverage(arms: Sequence[Tested]) -> Figure | None:
         ("arm", *(f"{coverage[k]:.0%}" for k in kept)),
         rows,
         [arm.colour for arm, _ in curves],
-        ("arm", *(f"{c:.0%}" for c in coverage)),
-        file_rows,
+        file_head=("arm", *(f"{c:.0%}" for c in coverage)),
+        file_rows=file_rows,
     )
     return Figure("risk-coverage", "Risk against coverage", words, [Picture(chart.svg())], table)

@@ -1,9 +1,10 @@
-"""What the explorer of class relations holds: pictures of all pairs, and the nearest of each class."""
+"""What the explorer of class relations holds: a picture of all pairs, the nearest of each class."""
 
 import base64
 import dataclasses
 import functools
 import io
+import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -48,6 +49,11 @@ class Explorer:
         return len(self.names) <= MAX_NAMES
 
     @property
+    def short(self) -> bool:
+        """Whether the names fit below the map without turning them."""
+        return max(map(len, self.names)) <= 2
+
+    @property
     def schemes(self) -> dict[str, tuple[str, str, str]]:
         """For light and dark: the three channels of all levels."""
         return {name: _channels(*scheme) for name, scheme in SCHEMES.items()}
@@ -69,7 +75,7 @@ def explorer(
     """The mean similarity `[K, K]`, and what is known beside it."""
     order = np.asarray(dendrogram_order(found.mean)[1])
     ordered = found.mean[np.ix_(order, order)]
-    names = [class_names[k] for k in order]
+    names: list[str] = [class_names[k] for k in order]
     own = np.eye(len(names), dtype=bool)
     limit = float(max(np.abs(ordered[~own]).max(), 1e-3))
     nearest = np.argsort(np.where(own, np.inf, -ordered), axis=1, kind="stable")
@@ -156,7 +162,7 @@ def _words(
         rank = human_agreement(found.mean, confusions)
         words.append(
             f"People: the rank correlation of similarity with how often people take one class for "
-            f"the other is {rank:+.2f} over all pairs.".replace("-", "−")
+            f"the other is {rank:+.2f} over all pairs."
         )
     return words
 
@@ -169,7 +175,7 @@ def _table(
         for pair in zip(nearest, cosines, strict=True)
     ]
     rows = [
-        (name, " · ".join(f"{other} {value[:-1]}" for other, value in row).replace(" -", " −"))
+        (name, " · ".join(f"{other} {value[:-1]}" for other, value in row))
         for name, row in zip(names, listed, strict=True)
     ]
     count = nearest.shape[1]
@@ -180,7 +186,10 @@ def _table(
         ("class", "nearest classes, from the first on"),
         rows,
         file_head=("class", *head),
-        file_rows=[(name, *sum(row, ())) for name, row in zip(names, listed, strict=True)],
+        file_rows=[
+            (name, *itertools.chain.from_iterable(row))
+            for name, row in zip(names, listed, strict=True)
+        ],
         narrow=False,
     )
 

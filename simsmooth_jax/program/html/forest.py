@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from simsmooth_jax.program.html.page import Figure, Picture, Table
-from simsmooth_jax.program.html.svg import Chart, Scale, around
+from simsmooth_jax.program.html.svg import Chart, Scale, around, minus
 from simsmooth_jax.study.comparison.inference import Difference
 
 WIDTH, ROW, EDGE = 480, 44, 12
@@ -22,9 +22,8 @@ class Compared(NamedTuple):
     @property
     def figures(self) -> str:
         """The mean with its interval."""
-        return f"{self.found.mean:+.2f} ({self.found.low:+.2f} to {self.found.high:+.2f})".replace(
-            "-", "−"
-        )
+        one = self.found
+        return minus(f"{one.mean:+.2f} ({one.low:+.2f} to {one.high:+.2f})")
 
 
 def forest(compared: Sequence[Compared], margin: float) -> Figure:
@@ -68,6 +67,8 @@ def forest(compared: Sequence[Compared], margin: float) -> Figure:
 def _row(chart: Chart, x: Scale, top: float, one: Compared) -> None:
     middle = top + 27
     chart.text(EDGE, top + 10, one.title, "name")
+    mean = minus(f"{one.found.mean:+.2f}")
+    chart.text(WIDTH - EDGE, top + 10, mean, "name", "end")
     for value in one.paired:
         chart.dot(x(value), middle, one.colour, 2.4, "faint")
     ends = x(one.found.low), x(one.found.high)
@@ -83,8 +84,9 @@ def _row(chart: Chart, x: Scale, top: float, one: Compared) -> None:
 def _words(compared: Sequence[Compared], margin: float) -> list[str]:
     seeds = compared[0].found.seeds
     words = [
-        f"A dot is the mean over {seeds} paired seeds, its bar the 95% interval (BCa bootstrap), the "
-        f"faint dots are the seeds. Within the band, ±{margin:g} points, a difference counts as none."
+        f"A dot is the mean over {seeds} paired seeds, its bar the 95% interval (BCa bootstrap), "
+        f"the faint dots are the seeds. Within the band, ±{margin:g} points, a difference counts "
+        "as none."
     ]
     if any(not one.named for one in compared):
         words.append("What was not named beforehand has no adjusted p: take it as a question.")

@@ -20,32 +20,32 @@
 
   const cosine = (i, j) => data.limit * (levels.one[i * K + j] - 128) / 127;
 
-  const ordinal = n => n + (n % 100 >= 11 && n % 100 <= 13 ? "th" : ["th", "st", "nd", "rd"][n % 10] || "th");
+  const ordinal = n => n === 1 ? "" : n + (n % 100 >= 11 && n % 100 <= 13 ? "th" : ["th", "st", "nd", "rd"][n % 10] || "th") + " ";
 
   const rank = (i, j) => {  // the lists know it exactly; beyond them levels may tie
     const listed = data.nearest[i].indexOf(j);
     if (listed >= 0) return ordinal(listed + 1);
     let nearer = 0;
     for (let k = 0; k < K; k++) nearer += k !== i && levels.one[i * K + k] > levels.one[i * K + j];
-    return "about the " + ordinal(nearer + 1);
+    return "about " + ordinal(nearer + 1);
   };
 
   const steady = (i, j) => {
     const off = steps.one[Math.min(i, j) * K + Math.max(i, j)] * data.most;
-    const word = off < data.spread / 2 ? "steady" : off < data.spread ? "varies" : "unsteady: as two pairs drawn at random";
-    return `over ${data.seeds} seeds ±${off.toFixed(2)}, ${word}`;
+    const word = off < data.spread / 2 ? "steady" : off < data.spread ? "varies" : "unsteady, as two pairs drawn at random";
+    return `Over ${data.seeds} seeds ±${off.toFixed(2)}: ${word}.`;
   };
 
   const taken = (i, j) => {
     const found = data.people[i].find(([k]) => k === j);
-    return found ? (found[1] / 10).toFixed(1) + "%" : "hardly ever";
+    return found ? (found[1] / 10).toFixed(1) + "%" : "hardly";
   };
 
   const facts = (i, j) => {
-    const lines = [`${names[j]} is ${rank(i, j)} nearest of ${names[i]}; ${names[i]} is ${rank(j, i)} nearest of ${names[j]}.`];
+    const lines = [`${names[j]} is the ${rank(i, j)}nearest of ${names[i]}, ${names[i]} the ${rank(j, i)}nearest of ${names[j]}.`];
     if (steps) lines.push(steady(i, j));
-    if (data.superclasses) lines.push(data.superclasses[i] === data.superclasses[j] ? "in the same superclass" : "in different superclasses");
-    if (data.people) lines.push(`people: ${names[i]} taken for ${names[j]} ${taken(i, j)}, the other way ${taken(j, i)}`);
+    if (data.superclasses) lines.push(data.superclasses[i] === data.superclasses[j] ? "In the same superclass." : "In different superclasses.");
+    if (data.people) lines.push(`People take ${names[i]} for ${names[j]}: ${taken(i, j)}; the other way: ${taken(j, i)}.`);
     return lines;
   };
 
@@ -55,7 +55,7 @@
     const pair = by("pair");
     pair.replaceChildren();
     const first = line(pair, row === column ? names[row] : `${names[row]} – ${names[column]} `);
-    if (row === column) { line(pair, "the class itself"); return; }
+    if (row === column) { line(pair, "The class itself."); return; }
     first.appendChild(Object.assign(document.createElement("b"), { textContent: signed(cosine(row, column)) }));
     facts(row, column).forEach(text => line(pair, text));
   };
@@ -90,7 +90,7 @@
         const name = button.appendChild(Object.assign(document.createElement("span"), { textContent: names[other] }));
         const notes = [];
         if (data.superclasses && data.superclasses[row] === data.superclasses[other]) notes.push("same superclass");
-        if (data.people && taken(row, other) !== "hardly ever") notes.push(`people ${taken(row, other)}`);
+        if (data.people && taken(row, other) !== "hardly") notes.push(`people ${taken(row, other)}`);
         name.appendChild(Object.assign(document.createElement("small"), { textContent: notes.join(", ") }));
         button.appendChild(Object.assign(document.createElement("span"), { textContent: signed(value) }));
         const bar = button.appendChild(document.createElement("i"));

@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from simsmooth_jax.machine.files import write_atomically
+from simsmooth_jax.program.html.svg import minus
 from simsmooth_jax.program.run_directory import PAGE, TABLES
 
 
@@ -21,7 +22,8 @@ class Table:
     """Rows of texts under a head; `name` is that of its file.
 
     `file_rows` stand in the file where more fits into it, under `file_head`. `colours` are those of
-    the rows. Where `narrow` is false the last column holds long texts.
+    the rows, `settings` a line under each of their names. Where `narrow` is false the last column
+    holds long texts.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Table:
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     colours: Sequence[str] = ()
+    settings: Sequence[str] = ()
     file_head: Sequence[str] = ()
     file_rows: Sequence[Sequence[str]] = ()
     narrow: bool = True
@@ -117,9 +120,10 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["minus"] = minus
     inline = {name: Markup(_package_file(f"page.{name}")) for name in ("css", "js")}
     return environment.get_template("page.html").render(page=page, **inline)
 
 
 def _package_file(name: str) -> str:
-    return importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return importlib.resources.files("simsmooth_jax.program.html").joinpath(name).read_text(encoding="utf-8")

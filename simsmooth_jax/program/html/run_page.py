@@ -15,9 +15,18 @@ from simsmooth_jax.study.agreement import stability
 from simsmooth_jax.study.arms import ARM
 
 ONE_SEED = (
-    "One training of each is one draw: differences over seeds, their intervals and a forest plot "
-    "need `simsmooth study`."
+    "One training of each is one draw: there is no forest plot of paired differences here. The "
+    "command simsmooth study makes one, over many seeds."
 )
+COLUMNS = {  # title, scale, digits
+    "accuracy": ("top-1 %", 100, 2),
+    "nll": ("NLL", 1, 4),
+    "nll_at_temperature": ("NLL at T", 1, 4),
+    "ece": ("ECE %", 100, 2),
+    "ece_at_temperature": ("ECE % at T", 100, 2),
+    "brier": ("Brier", 1, 4),
+    "aurc": ("AURC", 1, 5),
+}
 
 
 def write_run(directory: Path, result: dict[str, Any], dataset: Dataset) -> Path:
@@ -28,7 +37,8 @@ def write_run(directory: Path, result: dict[str, Any], dataset: Dataset) -> Path
       result: what report.json holds.
       dataset: what it was trained on.
     """
-    tests = {name: parts["test"] for name, parts in result["arms"].items()}
+    softened = result.get("at_temperature", {})  # which older runs have not
+    tests = {name: parts["test"] | softened.get(name, {}) for name, parts in result["arms"].items()}
     arms = [Tested(ARM[name].title, ARM[name].colour, [test]) for name, test in tests.items()]
     labels, file = (load_table(directory / f"{name}.npz") for name in ("labels", "similarity"))
     similarity = np.asarray(file.table.to_dense(), np.float64)
@@ -39,9 +49,8 @@ def write_run(directory: Path, result: dict[str, Any], dataset: Dataset) -> Path
     page = Page(
         title=f"Three classifiers on {dataset.name}",
         compared=[
-            "The same network trained three times: on one-hot labels, with uniform smoothing, and on "
-            f"relation labels (rule {labels.rule}, epsilon {epsilon:g}) that the first one's classes "
-            "gave.",
+            "The same network trained three times: on one-hot labels, with uniform smoothing, and "
+            f"on relation labels (rule {labels.rule}, epsilon {epsilon:g}) from the first one.",
             f"{dataset.num_classes} classes, {len(dataset.train):,} training {dataset.holds}, "
             f"{count:,} to test on.",
         ],
@@ -66,17 +75,14 @@ def _sentence(tests: dict[str, dict[str, Any]], examples: str) -> str:
 
 
 def _results(tests: dict[str, dict[str, Any]], count: int, examples: str) -> Table:
+    known = {key: one for key, one in COLUMNS.items() if all(key in t for t in tests.values())}
     rows = [
         (
             ARM[name].title,
-            f"{100 * test['accuracy']:.2f}",
-            f"{test['nll']:.4f}",
-            f"{100 * test['ece']:.2f}",
-            f"{test['brier']:.4f}",
-            f"{test['aurc']:.5f}",
+            *(f"{scale * test[key]:.{digits}f}" for key, (_, scale, digits) in known.items()),
         )
         for name, test in tests.items()
     ]
-    head = ("classifier", "top-1 %", "NLL", "ECE %", "Brier", "AURC")
+    head = ("classifier", *(title for title, _, _ in known.values()))
     colours = [ARM[name].colour for name in tests]
     return Table("results", f"Test split, {count:,} {examples}.", head, rows, colours)

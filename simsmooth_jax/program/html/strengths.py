@@ -6,7 +6,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from simsmooth_jax.program.html.page import Figure, Picture, Table
-from simsmooth_jax.program.html.svg import LINE, Chart, Scale, around
+from simsmooth_jax.program.html.svg import Chart, Scale, around
 
 SIDE = 200  # of a panel
 BINS = 10  # of the strength, of each of which the curve joins the best
@@ -38,15 +38,15 @@ def strengths(arms: Sequence[Tuned], hard: Tuned) -> Figure | None:
         return None
     everything = [one for arm in (*shown, hard) for one in arm.tried]
     best = max(one.accuracy for one in hard.tried)
-    y = Scale(*around(one.accuracy for one in everything), SIDE - 28, 8)
+    y = Scale(*around(one.accuracy for one in everything), SIDE - 14, 22)
     decays = around([one.weight_decay for one in everything], 0)
     pictures = [
         Picture(_panel(arm, y, best, decays), arm.title, _line(arm), arm.colour) for arm in shown
     ]
     words = [
-        "Accuracy on the validation images, not on the test images, of every setting that was tried "
-        f"({hard.title}: the dashed line, at its best weight decay, {best:.1%}). The lighter a dot, "
-        "the smaller its weight decay; the ring is the one that was chosen."
+        "Accuracy on the validation images, not on the test images, of every setting that was "
+        f"tried ({hard.title}: the dashed line, at its best weight decay, {best:.1%}). The lighter "
+        "a dot, the smaller its weight decay; the ring is the one that was chosen."
     ]
     if max(len(arm.tried) for arm in shown) > 2:
         words.append("A curve joins the best setting of each tenth of the strengths.")
@@ -59,15 +59,10 @@ def _line(arm: Tuned) -> str:
 
 
 def _panel(arm: Tuned, y: Scale, hard: float, decays: tuple[float, float]) -> Markup:
-    chart = Chart(SIDE, SIDE + 8, f"Validation accuracy of {arm.title} over ε: {_line(arm)}")
-    x = Scale(0, 1, 26, SIDE - 8)
-    for value in (0, 0.5, 1):
-        chart.rule(x(value), y.start, x(value), y.end, "grid")
-        chart.text(x(value), y.start + LINE, f"{value:g}", "tick", "middle")
-    for value in y.ticks(4):
-        chart.rule(x.start, y(value), x.end, y(value), "grid")
-        chart.text(x.start - 4, y(value) + 4, f"{100 * value:.4g}", "tick", "end")
-    chart.text((x.start + x.end) / 2, y.start + 2 * LINE, "strength ε", "title", "middle")
+    chart = Chart(SIDE, SIDE + 18, f"Validation accuracy of {arm.title} over ε: {_line(arm)}")
+    x = Scale(0, 1, 27, SIDE - 9)
+    chart.across(x, y, "strength ε", 1, 2)
+    chart.upward(x, y, "accuracy, %", 100, 4)
     chart.rule(x.start, y(hard), x.end, y(hard), "ideal")
     placed = [(one.strength or 0.0, one) for one in arm.tried]
     if len({strength for strength, _ in placed}) > 2:

@@ -73,14 +73,18 @@ def _about(schedule: Schedule) -> list[str]:
         noise = f" {config.label_noise:.0%} of the training labels are wrong ({config.noise})."
     titles = [entrant.title for entrant in schedule.entrants]
     return [
-        f"{len(titles)} ways to label, with the same network ({config.training.model.model}) and the "
-        f"same budget: {', '.join(titles[:-1])} and {titles[-1]}.",
-        f"{data.num_classes} classes; {drawn:,} of {len(data.train):,} training {data.holds} a seed, "
-        f"{len(data.validation):,} to choose by, {len(data.test):,} to test on.{noise} Each way tried "
-        f"as many settings ({config.points}, on {config.tuning_seeds} seeds each); the best was "
-        f"trained on {config.seeds} seeds, each with its own subset, weights and order, the same "
-        "for all.",
+        f"{len(titles)} ways to label, with the same network ({config.training.model.model}): "
+        f"{'; '.join(titles)}.",
+        f"{data.num_classes} classes; {drawn:,} of {len(data.train):,} training {data.holds} a "
+        f"seed, {len(data.validation):,} to choose by, {len(data.test):,} to test on.{noise} Each "
+        f"way tried {_counted(config.points, 'setting')} on {_counted(config.tuning_seeds, 'seed')}"
+        f"; the best was trained on {config.seeds} other seeds, each with its own subset, weights "
+        "and order, the same for all.",
     ]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _said(found: Results) -> list[Said]:
@@ -90,20 +94,21 @@ def _said(found: Results) -> list[Said]:
 
 
 def _sentence(text: str) -> str:
-    """With a capital and true minus signs."""
-    return text[:1].upper() + text[1:].replace(" -", " −").replace("(-", "(−")
+    """With a capital."""
+    return text[:1].upper() + text[1:]
 
 
 def _notes(found: Results, seeds: int) -> list[str]:
     notes = [
         f"{found.title}. “Against uniform” is the paired difference in top-1 with its 95% "
-        "interval; T is the temperature that validation gave; τ is the sharpness of an arm."
+        "interval. T: the temperature that validation gave. Under each name: weight decay, "
+        "strength ε and sharpness τ, as validation chose them."
     ]
     least = min(1.0, 2.0 ** (1 - seeds) * len(found.contrasts))
     if least > 1 - inference.CONFIDENCE:
         notes.append(
-            f"{seeds} seeds are too few for any verdict: with {len(found.contrasts)} differences the "
-            f"smallest p that they could give is {least:.2g}."
+            f"{seeds} seeds are too few for any verdict: with {len(found.contrasts)} differences "
+            f"the smallest p that they could give is {least:.2g}."
         )
     return notes
 
@@ -115,10 +120,13 @@ def _results(found: Results) -> Table:
     rows = []
     for arm in found.arms:
         first, *shown = (f"{arm.means[name]:.{COLUMNS[name][1]}f}" for name in names)
-        against = (arm.against or "").replace("-", "−")
-        rows.append((ENTRANT[arm.name].title, first, against, *shown, arm.setting))
+        against = arm.against or ""
+        rows.append((ENTRANT[arm.name].title, first, against, *shown))
     colours = [ENTRANT[arm.name].colour for arm in found.arms]
-    return Table("results", "Means over the seeds, on test.", (*head, "setting"), rows, colours)
+    settings = [arm.setting for arm in found.arms]
+    file_rows = [(*row, setting) for row, setting in zip(rows, settings, strict=True)]
+    caption, whole = "Means over the seeds, on test.", (*head, "setting")
+    return Table("results", caption, head, rows, colours, settings, whole, file_rows)
 
 
 def _compared(found: Results) -> list[Compared]:

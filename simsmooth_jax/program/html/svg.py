@@ -1,6 +1,7 @@
 """Charts by hand: marks between two axes, as SVG that takes the width it is given."""
 
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -9,6 +10,11 @@ from matplotlib.ticker import MaxNLocator
 
 LINE = 14  # of text, in units of the view box
 LETTER = 6.2  # the mean width of one of them
+
+
+def minus(text: str) -> str:
+    """With true minus signs before numbers."""
+    return re.sub(r"(?<![\w-])-(?=[\d.])", "−", text)
 
 
 class Scale(NamedTuple):
@@ -105,7 +111,7 @@ class Chart:
         for value in x.ticks(count):
             self.rule(x(value), y.start, x(value), y.end, "grid")
             self.text(
-                x(value), y.start + LINE, f"{unit * value:.6g}".replace("-", "−"), "tick", "middle"
+                x(value), y.start + LINE, minus(f"{unit * value:.6g}"), "tick", "middle"
             )
         self.text((x.start + x.end) / 2, y.start + 2 * LINE + 3, title, "title", "middle")
 
@@ -114,7 +120,7 @@ class Chart:
         for value in y.ticks(count):
             self.rule(x.start, y(value), x.end, y(value), "grid")
             self.text(x.start - 5, y(value) + 4, f"{unit * value:.6g}", "tick", "end")
-        self.text(0, y.end - 8, title, "title")
+        self.text(0, y.end - 9, title, "title")
 
     def svg(self) -> Markup:
         """The whole of it."""
