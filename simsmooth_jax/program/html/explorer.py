@@ -75,7 +75,7 @@ def explorer(
     """The mean similarity `[K, K]`, and what is known beside it."""
     order = np.asarray(dendrogram_order(found.mean)[1])
     ordered = found.mean[np.ix_(order, order)]
-    names: list[str] = [class_names[k] for k in order]
+    names = [class_names[int(k)] for k in order]
     own = np.eye(len(names), dtype=bool)
     limit = float(max(np.abs(ordered[~own]).max(), 1e-3))
     nearest = np.argsort(np.where(own, np.inf, -ordered), axis=1, kind="stable")
@@ -171,7 +171,7 @@ def _table(
     names: Sequence[str], nearest: Int[np.ndarray, "k n"], cosines: Float[np.ndarray, "k n"]
 ) -> Table:
     listed = [
-        [(names[k], f"{value:+.3f}") for k, value in zip(*pair, strict=True)]
+        [(names[int(k)], f"{value:+.3f}") for k, value in zip(*pair, strict=True)]
         for pair in zip(nearest, cosines, strict=True)
     ]
     rows = [

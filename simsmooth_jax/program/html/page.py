@@ -126,4 +126,8 @@ def render(page: Page) -> str:
 
 
 def _package_file(name: str) -> str:
-    return importlib.resources.files("simsmooth_jax.program.html").joinpath(name).read_text(encoding="utf-8")
+    return (
+        importlib.resources.files("simsmooth_jax.program.html")
+        .joinpath(name)
+        .read_text(encoding="utf-8")
+    )

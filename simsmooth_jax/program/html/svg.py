@@ -110,9 +110,7 @@ class Chart:
         """The horizontal axis: ticks below `y`, with values times `unit`."""
         for value in x.ticks(count):
             self.rule(x(value), y.start, x(value), y.end, "grid")
-            self.text(
-                x(value), y.start + LINE, minus(f"{unit * value:.6g}"), "tick", "middle"
-            )
+            self.text(x(value), y.start + LINE, minus(f"{unit * value:.6g}"), "tick", "middle")
         self.text((x.start + x.end) / 2, y.start + 2 * LINE + 3, title, "title", "middle")
 
     def upward(self, x: Scale, y: Scale, title: str, unit: float = 1, count: int = 5) -> None:
