@@ -20,6 +20,7 @@ from simsmooth_jax.program.pictures import dendrogram_order
 from simsmooth_jax.study.agreement import Stability, human_agreement, superclass_agreement, upper
 
 NEAREST = 20  # classes that are listed of each
+MAX_CLASSES = 2000  # of more the page would weigh tens of megabytes
 MAX_NAMES = 30  # classes whose names fit beside the map
 LEVELS = 255  # of the picture: 1 is -limit, 128 is 0, 255 is +limit; 0 is the diagonal
 STEPS = 32  # of the deviations: the picture of half of the pairs stays small
@@ -71,8 +72,10 @@ def explorer(
     source: str,
     superclasses: Int[np.ndarray, " classes"] | None = None,
     confusions: Real[np.ndarray, "classes classes"] | None = None,
-) -> Explorer:
-    """The mean similarity `[K, K]`, and what is known beside it."""
+) -> Explorer | None:
+    """The mean similarity `[K, K]`, and what is known beside it; None of very many classes."""
+    if len(class_names) > MAX_CLASSES:
+        return None
     order = np.asarray(dendrogram_order(found.mean)[1])
     ordered = found.mean[np.ix_(order, order)]
     names = [class_names[int(k)] for k in order]

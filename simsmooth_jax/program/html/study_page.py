@@ -15,6 +15,7 @@ from simsmooth_jax.program.html.forest import Compared, forest
 from simsmooth_jax.program.html.page import Page, Said, Table, write_page
 from simsmooth_jax.program.html.strengths import Tried, Tuned
 from simsmooth_jax.program.pictures import TITLES
+from simsmooth_jax.program.wording import as_options
 from simsmooth_jax.study.agreement import stability
 from simsmooth_jax.study.comparison import inference
 from simsmooth_jax.study.comparison.entrants import ENTRANT, Entrant
@@ -34,7 +35,7 @@ COLUMNS = {
     "aurc": ("AURC", 4),
     "distance": ("distance", 3),
 }
-VERDICTS = {"better": "better", "worse": "worse", "same": "no difference", "open": "not told apart"}
+KINDS = {"better": "better", "worse": "worse", "no difference": "same"}  # by verdict: a colour
 
 
 def write_study(
@@ -88,35 +89,39 @@ def _counted(count: int, what: str) -> str:
 
 
 def _said(found: Results) -> list[Said]:
-    pairs = zip(found.contrasts, found.sentences, strict=True)
-    kinds = [(inference.verdict(one), sentence) for one, sentence in pairs]
-    return [Said(VERDICTS[kind], kind, _sentence(text)) for kind, text in kinds]
-
-
-def _sentence(text: str) -> str:
-    """With a capital."""
-    return text[:1].upper() + text[1:]
+    """A sentence for each difference that was named, and one for each arm that diverged."""
+    count = len(found.contrasts)
+    verdicts = [inference.verdict(one, count) for one in found.contrasts]
+    rest = ["diverged"] * (len(found.sentences) - count)
+    return [
+        Said(verdict, KINDS.get(verdict, "open"), as_options(sentence[:1].upper() + sentence[1:]))
+        for verdict, sentence in zip([*verdicts, *rest], found.sentences, strict=True)
+    ]
 
 
 def _notes(found: Results, seeds: int) -> list[str]:
     notes = [
-        f"{found.title}. “Against uniform” is the paired difference in top-1 with its 95% "
+        f"Against {ENTRANT[found.base].title}: the paired difference in top-1 with its 95% "
         "interval. T: the temperature that validation gave. Under each name: weight decay, "
-        "strength ε and sharpness τ, as validation chose them."
+        f"strength ε and sharpness τ, chosen on validation by {found.select}."
     ]
-    least = min(1.0, 2.0 ** (1 - seeds) * len(found.contrasts))
-    if least > 1 - inference.CONFIDENCE:
+    count = len(found.contrasts)
+    if (least := inference.least_p(seeds, count)) > inference.SIGNIFICANT:
         notes.append(
-            f"{seeds} seeds are too few for any verdict: with {len(found.contrasts)} differences "
-            f"the smallest p that they could give is {least:.2g}."
+            f"With so few seeds none of {count} differences can be told: p is {least:.2g} or more. "
+            f"It takes {inference.least_seeds(count)} seeds."
         )
     return notes
 
 
 def _results(found: Results) -> Table:
     names = [name for name in COLUMNS if name in found.arms[0].means]
-    base = "uniform" if any(arm.name == "uniform" for arm in found.arms) else "one-hot"
-    head = ("arm", COLUMNS["accuracy"][0], f"against {base}", *(COLUMNS[n][0] for n in names[1:]))
+    head = (
+        "arm",
+        COLUMNS["accuracy"][0],
+        f"against {found.base}",
+        *(COLUMNS[n][0] for n in names[1:]),
+    )
     rows = []
     for arm in found.arms:
         first, *shown = (f"{arm.means[name]:.{COLUMNS[name][1]}f}" for name in names)
@@ -186,7 +191,7 @@ def _explorer(
     schedule: Schedule, confusions: Real[np.ndarray, "classes classes"] | None
 ) -> explorer.Explorer | None:
     """Of the first models' kernels; None where no arm needed first models."""
-    setting, trials = schedule.setting(ENTRANT["onehot"]), schedule.trials
+    setting, trials = schedule.setting(ENTRANT["onehot"], "accuracy"), schedule.trials
     paths = [trials.model_path(seed, setting) for seed in range(schedule.config.seeds)]
     if not all(path.exists() for path in paths):
         return None
