@@ -14,7 +14,7 @@ SIDE = 200  # of a panel
 Bins = Mapping[str, Any]
 
 
-class Tested(NamedTuple):
+class Measured(NamedTuple):
     """What the test images have shown of an arm, one entry a seed."""
 
     title: str
@@ -35,7 +35,7 @@ class Tested(NamedTuple):
         return np.mean([test["risk"] for test in self.tests], axis=0)
 
 
-def reliability(arms: Sequence[Tested]) -> Figure:
+def reliability(arms: Sequence[Measured]) -> Figure:
     """A panel for each arm: accuracy against confidence, raw and at the temperature."""
     pictures, rows, colours = [], [], []
     softened = all(arm.bins("bins_at_temperature") for arm in arms)
@@ -63,7 +63,7 @@ def reliability(arms: Sequence[Tested]) -> Figure:
     return Figure("reliability", "Reliability", words, pictures, table)
 
 
-def _panel(arm: Tested, raw: Bins, at: Bins | None, line: str) -> Any:
+def _panel(arm: Measured, raw: Bins, at: Bins | None, line: str) -> Any:
     chart = Chart(SIDE, SIDE + 18, f"Reliability of {arm.title}: {line}")
     x, y = Scale(0, 1, 27, SIDE - 9), Scale(0, 1, SIDE - 14, 22)
     chart.across(x, y, "confidence, %", 100, 2)
@@ -104,7 +104,7 @@ def _rows(title: str, state: str, bins: Bins) -> list[tuple[str, ...]]:
     ]
 
 
-def risk_coverage(arms: Sequence[Tested]) -> Figure | None:
+def risk_coverage(arms: Sequence[Measured]) -> Figure | None:
     """Errors among the most confident part of the images, against the size of that part."""
     curves = [(arm, risk) for arm in arms if (risk := arm.risk()) is not None]
     if not curves:

@@ -165,7 +165,7 @@ def _words(
         rank = human_agreement(found.mean, confusions)
         words.append(
             f"People: the rank correlation of similarity with how often people take one class for "
-            f"the other is {rank:+.2f} over all pairs."
+            f"the other is {round(rank, 2) + 0:+.2f} over all pairs."
         )
     return words
 

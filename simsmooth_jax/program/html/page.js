@@ -5,7 +5,7 @@
   const data = JSON.parse(source.textContent);
   const names = data.names, K = names.length, by = id => document.getElementById(id);
   const map = by("map"), pixels = by("pixels"), signed = x => (x < 0 ? "−" : "+") + Math.abs(x).toFixed(2);
-  let levels = null, steps = null, row = 0, column = data.nearest[0][0];
+  let levels = null, steps = null, row = 0, column = 0;
 
   // The values of all pairs, out of a picture in which each is a pixel.
   const read = image => {
@@ -168,7 +168,8 @@
     map.addEventListener("keydown", keys);
     by("find").addEventListener("input", search);
     new ResizeObserver(cross).observe(map);
-    choose(row, column);
+    row = data.cosines.reduce((best, one, k) => one[0] > data.cosines[best][0] ? k : best, 0);
+    choose(row, data.nearest[row][0]);
     document.documentElement.dataset.ready = "";
   };
   begin();

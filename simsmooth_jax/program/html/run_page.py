@@ -8,7 +8,7 @@ import numpy as np
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.formats.label_files import load_table
 from simsmooth_jax.program.html import explorer
-from simsmooth_jax.program.html.calibration import Tested, reliability, risk_coverage
+from simsmooth_jax.program.html.calibration import Measured, reliability, risk_coverage
 from simsmooth_jax.program.html.page import Page, Said, Table, write_page
 from simsmooth_jax.program.pictures import TITLES
 from simsmooth_jax.study.agreement import stability
@@ -39,7 +39,7 @@ def write_run(directory: Path, result: dict[str, Any], dataset: Dataset) -> Path
     """
     softened = result.get("at_temperature", {})  # which older runs have not
     tests = {name: parts["test"] | softened.get(name, {}) for name, parts in result["arms"].items()}
-    arms = [Tested(ARM[name].title, ARM[name].colour, [test]) for name, test in tests.items()]
+    arms = [Measured(ARM[name].title, ARM[name].colour, [test]) for name, test in tests.items()]
     labels, file = (load_table(directory / f"{name}.npz") for name in ("labels", "similarity"))
     similarity = np.asarray(file.table.to_dense(), np.float64)
     source = TITLES.get(file.source, f"Similarity of the classes ({file.source})")

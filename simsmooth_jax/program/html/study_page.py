@@ -1,6 +1,7 @@
 """The page of a study: everything that its rows and first models tell."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from jaxtyping import Real
 
 from simsmooth_jax.method.relations.similarity import cosine_similarity
 from simsmooth_jax.program.html import explorer, strengths
-from simsmooth_jax.program.html.calibration import Tested, reliability, risk_coverage
+from simsmooth_jax.program.html.calibration import Measured, reliability, risk_coverage
 from simsmooth_jax.program.html.forest import Compared, forest
 from simsmooth_jax.program.html.page import Page, Said, Table, write_page
 from simsmooth_jax.program.html.strengths import Tried, Tuned
@@ -128,8 +129,8 @@ def _results(found: Results) -> Table:
         against = arm.against or ""
         rows.append((ENTRANT[arm.name].title, first, against, *shown))
     colours = [ENTRANT[arm.name].colour for arm in found.arms]
-    settings = [arm.setting for arm in found.arms]
-    file_rows = [(*row, setting) for row, setting in zip(rows, settings, strict=True)]
+    file_rows = [(*row, arm.setting) for row, arm in zip(rows, found.arms, strict=True)]
+    settings = [re.sub("(wd|ε|τ) ", "\\1\u00a0", arm.setting) for arm in found.arms]
     caption, whole = "Means over the seeds, on test.", (*head, "setting")
     return Table("results", caption, head, rows, colours, settings, whole, file_rows)
 
@@ -181,10 +182,10 @@ def _tuned_arm(schedule: Schedule, entrant: Entrant) -> Tuned:
     return Tuned(entrant.title, entrant.colour, tried)
 
 
-def _tested(schedule: Schedule, entrant: Entrant) -> Tested:
+def _tested(schedule: Schedule, entrant: Entrant) -> Measured:
     point, seeds = schedule.choice(entrant), range(schedule.config.seeds)
     keys = [Key("test", entrant.name, point, seed) for seed in seeds]
-    return Tested(entrant.title, entrant.colour, [schedule.rows[key]["test"] for key in keys])
+    return Measured(entrant.title, entrant.colour, [schedule.rows[key]["test"] for key in keys])
 
 
 def _explorer(
