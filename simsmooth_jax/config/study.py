@@ -40,6 +40,9 @@ class StudyConfig:
     superclasses: Path | None = None
     """File .npy or .npz with the superclass of each class, an integer array [K] (default: what
     npz: data hold as fine_to_coarse)."""
+    confusions: Path | None = option(None, resume=True)
+    """File .npy with counts [K, K] of what people answered for each true class; report.html sets
+    the relations of the classes beside them."""
     contrasts: tuple[str, ...] = ()
     """Up to six differences named beforehand, as predictions-uniform is written predictions:uniform
     (default: uniform against onehot, and each other arm against uniform, in order)."""

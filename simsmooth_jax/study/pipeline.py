@@ -20,10 +20,13 @@ from simsmooth_jax.machine.bars import ProgressBars, advance
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.method.arrays import strips
 from simsmooth_jax.method.relations.diagnosis import Diagnosis
-from simsmooth_jax.study.arms import ONEHOT, RELATION, UNIFORM, Plan
+from simsmooth_jax.metrics import fit_temperature
+from simsmooth_jax.study.arms import ONEHOT, RELATION, UNIFORM, Arm, Plan
+from simsmooth_jax.study.comparison import measures
 from simsmooth_jax.study.relations import Relations, find_relations
 from simsmooth_jax.training.observers.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
+from simsmooth_jax.training.step import TrainState
 
 
 def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[str, Any]:
@@ -46,10 +49,24 @@ def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[st
     states = {ONEHOT: first, UNIFORM: uniform, RELATION: second}
     return {
         "arms": {arm.name: runner.evaluate(state) for arm, state in states.items()},
+        "at_temperature": {} if runner.dataset.streamed else _softened(states, runner),
         "diagnosis": None
         if relations.diagnosis is None
         else dataclasses.asdict(relations.diagnosis),
     }
+
+
+def _softened(states: dict[Arm, TrainState], runner: ArmRunner) -> dict[str, Any]:
+    """By arm: its test images at the temperature that the validation images give."""
+    data, found = runner.dataset, {}
+    for arm, state in states.items():
+        validation, test = (
+            (runner.evaluator.logits(state.params, state.batch_stats, split), split.all_labels())
+            for split in (data.validation, data.test)
+        )
+        temperature = fit_temperature(*validation)
+        found[arm.name] = {"temperature": temperature} | measures.softened(*test, temperature)
+    return found
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from simsmooth_jax.program.commands.train_command import (
     say_where,
     show_arms,
 )
+from simsmooth_jax.program.html.run_page import write_run
 from simsmooth_jax.program.run_directory import (
     REPORT,
     as_recorded,
@@ -71,7 +72,11 @@ def run(config: RunConfig) -> None:
             result["class_names"] = runner.dataset.class_names
             result["note"] = runner.dataset.note
             write_json(directory / REPORT, result)
-        _show_run(directory, finished, runner.dataset.holds)
+        result = read_json(directory / REPORT)
+        page = write_run(directory, result, runner.dataset)
+        _show_run(directory, result, runner.dataset.holds)
+        print(f"{page}: the same as a page, with the relations of the classes")
+        say_where(directory, finished)
 
 
 @contextlib.contextmanager
@@ -99,8 +104,7 @@ def _draw(directory: Path, result: dict[str, Any]) -> None:
     pictures.draw_curves(rows, folder / "curves.png")
 
 
-def _show_run(directory: Path, finished: bool, examples: str) -> None:
-    result = read_json(directory / REPORT)
+def _show_run(directory: Path, result: dict[str, Any], examples: str) -> None:
     similarity, labels = (
         load_table(directory / f"{name}.npz") for name in ("similarity", "labels")
     )
@@ -120,4 +124,3 @@ def _show_run(directory: Path, finished: bool, examples: str) -> None:
         console.print(f"Warning: {warning}.")
     if result["note"]:
         console.print(result["note"])
-    say_where(directory, finished)

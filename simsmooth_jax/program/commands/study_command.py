@@ -20,8 +20,10 @@ from simsmooth_jax.machine import devices
 from simsmooth_jax.machine.bars import transient_bar
 from simsmooth_jax.machine.files import write_json
 from simsmooth_jax.program import report
+from simsmooth_jax.program.html.study_page import write_study
 from simsmooth_jax.program.run_directory import default_directory, is_in_use, open_directory
 from simsmooth_jax.program.wording import as_options
+from simsmooth_jax.study.agreement import read_confusions
 from simsmooth_jax.study.comparison import inference
 from simsmooth_jax.study.comparison.entrants import ENTRANT, chosen
 from simsmooth_jax.study.comparison.results import Results, results_of
@@ -45,6 +47,7 @@ def study(config: StudyConfig) -> None:
     _refuse_fixed(config)
     dataset = load_dataset(config.training.data)
     superclasses = read_superclasses(config, dataset)
+    confusions = read_confusions(config.confusions, dataset.num_classes)
     entrants = chosen(config.arms, superclasses is not None)
     names = [entrant.name for entrant in entrants]
     contrasts = inference.contrasts_of(config.contrasts, names)
@@ -68,7 +71,9 @@ def study(config: StudyConfig) -> None:
                 return
         found = results_of(config, schedule, contrasts)
         write_json(directory / STUDY, found.to_json())
+        page = write_study(directory, schedule, found, confusions)
         _show(found)
+        print(f"{page}: the figures, and the relations of the classes")
         print(f"{directory}: finished")
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from simsmooth_jax.errors import InputError
 
 CONFIDENCE, SIGNIFICANT = 0.95, 0.05
 RESAMPLES = 9999
+Verdict = Literal["better", "worse", "no difference", "too few seeds", "not told apart"]
 MOST_CONTRASTS = 6  # named beforehand: with more, hardly any number of seeds could tell
 
 
@@ -119,21 +120,31 @@ def least_seeds(contrasts: int) -> int:
     return next(n for n in itertools.count(1) if least_p(n, contrasts) <= SIGNIFICANT)
 
 
+def verdict(found: Difference, contrasts: int) -> Verdict:
+    """What is known of one of so many differences; what is better or worse may be small as well."""
+    if found.p_holm <= SIGNIFICANT:
+        return "better" if found.mean > 0 else "worse"
+    if found.p_equivalent is not None and found.p_equivalent <= SIGNIFICANT:
+        return "no difference"
+    return "too few seeds" if least_p(found.seeds, contrasts) > SIGNIFICANT else "not told apart"
+
+
 def in_words(found: Difference, titles: dict[str, str], margin: float, contrasts: int) -> str:
     """A sentence about one of so many differences in points of accuracy."""
     arm, than = titles[found.arm], titles[found.than]
     figures = f"{found.mean:+.2f} points ({found.low:+.2f} to {found.high:+.2f})"
-    is_none = found.p_equivalent is not None and found.p_equivalent <= SIGNIFICANT
-    if found.p_holm <= SIGNIFICANT:
-        sign, verdict = (1, "better") if found.mean > 0 else (-1, "worse")
+    kind = verdict(found, contrasts)
+    if kind in ("better", "worse"):
+        sign = 1 if kind == "better" else -1
         low, high = sorted((sign * found.low, sign * found.high))
+        is_none = found.p_equivalent is not None and found.p_equivalent <= SIGNIFICANT
         small = f", less than {margin:g}" if is_none else ""
         return (
-            f"{arm}: {verdict} than {than} by {abs(found.mean):.2f} points "
+            f"{arm}: {kind} than {than} by {abs(found.mean):.2f} points "
             f"({low:.2f} to {high:.2f}){small}, p {found.p_holm:.2g}."
         )
-    if is_none:
+    if kind == "no difference":
         return f"{arm}: no difference from {than} larger than {margin:g} points, {figures}."
-    if least_p(found.seeds, contrasts) > SIGNIFICANT:
+    if kind == "too few seeds":
         return f"{arm}: {found.seeds} seeds are too few to tell it from {than}, {figures}."
     return f"{arm}: not told apart from {than} by {found.seeds} seeds, {figures}."

@@ -42,27 +42,36 @@ def of_test(
 
     With `least_risk` the decision is for the class of least expected distance, at that temperature.
     """
-    raw, softened = _softmax(logits), _softmax(logits / temperature)
-    decided = softened
+    raw, decided = _softmax(logits), _softmax(logits / temperature)
     if least_risk:
-        risk = minimum_risk_predictions(softened, distances(superclasses))
+        risk = minimum_risk_predictions(decided, distances(superclasses))
         decided = np.eye(logits.shape[1], dtype=np.float32)[np.asarray(risk)]
     found: dict[str, Any] = {"accuracy": _accuracy(decided, labels)}
-    for name, probabilities in (("", raw), ("_at_temperature", softened)):
-        nll = negative_log_likelihood(probabilities, labels)
-        found[f"nll{name}"] = _number(nll)
-        ece = expected_calibration_error(probabilities, labels)
-        found[f"ece{name}"] = _number(ece)
-        found[f"bins{name}"] = _bins(probabilities, labels)
+    found |= _calibration("", raw, labels) | softened(logits, labels, temperature)
     found["brier"] = _number(brier_score(raw, labels))
     found["aurc"] = _number(aurc(raw, labels))
-    found["risk"] = _risks(softened, labels)
     if superclasses is not None:
         answer = decided.argmax(axis=1)
         found["superclass_accuracy"] = float((superclasses[answer] == superclasses[labels]).mean())
         severity = hierarchical_distance(decided, labels, distances(superclasses))
         found["distance"] = _number(severity.over_all)
     return found
+
+
+def softened(logits: Logits, labels: Labels, temperature: float) -> dict[str, Any]:
+    """The figures of `of_test` that are at a temperature, and the risk-coverage curve."""
+    probabilities = _softmax(logits / temperature)
+    return _calibration("_at_temperature", probabilities, labels) | {
+        "risk": _risks(probabilities, labels)
+    }
+
+
+def _calibration(name: str, probabilities: Logits, labels: Labels) -> dict[str, Any]:
+    return {
+        f"nll{name}": _number(negative_log_likelihood(probabilities, labels)),
+        f"ece{name}": _number(expected_calibration_error(probabilities, labels)),
+        f"bins{name}": _bins(probabilities, labels),
+    }
 
 
 def _softmax(logits: Logits) -> Logits:

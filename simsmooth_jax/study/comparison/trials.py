@@ -78,7 +78,11 @@ class Trials:
                 )
             return found
 
-        return first_models.kept(self.directory / f"{seed}-{point.weight_decay:.3e}.npz", make)
+        return first_models.kept(self.model_path(seed, point), make)
+
+    def model_path(self, seed: int, point: Point) -> Path:
+        """Where that model is kept, if an arm needed it."""
+        return self.directory / f"{seed}-{point.weight_decay:.3e}.npz"
 
     def tuned(self, entrant: Entrant, point: Point, seed: int, first: Point | None) -> Row:
         """Trains it, and measures the validation images."""

@@ -1,0 +1,88 @@
+"""The page of one run: three classifiers, one seed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simsmooth_jax.data.dataset import Dataset
+from simsmooth_jax.formats.label_files import load_table
+from simsmooth_jax.program.html import explorer
+from simsmooth_jax.program.html.calibration import Measured, reliability, risk_coverage
+from simsmooth_jax.program.html.page import Page, Said, Table, write_page
+from simsmooth_jax.program.pictures import TITLES
+from simsmooth_jax.study.agreement import stability
+from simsmooth_jax.study.arms import ARM
+
+ONE_SEED = (
+    "One training of each is one draw: there is no forest plot of paired differences here. The "
+    "command simsmooth study makes one, over many seeds."
+)
+COLUMNS = {  # title, scale, digits
+    "accuracy": ("top-1 %", 100, 2),
+    "nll": ("NLL", 1, 4),
+    "nll_at_temperature": ("NLL at T", 1, 4),
+    "ece": ("ECE %", 100, 2),
+    "ece_at_temperature": ("ECE % at T", 100, 2),
+    "brier": ("Brier", 1, 4),
+    "aurc": ("AURC", 1, 5),
+}
+
+
+def write_run(directory: Path, result: dict[str, Any], dataset: Dataset) -> Path:
+    """Writes report.html and its tables into the directory of a finished run.
+
+    Args:
+      directory: of the run, with its similarity.npz.
+      result: what report.json holds.
+      dataset: what it was trained on.
+    """
+    softened = result.get("at_temperature", {})  # which older runs have not
+    tests = {name: parts["test"] | softened.get(name, {}) for name, parts in result["arms"].items()}
+    arms = [Measured(ARM[name].title, ARM[name].colour, [test]) for name, test in tests.items()]
+    labels, file = (load_table(directory / f"{name}.npz") for name in ("labels", "similarity"))
+    similarity = np.asarray(file.table.to_dense(), np.float64)
+    source = TITLES.get(file.source, f"Similarity of the classes ({file.source})")
+    count = next(iter(tests.values()))["count"]
+    epsilon = labels.parameters["epsilon"]
+    figures = [reliability(arms), risk_coverage(arms)]
+    page = Page(
+        title=f"Three classifiers on {dataset.name}",
+        compared=[
+            "The same network trained three times: on one-hot labels, with uniform smoothing, and "
+            f"on relation labels (rule {labels.rule}, epsilon {epsilon:g}) from the first one.",
+            f"{dataset.num_classes} classes, {len(dataset.train):,} training {dataset.holds}, "
+            f"{count:,} to test on.",
+        ],
+        said=[Said("one seed", "open", _sentence(tests, dataset.holds))],
+        notes=[note for note in (ONE_SEED, result.get("note", "")) if note],
+        results=_results(tests, count, dataset.holds),
+        figures=[figure for figure in figures if figure is not None],
+        explorer=explorer.explorer(stability([similarity]), 1, file.shown_names, source),
+    )
+    return write_page(page, directory)
+
+
+def _sentence(tests: dict[str, dict[str, Any]], examples: str) -> str:
+    """What the three have got right, and by how many images they differ."""
+    shown = [f"{ARM[name].title} {100 * test['accuracy']:.2f}%" for name, test in tests.items()]
+    right = [round(test["accuracy"] * test["count"]) for test in tests.values()]
+    listed = ", ".join(shown)
+    return (
+        f"Top-1 on test: {listed}. Between the best and the worst lie {max(right) - min(right):,} "
+        f"{examples}; what another seed would change is not known."
+    )
+
+
+def _results(tests: dict[str, dict[str, Any]], count: int, examples: str) -> Table:
+    known = {key: one for key, one in COLUMNS.items() if all(key in t for t in tests.values())}
+    rows = [
+        (
+            ARM[name].title,
+            *(f"{scale * test[key]:.{digits}f}" for key, (_, scale, digits) in known.items()),
+        )
+        for name, test in tests.items()
+    ]
+    head = ("classifier", *(title for title, _, _ in known.values()))
+    colours = [ARM[name].colour for name in tests]
+    return Table("results", f"Test split, {count:,} {examples}.", head, rows, colours)

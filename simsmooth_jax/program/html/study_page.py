@@ -1,0 +1,222 @@
+"""The page of a study: everything that its rows and first models tell."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Real
+
+from simsmooth_jax.method.relations.similarity import cosine_similarity
+from simsmooth_jax.program.html import explorer, strengths
+from simsmooth_jax.program.html.calibration import Measured, reliability, risk_coverage
+from simsmooth_jax.program.html.forest import Compared, forest
+from simsmooth_jax.program.html.page import Page, Said, Table, write_page
+from simsmooth_jax.program.html.strengths import Tried, Tuned
+from simsmooth_jax.program.pictures import TITLES
+from simsmooth_jax.program.wording import as_options
+from simsmooth_jax.study.agreement import stability
+from simsmooth_jax.study.comparison import inference
+from simsmooth_jax.study.comparison.entrants import ENTRANT, Entrant
+from simsmooth_jax.study.comparison.inference import Difference
+from simsmooth_jax.study.comparison.results import Results
+from simsmooth_jax.study.comparison.rows import Key
+from simsmooth_jax.study.comparison.schedule import Schedule
+
+COLUMNS = {
+    "accuracy": ("top-1 %", 2),
+    "superclass_accuracy": ("superclass %", 2),
+    "nll": ("NLL", 3),
+    "nll_at_temperature": ("NLL at T", 3),
+    "ece": ("ECE %", 2),
+    "ece_at_temperature": ("ECE % at T", 2),
+    "brier": ("Brier", 3),
+    "aurc": ("AURC", 4),
+    "distance": ("distance", 3),
+}
+KINDS = {"better": "better", "worse": "worse", "no difference": "same"}  # by verdict: a colour
+
+
+def write_study(
+    directory: Path,
+    schedule: Schedule,
+    found: Results,
+    confusions: Real[np.ndarray, "classes classes"] | None,
+) -> Path:
+    """Writes report.html and its tables into the directory of a finished study."""
+    arms = [_tested(schedule, entrant) for entrant in schedule.entrants]
+    figures = [
+        forest(_compared(found), found.margin),
+        strengths.strengths(*_tuned(schedule)),
+        reliability(arms),
+        risk_coverage(arms),
+    ]
+    data, seeds = schedule.trials.dataset, schedule.config.seeds
+    page = Page(
+        title=f"Does it help on {data.name}?",
+        compared=_about(schedule),
+        said=_said(found),
+        notes=_notes(found, seeds),
+        results=_results(found),
+        figures=[figure for figure in figures if figure is not None],
+        explorer=_explorer(schedule, confusions),
+        settings=_settings(schedule),
+    )
+    return write_page(page, directory)
+
+
+def _about(schedule: Schedule) -> list[str]:
+    config, trials = schedule.config, schedule.trials
+    data, drawn = trials.dataset, len(trials.draws.train(0))
+    noise = ""
+    if config.label_noise:
+        noise = f" {config.label_noise:.0%} of the training labels are wrong ({config.noise})."
+    titles = [entrant.title for entrant in schedule.entrants]
+    return [
+        f"{len(titles)} ways to label, with the same network ({config.training.model.model}): "
+        f"{'; '.join(titles)}.",
+        f"{data.num_classes} classes; {drawn:,} of {len(data.train):,} training {data.holds} a "
+        f"seed, {len(data.validation):,} to choose by, {len(data.test):,} to test on.{noise} Each "
+        f"way tried {_counted(config.points, 'setting')} on {_counted(config.tuning_seeds, 'seed')}"
+        f"; the best was trained on {config.seeds} other seeds, each with its own subset, weights "
+        "and order, the same for all.",
+    ]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _said(found: Results) -> list[Said]:
+    """A sentence for each difference that was named, and one for each arm that diverged."""
+    count = len(found.contrasts)
+    verdicts = [inference.verdict(one, count) for one in found.contrasts]
+    rest = ["diverged"] * (len(found.sentences) - count)
+    return [
+        Said(verdict, KINDS.get(verdict, "open"), as_options(sentence[:1].upper() + sentence[1:]))
+        for verdict, sentence in zip([*verdicts, *rest], found.sentences, strict=True)
+    ]
+
+
+def _notes(found: Results, seeds: int) -> list[str]:
+    notes = [
+        f"Against {ENTRANT[found.base].title}: the paired difference in top-1 with its 95% "
+        "interval. T: the temperature that validation gave. Under each name: weight decay, "
+        f"strength ε and sharpness τ, chosen on validation by {found.select}."
+    ]
+    count = len(found.contrasts)
+    if (least := inference.least_p(seeds, count)) > inference.SIGNIFICANT:
+        notes.append(
+            f"With so few seeds none of {count} differences can be told: p is {least:.2g} or more. "
+            f"It takes {inference.least_seeds(count)} seeds."
+        )
+    return notes
+
+
+def _results(found: Results) -> Table:
+    names = [name for name in COLUMNS if name in found.arms[0].means]
+    head = (
+        "arm",
+        COLUMNS["accuracy"][0],
+        f"against {found.base}",
+        *(COLUMNS[n][0] for n in names[1:]),
+    )
+    rows = []
+    for arm in found.arms:
+        first, *shown = (f"{arm.means[name]:.{COLUMNS[name][1]}f}" for name in names)
+        against = arm.against or ""
+        rows.append((ENTRANT[arm.name].title, first, against, *shown))
+    colours = [ENTRANT[arm.name].colour for arm in found.arms]
+    file_rows = [(*row, arm.setting) for row, arm in zip(rows, found.arms, strict=True)]
+    settings = [re.sub("(wd|ε|τ) ", "\\1\u00a0", arm.setting) for arm in found.arms]
+    caption, whole = "Means over the seeds, on test.", (*head, "setting")
+    return Table("results", caption, head, rows, colours, settings, whole, file_rows)
+
+
+def _compared(found: Results) -> list[Compared]:
+    """The differences that were named, then those in accuracy that were not."""
+    explored = [
+        Difference(**{key: value for key, value in one.items() if key != "figure"})
+        for one in found.exploratory
+        if one["figure"] == "accuracy"
+    ]
+    values = {arm.name: np.array(arm.values["accuracy"]) for arm in found.arms}
+    named = {(one.arm, one.than) for one in found.contrasts}
+    others = [
+        one for one in explored if (one.arm, one.than) not in named | {t[::-1] for t in named}
+    ]
+    return [
+        Compared(
+            f"{ENTRANT[one.arm].title} − {ENTRANT[one.than].title}",
+            ENTRANT[one.arm].colour,
+            one,
+            (values[one.arm] - values[one.than]).tolist(),
+            (one.arm, one.than) in named,
+        )
+        for one in (*found.contrasts, *others)
+    ]
+
+
+def _tuned(schedule: Schedule) -> tuple[list[Tuned], Tuned]:
+    arms = [_tuned_arm(schedule, e) for e in schedule.entrants if not e.tuned_as]
+    return arms, arms[0]  # one-hot labels are the first
+
+
+def _tuned_arm(schedule: Schedule, entrant: Entrant) -> Tuned:
+    chosen, tried = schedule.choice(entrant), []
+    for number in range(schedule.config.points):
+        keys = [Key("tune", entrant.name, number, seed) for seed in schedule.tuning]
+        rows = [schedule.rows[key] for key in keys]
+        given = rows[0]["given"]
+        accuracy, nll = (
+            float(np.mean([row["validation"][name] for row in rows]))
+            for name in ("accuracy", "nll")
+        )
+        strength = (
+            None if rows[0]["strength"] is None else float(np.mean([r["strength"] for r in rows]))
+        )
+        decay, sharpness = given["weight_decay"], given["sharpness"]
+        tried.append(Tried(decay, strength, sharpness, accuracy, nll, number == chosen))
+    return Tuned(entrant.title, entrant.colour, tried)
+
+
+def _tested(schedule: Schedule, entrant: Entrant) -> Measured:
+    point, seeds = schedule.choice(entrant), range(schedule.config.seeds)
+    keys = [Key("test", entrant.name, point, seed) for seed in seeds]
+    return Measured(entrant.title, entrant.colour, [schedule.rows[key]["test"] for key in keys])
+
+
+def _explorer(
+    schedule: Schedule, confusions: Real[np.ndarray, "classes classes"] | None
+) -> explorer.Explorer | None:
+    """Of the first models' kernels; None where no arm needed first models."""
+    setting, trials = schedule.setting(ENTRANT["onehot"], "accuracy"), schedule.trials
+    paths = [trials.model_path(seed, setting) for seed in range(schedule.config.seeds)]
+    if not all(path.exists() for path in paths):
+        return None
+    found = stability([np.asarray(cosine_similarity(_kernel(path))) for path in paths])
+    names, tree = trials.dataset.class_names, trials.superclasses
+    return explorer.explorer(found, len(paths), names, TITLES["kernel"], tree, confusions)
+
+
+def _kernel(path: Path) -> np.ndarray:
+    with np.load(path) as arrays:
+        return arrays["kernel"]
+
+
+def _settings(schedule: Schedule) -> Sequence[tuple[str, str]]:
+    """Every option, by the name that the command line has for it."""
+    return list(_flat(dataclasses.asdict(schedule.config)))
+
+
+def _flat(config: dict[str, Any]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, value in config.items():
+        if isinstance(value, dict):
+            found += _flat(value)
+        elif value is not None and name not in ("out", "overwrite", "shard"):
+            text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            found += [(name.replace("_", "-"), text)] if text else []
+    return found
