@@ -1,7 +1,6 @@
 """A directory that one process writes under one configuration; a stopped run finds it again."""
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -9,13 +8,10 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import filelock
 
-from simsmooth_jax.config import options, stored
-from simsmooth_jax.config.commands import RunConfig, TrainConfig
-from simsmooth_jax.config.data import SourceConfig
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.files import read_json, write_atomically, write_json
 from simsmooth_jax.machine.processes import from_writer, is_writer
@@ -31,8 +27,6 @@ _OURS = {"first", "uniform", "second", "pictures", "similarity.npz", "labels.npz
 _OURS |= {"labels.safetensors"}
 _OURS |= {CONFIG, REPORT, PAGE, TABLES, METRICS, _LOCK, _OWNER}
 _OURS |= {"first-models", "study.json"}
-C = TypeVar("C", RunConfig, TrainConfig)
-_CUT = next(field for field in dataclasses.fields(SourceConfig) if field.name == "validation_cut")
 
 
 def default_directory(name: str, config: dict[str, Any]) -> Path:
@@ -41,30 +35,7 @@ def default_directory(name: str, config: dict[str, Any]) -> Path:
     return Path(RUNS) / f"{name}-{digest}"
 
 
-def as_recorded(config: C, name: str) -> C:
-    """The configuration with the rule of before, where a run of it is recorded without any rule.
-
-    Runs from before the validation tenth was stratified go on as they began.
-
-    Args:
-      config: without a rule of its own choice, it may mean a run that knew the old one alone.
-      name: how the default directories of its runs begin.
-    """
-    data = config.training.data
-    before = options.of(_CUT).before
-    if data.source.validation_cut or data.resolved_source.validation_cut == before:
-        return config
-    source = dataclasses.replace(data.source, validation_cut=before)
-    training = dataclasses.replace(config.training, data=dataclasses.replace(data, source=source))
-    older = dataclasses.replace(config, training=training)
-    fixed = stored.identity(dataclasses.replace(older, training=training.absolute()))
-    absent = stored.identity_before(type(config))
-    directories = [config.out] if config.out else sorted(Path(RUNS).glob(f"{name}-*"))
-    found = any(_recorded_differences(path, fixed, absent) == "" for path in directories)
-    return older if found and not config.overwrite else config
-
-
-def _recorded_differences(path: Path, config: dict[str, Any], absent: dict[str, Any]) -> str | None:
+def recorded_differences(path: Path, config: dict[str, Any], absent: dict[str, Any]) -> str | None:
     """How a recorded configuration differs from this one, which does not know its data's hashes.
 
     None where there is no run of ours.

@@ -25,9 +25,9 @@ from simsmooth_jax.program.commands.train_command import (
     show_arms,
 )
 from simsmooth_jax.program.html.run_page import write_run
+from simsmooth_jax.program.older_runs import as_recorded
 from simsmooth_jax.program.run_directory import (
     REPORT,
-    as_recorded,
     default_directory,
     open_directory,
 )

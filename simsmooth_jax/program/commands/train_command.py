@@ -13,9 +13,9 @@ from simsmooth_jax.machine.bars import ProgressBars
 from simsmooth_jax.machine.files import read_json, write_json
 from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.program import report
+from simsmooth_jax.program.older_runs import as_recorded
 from simsmooth_jax.program.run_directory import (
     REPORT,
-    as_recorded,
     default_directory,
     open_directory,
 )
