@@ -11,7 +11,8 @@ from simsmooth_jax.config.commands import RunConfig, TrainConfig
 from simsmooth_jax.config.data import DataConfig, SourceConfig
 from simsmooth_jax.config.labels import ObjectiveConfig
 from simsmooth_jax.config.training import ModelConfig, TrainingConfig
-from simsmooth_jax.program.run_directory import as_recorded, open_directory
+from simsmooth_jax.program.older_runs import as_recorded
+from simsmooth_jax.program.run_directory import open_directory
 
 
 def test_older_checkpoints_are_read() -> None:
