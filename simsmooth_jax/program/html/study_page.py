@@ -22,7 +22,6 @@ from simsmooth_jax.study.comparison import inference
 from simsmooth_jax.study.comparison.entrants import ENTRANT, Entrant
 from simsmooth_jax.study.comparison.inference import Difference
 from simsmooth_jax.study.comparison.results import Results
-from simsmooth_jax.study.comparison.rows import Key
 from simsmooth_jax.study.comparison.schedule import Schedule
 
 COLUMNS = {
@@ -167,7 +166,7 @@ def _tuned(schedule: Schedule) -> tuple[list[Tuned], Tuned]:
 def _tuned_arm(schedule: Schedule, entrant: Entrant) -> Tuned:
     chosen, tried = schedule.choice(entrant), []
     for number in range(schedule.config.points):
-        keys = [Key("tune", entrant.name, number, seed) for seed in schedule.tuning]
+        keys = [schedule.key("tune", entrant, number, seed) for seed in schedule.tuning]
         rows = [schedule.rows[key] for key in keys]
         given = rows[0]["given"]
         accuracy, nll = (
@@ -184,7 +183,7 @@ def _tuned_arm(schedule: Schedule, entrant: Entrant) -> Tuned:
 
 def _tested(schedule: Schedule, entrant: Entrant) -> Measured:
     point, seeds = schedule.choice(entrant), range(schedule.config.seeds)
-    keys = [Key("test", entrant.name, point, seed) for seed in seeds]
+    keys = [schedule.key("test", entrant, point, seed) for seed in seeds]
     return Measured(entrant.title, entrant.colour, [schedule.rows[key]["test"] for key in keys])
 
 

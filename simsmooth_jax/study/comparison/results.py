@@ -9,7 +9,6 @@ from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.study.comparison import inference
 from simsmooth_jax.study.comparison.entrants import ENTRANT, Entrant
 from simsmooth_jax.study.comparison.inference import Difference
-from simsmooth_jax.study.comparison.rows import Key
 from simsmooth_jax.study.comparison.schedule import Schedule
 
 POINTS = ("accuracy", "superclass_accuracy", "ece", "ece_at_temperature")  # shown as per cent
@@ -88,7 +87,7 @@ def _values(schedule: Schedule, entrant: Entrant) -> dict[str, np.ndarray]:
     """Each figure of every seed, in points where it is a share."""
     point = schedule.choice(entrant)
     tests = [
-        schedule.rows[Key("test", entrant.name, point, seed)]["test"]
+        schedule.rows[schedule.key("test", entrant, point, seed)]["test"]
         for seed in range(schedule.config.seeds)
     ]
     return {
@@ -104,7 +103,8 @@ def _arm(
     own, name = values[entrant.name], entrant.name
     point, number = schedule.setting(entrant), schedule.choice(entrant)
     tests = [
-        schedule.rows[Key("test", name, number, seed)] for seed in range(schedule.config.seeds)
+        schedule.rows[schedule.key("test", entrant, number, seed)]
+        for seed in range(schedule.config.seeds)
     ]
     strengths, limits = ([row[key] for row in tests] for key in ("strength", "limit"))
     strength = None if strengths[0] is None else float(np.mean(strengths))

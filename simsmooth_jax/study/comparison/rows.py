@@ -44,6 +44,7 @@ class Key(NamedTuple):
     arm: str
     point: int
     seed: int
+    first: float = 0.0  # weight decay of the first models that its labels are made from, if any
 
 
 class Rows:
@@ -65,7 +66,7 @@ class Rows:
         self._rows: dict[Key, Row] = {}
         for file in sorted(self.directory.glob("rows-*.jsonl")):
             for row in _read(file):
-                self._rows[Key(row["phase"], row["arm"], row["point"], row["seed"])] = row
+                self._rows[_key_of(row)] = row
 
     def __contains__(self, key: Key) -> bool:
         """Whether that training is done."""
@@ -87,6 +88,10 @@ class Rows:
             file.write(json.dumps(row, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def _key_of(row: Row) -> Key:
+    return Key(row["phase"], row["arm"], row["point"], row["seed"], row["first"])
 
 
 def _read(file: Path) -> list[Row]:

@@ -63,21 +63,30 @@ class Schedule:
         found = enumerate(trials)
         return [place % count + 1 for place, trial in found if trial.key not in self.rows]
 
+    def key(self, phase: str, entrant: Entrant, point: int, seed: int) -> Key:
+        """That of a training; one of an arm with first models is of these first models alone."""
+        first = self._first(entrant)
+        return Key(phase, entrant.name, point, seed, first.weight_decay if first else 0.0)
+
     def choice(self, entrant: Entrant, select: Selection | None = None) -> int:
         """The number of the point that validation has chosen."""
-        name = entrant.tuned_as or entrant.name
-        found: dict[int, list[Row]] = {}
-        for row in self.rows:
-            is_of_arm = row["phase"] == "tune" and row["arm"] == name
-            if is_of_arm and row["seed"] in self.tuning and row["point"] < self.config.points:
-                found.setdefault(row["point"], []).append(row["validation"])
-        return min(found, key=lambda point: _preference(found[point], select or self.config.select))
+        source = ENTRANT[entrant.tuned_as or entrant.name]
+        of_point = {
+            point: [
+                self.rows[self.key("tune", source, point, seed)]["validation"]
+                for seed in self.tuning
+            ]
+            for point in range(self.config.points)
+        }
+        return min(
+            of_point, key=lambda one: _preference(of_point[one], select or self.config.select)
+        )
 
     def setting(self, entrant: Entrant, select: Selection | None = None) -> Point:
         """The point that validation has chosen."""
-        name = entrant.tuned_as or entrant.name
-        row = self.rows[Key("tune", name, self.choice(entrant, select), self.tuning[0])]
-        return Point(**row["given"])
+        source = ENTRANT[entrant.tuned_as or entrant.name]
+        key = self.key("tune", source, self.choice(entrant, select), self.tuning[0])
+        return Point(**self.rows[key]["given"])
 
     def _first(self, entrant: Entrant) -> Point | None:
         """By accuracy always: another selection chooses from the same trainings."""
@@ -85,7 +94,7 @@ class Schedule:
 
     def _tuning(self, entrants: list[Entrant]) -> list[Trial]:
         return [
-            Trial(Key("tune", entrant.name, number, seed), entrant, point, self._first(entrant))
+            Trial(self.key("tune", entrant, number, seed), entrant, point, self._first(entrant))
             for entrant in entrants
             for number, point in enumerate(self._points(entrant))
             for seed in self.tuning
@@ -94,7 +103,7 @@ class Schedule:
     def _testing(self) -> list[Trial]:
         chosen = {e: (self.choice(e), self.setting(e), self._first(e)) for e in self.entrants}
         return [
-            Trial(Key("test", entrant.name, number, seed), entrant, point, first)
+            Trial(self.key("test", entrant, number, seed), entrant, point, first)
             for seed in range(self.config.seeds)
             for entrant, (number, point, first) in chosen.items()
         ]
