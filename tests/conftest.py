@@ -45,9 +45,9 @@ hypothesis.settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks as fast what is neither slow nor heavy, and puts it last, to fill the end."""
+    """Marks as fast what is nothing else, and puts it last, to fill the end."""
     for item in items:
-        if not (item.get_closest_marker("slow") or item.get_closest_marker("heavy")):
+        if not any(map(item.get_closest_marker, ("slow", "heavy", "browser"))):
             item.add_marker("fast")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)

@@ -1,6 +1,6 @@
 """The page in a real Chromium without a network: real clicks, keys and taps."""
+# pyright: reportMissingImports=false
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,13 @@ from report_pages import page, relations
 from simsmooth_jax.program.html.explorer import Explorer
 from simsmooth_jax.program.html.page import write_page
 
-selenium = pytest.importorskip("selenium")
-from selenium import webdriver  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
+pytest.importorskip("selenium")
+from chromium import CHROMIUM, DRIVER, chromium, opened
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium with its chromedriver"),
@@ -29,34 +27,6 @@ K = 60
 LIMIT_MS = 100
 HOSTILE = ("</script><b id=bad>x", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "&lt;", "‮Ω-3")
 NAMES = (*HOSTILE, *(f"kind {k}" for k in range(len(HOSTILE), K)))
-
-
-def chromium(width: int, scripts: bool = True) -> Any:
-    """A browser that reaches no network, and says what its page has asked for."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in (
-        "headless=new",
-        "no-sandbox",
-        "disable-dev-shm-usage",
-        "force-device-scale-factor=1",
-        "force-prefers-reduced-motion",  # a page that still scrolls is clicked beside
-        f"window-size={width},900",
-    ):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    if not scripts:
-        off = {"profile.managed_default_content_settings.javascript": 2}
-        options.add_experimental_option("prefs", off)
-    browser = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    if width < 600:  # no window is as narrow
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": True}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
-    browser.execute_cdp_cmd("Network.enable", {})
-    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-    browser.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
-    return browser
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +44,6 @@ def shown() -> Explorer:
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory, shown: Explorer) -> Path:
     return write_page(page(shown), tmp_path_factory.mktemp("page"))
-
-
-def opened(browser: Any, path: Path) -> Any:
-    browser.get(path.as_uri())
-    ready = "return 'ready' in document.documentElement.dataset"
-    WebDriverWait(browser, 20).until(lambda b: b.execute_script(ready))
-    return browser
 
 
 def text(browser: Any, name: str) -> str:

@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(path / "people.npy", 90 * np.eye(10, dtype=np.int64) + 1)
     for command in (RUN, STUDY):
         printed = simsmooth(*command, cwd=path).stdout
-        assert f"{command[-1]}/report.html: " in printed
+        assert f"{command[-1]}/report.html\n" in printed
     return path
 
 

@@ -24,9 +24,8 @@ FORMAT = "simsmooth_jax run 1"  # says whose config.json it is
 LOOKED_AT = 1.0  # seconds: other parts hold a lock for an instant, to see whether it is held
 _LOCK, _OWNER = ".lock", ".lock-owner"
 _OURS = {"first", "uniform", "second", "pictures", "similarity.npz", "labels.npz"}
-_OURS |= {"labels.safetensors"}
 _OURS |= {CONFIG, REPORT, PAGE, TABLES, METRICS, _LOCK, _OWNER}
-_OURS |= {"first-models", "study.json"}
+_OURS |= {"labels.safetensors", "first-models", "study.json"}
 
 
 def default_directory(name: str, config: dict[str, Any]) -> Path:

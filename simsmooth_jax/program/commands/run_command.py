@@ -73,9 +73,8 @@ def run(config: RunConfig) -> None:
             result["note"] = runner.dataset.note
             write_json(directory / REPORT, result)
         result = read_json(directory / REPORT)
-        page = write_run(directory, result, runner.dataset)
         _show_run(directory, result, runner.dataset.holds)
-        print(f"{page}: the same as a page, with the relations of the classes")
+        print(write_run(directory, result, runner.dataset))
         say_where(directory, finished)
 
 

@@ -71,9 +71,8 @@ def study(config: StudyConfig) -> None:
                 return
         found = results_of(config, schedule, contrasts)
         write_json(directory / STUDY, found.to_json())
-        page = write_study(directory, schedule, found, confusions)
         _show(found)
-        print(f"{page}: the figures, and the relations of the classes")
+        print(write_study(directory, schedule, found, confusions))
         print(f"{directory}: finished")
 
 

@@ -35,6 +35,7 @@ COLUMNS = {
     "aurc": ("AURC", 4),
     "distance": ("distance", 3),
 }
+UNSHOWN = ("seed", "weight_decay", "out", "overwrite", "shard")  # of a study without meaning
 KINDS = {"better": "better", "worse": "worse", "no difference": "same"}  # by verdict: a colour
 
 
@@ -215,7 +216,7 @@ def _flat(config: dict[str, Any]) -> list[tuple[str, str]]:
     for name, value in config.items():
         if isinstance(value, dict):
             found += _flat(value)
-        elif value is not None and name not in ("out", "overwrite", "shard"):
+        elif value is not None and name not in UNSHOWN:
             text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
             found += [(name.replace("_", "-"), text)] if text else []
     return found
