@@ -5,15 +5,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.support.wait import WebDriverWait
-
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 
 def chromium(width: int, scripts: bool = True) -> Any:
     """A browser that reaches no network, and says what its page has asked for."""
+    from selenium import webdriver  # late: this file is read where there is none
+    from selenium.webdriver.chrome.service import Service
+
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
     for argument in (
@@ -41,6 +40,8 @@ def chromium(width: int, scripts: bool = True) -> Any:
 
 
 def opened(browser: Any, path: Path) -> Any:
+    from selenium.webdriver.support.wait import WebDriverWait
+
     browser.get(path.as_uri())
     ready = "return 'ready' in document.documentElement.dataset"
     WebDriverWait(browser, 20).until(lambda b: b.execute_script(ready))
