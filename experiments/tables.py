@@ -24,8 +24,8 @@ TITLES = {"features": "CIFAR-100, frozen features", "network": "CIFAR-100, a CNN
 TITLES |= {"digits": "Digits, a CNN from scratch", "fashion": "Fashion-MNIST, a CNN from scratch"}
 
 
-def results(name: str) -> Results:
-    """What the rows of a study say, of the seeds that all of its arms have."""
+def results(name: str) -> Results | None:
+    """What the rows of a study say, of the seeds that all of its arms have; None of none."""
     config = STUDIES[name]
     with tempfile.TemporaryDirectory() as folder:
         directory = pathlib.Path(folder)
@@ -34,9 +34,9 @@ def results(name: str) -> Results:
     tested = {(row["arm"], row["seed"]) for row in rows if row["phase"] == "test"}
     entrants = tuple(entrant for entrant in ENTRANTS if (entrant.name, 0) in tested)
     names = [entrant.name for entrant in entrants]
-    seeds = 0
-    while all((arm, seeds) in tested for arm in names):
-        seeds += 1
+    seeds = len({seed for _, seed in tested if all((arm, seed) in tested for arm in names)})
+    if seeds < 2:
+        return None
     config = dataclasses.replace(config, arms=tuple(names), seeds=seeds)
     no_trials: Any = None  # nothing is trained here
     schedule = Schedule(config, entrants, no_trials, rows)
@@ -50,7 +50,12 @@ def table(name: str, found: Results) -> list[str]:
     where = TITLES[kind] + (f", {config.images_per_class} images a class" if cell else "")
     noise = f", {config.label_noise:.0%} of the labels wrong" if config.label_noise else ""
     seeds = len(found.arms[0].values["accuracy"])
-    lines = [f"### {where}{noise}", "", f"`{name}`, {seeds} seeds.", ""]
+    lines = [
+        f"### {where}{noise}",
+        "",
+        f"`{name}`: {config.points} points for each arm, {seeds} seeds.",
+        "",
+    ]
     has_tree = "superclass_accuracy" in found.arms[0].means
     columns = ["arm", "top-1 %", "against uniform", *(["superclass %"] if has_tree else [])]
     columns += ["NLL at T", "AURC", "setting"]
@@ -68,8 +73,8 @@ def written() -> str:
     """All of the tables, in the order of the studies."""
     lines = []
     for name in STUDIES:
-        if (RESULTS / f"{name}.jsonl").exists():
-            lines += table(name, results(name))
+        if (RESULTS / f"{name}.jsonl").exists() and (found := results(name)) is not None:
+            lines += table(name, found)
     return "\n".join(lines)
 
 

@@ -1,13 +1,10 @@
-"""What every page says exists: links, commands, options, functions, files; and its figures."""
+"""What every page says exists: links, commands, options, functions, files."""
 
 import contextlib
 import functools
 import io
-import json
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,7 @@ import scipy.special
 import tyro
 from flax import linen as nn
 from flax.training.train_state import TrainState
-from pages import DOCS, EXPERIMENTS, PAGES, README, anchors, blocks, names, prose, spans
+from pages import DOCS, PAGES, README, anchors, blocks, names, prose, spans
 from program import REPOSITORY
 
 import simsmooth_jax as ss
@@ -222,20 +219,3 @@ def test_options_of_objectives_are_those_that_their_arms_take() -> None:
     assert {arm: sorted(options) for arm, options in taken.items()} == {
         arm.name: sorted(arm.options) for arm in ARMS if arm.options
     }
-
-
-def test_ten_seeds_are_those_of_the_committed_rows() -> None:
-    script = EXPERIMENTS / "digits.py"
-    shown = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() in (EXPERIMENTS / "README.md").read_text()
-    figures = re.findall(r"-?\d\.\d\d ± \d\.\d\d", README.read_text())
-    assert len(figures) == 3
-    tops = [line.split(" | ")[1] for line in shown.stdout.splitlines()[2:]]
-    assert set(figures) <= set(tops)
-
-
-@pytest.mark.parametrize("path", sorted((EXPERIMENTS / "benchmarks/results").iterdir()))
-def test_benchmarks_are_those_of_the_results(path: Path) -> None:
-    page = (EXPERIMENTS / "benchmarks" / "README.md").read_text()
-    rows = ["| " + " | ".join(row) + " |" for row in json.loads(path.read_text())["rows"]]
-    assert "\n".join(rows) in page
