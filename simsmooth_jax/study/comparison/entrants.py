@@ -8,6 +8,7 @@ from typing import NamedTuple
 from simsmooth_jax.config.labels import ObjectiveConfig
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.method.objectives import Objective, label_table, self_distillation
+from simsmooth_jax.method.relations import rules
 from simsmooth_jax.study.arms import ARM
 from simsmooth_jax.study.comparison import relation_rows as rows
 from simsmooth_jax.study.comparison.points import MOST_STRENGTH, Point, Range, Space
@@ -46,7 +47,7 @@ class Entrant:
         table = self.rows(seen, point.sharpness)
         limit = rows.most_strength(table)
         strength = min(point.strength or 0.0, limit)
-        return Made(label_table(rows.mixed(table, strength)), strength, limit)
+        return Made(label_table(rules.mixed(seen.own, table, strength)), strength, limit)
 
 
 class Made(NamedTuple):

@@ -133,12 +133,12 @@ def centroids(seen: Seen, temperature: Any) -> Rows:
     d are distances of mean features, over their mean.
     """
     points = jnp.asarray(seen.model.features.T)
-    distance = jnp.linalg.norm(points[:, None] - points[None], axis=2)
-    distance = jnp.where(seen.own, jnp.inf, distance / distance.mean())
-    nearest = jnp.sort(distance, axis=1)[:, min(SSA_NEIGHBOURS, seen.classes - 1) - 1]
-    return jax.nn.softmax(
-        jnp.where(distance <= nearest[:, None], -distance / temperature, -jnp.inf), axis=1
-    )
+    distance = jnp.where(seen.own, 0, jnp.linalg.norm(points[:, None] - points[None], axis=2))
+    kept = min(SSA_NEIGHBOURS + 1, seen.classes)
+    beta = distance.max() / (temperature * distance.mean())
+    # Half of it, as whole rows would not have the own class on top.
+    half = distance_labels(distance, beta, epsilon=0.5, top_k=kept, include_self=False)
+    return 2 * half - jnp.eye(seen.classes)
 
 
 def distances(superclasses: Any) -> Int[np.ndarray, "classes classes"]:
@@ -152,11 +152,6 @@ def most_strength(rows: Rows) -> float:
     own = jnp.diagonal(rows)
     other = jnp.where(jnp.eye(len(rows), dtype=bool), -jnp.inf, rows).max(axis=1)
     return float(jnp.minimum(1, 1 / (1 + other - own)).min())
-
-
-def mixed(rows: Rows, epsilon: float) -> Rows:
-    """`(1 - epsilon) e_y + epsilon r_y`."""
-    return (1 - epsilon) * jnp.eye(len(rows)) + epsilon * rows
 
 
 def _means(seen: Seen, temperature: Any) -> Float[Array, "outputs classes"]:
