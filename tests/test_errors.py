@@ -72,6 +72,7 @@ def test_first_line_of_an_error(error: Exception, expected: str) -> None:
         ("Name one with `head=PATH`.", "Name one with --head PATH."),
         ("Try `head='fc.weight'`.", "Try --head fc.weight."),
         ("Try `head='a b'`, or `num_classes=4`", "Try --head 'a b', or --num-classes 4"),
+        ("Try `center=False` or `center=True`.", "Try --no-center or --center."),
         ("Try `train_split=train[:80%]`", "Try --train-split 'train[:80%]'"),
         ("`data=npz:a b.npz` must", "--data 'npz:a b.npz' must"),
         ("`checkpoint` must be", "CHECKPOINT must be"),

@@ -1,5 +1,6 @@
 """`simsmooth study` on digits: what it writes, shows, goes on with, and refuses."""
 
+import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.program import cli
 from simsmooth_jax.program.commands import study_command
 
 pytestmark = pytest.mark.slow
@@ -88,6 +88,18 @@ def test_each_arm_is_tested_at_what_validation_has_chosen(out: Path) -> None:
             row for row in rows if (row["phase"], row["arm"], row["point"]) == ("tune", arm, best)
         ]
         assert all(row["given"] == tried[0]["given"] for row in tests)
+
+
+def test_a_weight_decay_that_is_not_tuned_is_that_of_the_recipe(tmp_path: Path) -> None:
+    """And an arm that has nothing else to tune is trained once a seed."""
+    optimizer = dataclasses.replace(OPTIMIZER, weight_decay=0.0)
+    training = dataclasses.replace(TRAINING, optimizer=optimizer)
+    changes: Row = {"training": training, "tune_weight_decay": False, "seeds": 2}
+    study(tmp_path / "out", **changes)
+    rows = rows_of(tmp_path / "out")
+    assert {row["given"]["weight_decay"] for row in rows} == {0.0}
+    tuned = Counter(row["arm"] for row in rows if row["phase"] == "tune")
+    assert tuned == {"onehot": 2, "uniform": 6, "neighbours-shuffled": 6}
 
 
 def test_means_and_differences_are_those_of_the_rows(out: Path) -> None:
@@ -201,38 +213,3 @@ def test_other_options_are_refused(out: Path, changes: Row, message: str) -> Non
         "--out; --overwrite would delete the run that is there."
     )
     assert (out / "rows-1-of-1.jsonl").read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("--arms onehot clap", "--arms must be of onehot, uniform, patent, neighbours, "),
-        ("--arms onehot superclass", "--arms with superclass must be given with superclasses, got"),
-        ("--seeds 1", "--seeds must be from 2 to 10000, got 1. Try 20."),
-        ("--seed 3", "--seed must be left out: the seeds of a study are counted from 0, got 3. Ch"),
-        ("--weight-decay 0.1", "--weight-decay must be left out: a study tunes it for each arm, g"),
-        ("--label-noise 1", "--label-noise must be at least 0 and below 1, got 1.0. Try 0.2."),
-        ("--images-per-class 200", "--images-per-class must be at most 87, what class '7' has to"),
-        ("--shard 3/2", "--shard must be from 1/2 to 2/2, got '3/2'. Number the parts from 1."),
-        ("--shard 1/2 --overwrite", "--overwrite must not be given with --shard, got both. Delet"),
-        ("--contrasts uniform", "--contrasts must be two of the arms, as predictions:uniform, got"),
-        ("--noise superclass --label-noise .1", "--noise superclass must be given with superclas"),
-        ("--superclasses none.npy", "--superclasses none.npy must be an .npy or .npz file, got"),
-        ("--images-per-class 5", "--batch-size must be from 1 to the 50 training images, got 64."),
-    ],
-)
-def test_wrong_input(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: str,
-    message: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "enable_compilation_cache", lambda: None)
-    monkeypatch.setattr(cli, "_silence_orbax", lambda: None)
-    assert cli.main(["study", "--model", "linear", *arguments.split()]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"simsmooth: {message}")
-    assert error.count("\n") == 1
-    assert not any(tmp_path.rglob("*"))

@@ -71,3 +71,12 @@ def test_they_fill_their_ranges_evenly(decays: Range) -> None:
         counts = np.histogram(one, bins=10, range=(0, 1))[0]
         assert np.abs(counts - 6.4).max() <= 2.4
     assert np.abs(np.corrcoef(places) - np.eye(3)).max() < 0.15
+
+
+def test_what_has_one_setting_is_tried_once() -> None:
+    """Of a fixed weight decay, which may be none, only what else an arm has varies."""
+    assert points_of(Space(1.0), 8, (0.0, 0.0)) == [Point(0.0, 1.0, None)]
+    assert points_of(Space(), 1, (5e-4, 5e-4)) == [Point(5e-4, None, None)]
+    both = points_of(BOTH, 4, (0.0, 0.0))
+    assert [one[1:] for one in both] == [one[1:] for one in points_of(BOTH, 4, WEIGHT_DECAY)]
+    assert {one.weight_decay for one in both} == {0.0}

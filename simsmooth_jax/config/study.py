@@ -31,6 +31,8 @@ class StudyConfig:
     """Random points that each arm tries; 1 takes the middle of each range."""
     tuning_seeds: int = option(2, least=1, most=10**4, example=3)
     """Seeds of each of them, none of which is among those of the comparison."""
+    tune_weight_decay: bool = option(True, before=True)
+    """Weight decay is tuned too; --no-tune-weight-decay leaves it as --weight-decay says."""
     images_per_class: int | None = option(None, least=1, example=20)
     """Draw so many training images of each class for each seed (default: all)."""
     label_noise: float = option(0.0, least=0, below=1, example=0.2)

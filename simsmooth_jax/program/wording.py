@@ -11,6 +11,7 @@ import tyro.conf
 
 from simsmooth_jax.config.commands import Command
 
+SWITCHES = ("True", "False")
 NAMED = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
 
 
@@ -18,7 +19,8 @@ def as_options(text: str) -> str:
     """A text of the library in the words of the program.
 
     `` `epochs` `` becomes `--epochs`, `` `head='fc'` `` becomes `--head fc`, quoted as a shell
-    needs it and not as Python, and `` `checkpoint` `` becomes `CHECKPOINT`. What is no option
+    needs it and not as Python, `` `center=False` `` `--no-center`, and `` `checkpoint` `` becomes
+    `CHECKPOINT`. What is no option
     stays as it is.
     """
     return NAMED.sub(_shown, text)
@@ -31,6 +33,8 @@ def _shown(found: re.Match[str]) -> str:
     if name not in NAMES:
         return found[0]
     option = f"--{name.replace('_', '-')}"
+    if value in SWITCHES:
+        return option if value == "True" else f"--no-{option[2:]}"
     if value and value[0] in "'\"":
         value = str(ast.literal_eval(value))
     return option if value is None else f"{option} {shlex.quote(value)}"

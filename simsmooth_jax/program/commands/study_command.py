@@ -92,9 +92,10 @@ def _refuse_fixed(config: StudyConfig) -> None:
     if given.seed != usual.seed:
         must = "be left out: the seeds of a study are counted from 0"
         raise InputError("`seed`", must, given.seed, "Choose how many by `seeds`.")
-    if given.optimizer.weight_decay != usual.optimizer.weight_decay:
-        must = "be left out: a study tunes it for each arm"
-        raise InputError("`weight_decay`", must, given.optimizer.weight_decay, "Leave it out.")
+    decay = given.optimizer.weight_decay
+    if config.tune_weight_decay and decay != usual.optimizer.weight_decay:
+        must = "be left out where a study tunes it for each arm"
+        raise InputError("`weight_decay`", must, decay, "To keep it: `tune_weight_decay=False`.")
 
 
 def _describe(config: StudyConfig, trials: Trials, names: list[str], contrasts: int) -> None:

@@ -166,7 +166,7 @@ def _tuned(schedule: Schedule) -> tuple[list[Tuned], Tuned]:
 
 def _tuned_arm(schedule: Schedule, entrant: Entrant) -> Tuned:
     chosen, tried = schedule.choice(entrant), []
-    for number in range(schedule.config.points):
+    for number in schedule.tried(entrant):
         keys = [schedule.key("tune", entrant, number, seed) for seed in schedule.tuning]
         rows = [schedule.rows[key] for key in keys]
         given = rows[0]["given"]

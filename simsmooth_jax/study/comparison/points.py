@@ -31,15 +31,19 @@ class Space(NamedTuple):
 
 
 def points_of(space: Space, count: int, decays: Range) -> list[Point]:
-    """Scattered evenly: a scrambled Halton sequence, the same for each arm and at every call."""
+    """Scattered evenly: a scrambled Halton sequence, the same for each arm and at every call.
+
+    An arm of which nothing varies has one point.
+    """
     if count == 1:
         shares = np.full((1, 3), 0.5)
     else:
         shares = qmc.Halton(3, scramble=True, rng=np.random.default_rng(0)).random(count)
-    return [
+    found = [
         Point(_by_logarithm(decays, a), _evenly(space.strength, b), _log(space.sharpness, c))
         for a, b, c in shares.tolist()
     ]
+    return list(dict.fromkeys(found))
 
 
 def _evenly(range: Range | float | None, share: float) -> float | None:
@@ -55,4 +59,4 @@ def _log(range: Range | float | None, share: float) -> float | None:
 
 def _by_logarithm(range: Range, share: float) -> float:
     low, high = range
-    return float(low * (high / low) ** share)
+    return low if low == high else float(low * (high / low) ** share)  # also where both are 0

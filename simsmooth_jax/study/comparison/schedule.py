@@ -34,8 +34,9 @@ class Schedule:
     ) -> None:
         """Nothing is trained yet."""
         self.config, self.entrants, self.trials, self.rows = config, entrants, trials, rows
-        adamw = config.training.optimizer.optimizer == "adamw"
-        self.decays = points.DECOUPLED if adamw else points.WEIGHT_DECAY
+        optimizer = config.training.optimizer
+        tuned = points.DECOUPLED if optimizer.optimizer == "adamw" else points.WEIGHT_DECAY
+        self.decays = tuned if config.tune_weight_decay else (optimizer.weight_decay,) * 2
         self.tuning = range(TUNING_SEEDS, TUNING_SEEDS + config.tuning_seeds)
 
     def stages(self) -> Iterator[tuple[str, Callable[[], list[Trial]]]]:
@@ -76,11 +77,16 @@ class Schedule:
                 self.rows[self.key("tune", source, point, seed)]["validation"]
                 for seed in self.tuning
             ]
-            for point in range(self.config.points)
+            for point in self.tried(source)
         }
         return min(
             of_point, key=lambda one: _preference(of_point[one], select or self.config.select)
         )
+
+    def tried(self, entrant: Entrant) -> list[int]:
+        """The numbers of its points: fewer than asked for where it has fewer settings."""
+        numbers = range(self.config.points)
+        return [n for n in numbers if self.key("tune", entrant, n, self.tuning[0]) in self.rows]
 
     def setting(self, entrant: Entrant, select: Selection | None = None) -> Point:
         """The point that validation has chosen."""
