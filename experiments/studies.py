@@ -1,6 +1,7 @@
 """The studies behind what the README says: frozen features, small networks from scratch, easy sets.
 
 Command:  python experiments/studies.py NAME ... --features features.npz --cifar cifar100.npz
+              --fashion fashion.npz
           `--list` shows the names. `--shard 1/2` and `--shard 2/2`, in two processes, share the
           work; stop it and start it again: what was done before is kept.
 Time:     a training of the features takes 2 s on a free core, so that a cell (IMAGES-NOISE) of 448
@@ -11,7 +12,7 @@ Writes:   experiments/results/NAME.jsonl, a row for each training.
 
 features: a frozen EfficientNet-Lite0's view of CIFAR-100, 256 numbers a picture, under an MLP;
 about 1,250 steps of 64 whatever the size. network: a CNN of three convolutions from scratch, on
-16x16 pictures of CIFAR-100. The pictures to choose by are a fixed tenth of the training pictures.
+16x16 pictures of CIFAR-100; network-undecayed: the same without weight decay. The pictures to choose by are a fixed tenth of the training pictures.
 """
 
 import argparse

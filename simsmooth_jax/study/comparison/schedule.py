@@ -36,7 +36,8 @@ class Schedule:
         self.config, self.entrants, self.trials, self.rows = config, entrants, trials, rows
         optimizer = config.training.optimizer
         tuned = points.DECOUPLED if optimizer.optimizer == "adamw" else points.WEIGHT_DECAY
-        self.decays = tuned if config.tune_weight_decay else (optimizer.weight_decay,) * 2
+        kept = optimizer.weight_decay, optimizer.weight_decay
+        self.decays = tuned if config.tune_weight_decay else kept
         self.tuning = range(TUNING_SEEDS, TUNING_SEEDS + config.tuning_seeds)
 
     def stages(self) -> Iterator[tuple[str, Callable[[], list[Trial]]]]:
