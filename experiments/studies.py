@@ -11,8 +11,9 @@ Seeds:    some to choose by, from 10000 on, then paired ones from 0 on; the test
 Writes:   experiments/results/NAME.jsonl, a row for each training.
 
 features: a frozen EfficientNet-Lite0's view of CIFAR-100, 256 numbers a picture, under an MLP;
-about 1,250 steps of 64 whatever the size. network: a CNN of three convolutions from scratch, on
-16x16 pictures of CIFAR-100; network-undecayed: the same without weight decay. The pictures to choose by are a fixed tenth of the training pictures.
+about 1,250 steps of 64 whatever the size. network: a ResNet-8 from scratch, on 16x16
+pictures of CIFAR-100; network-undecayed: the same without weight decay. The pictures to
+choose by are a fixed tenth of the training pictures.
 """
 
 import argparse
@@ -63,20 +64,20 @@ def of_features(images: int, noise: float) -> StudyConfig:
 
 
 def of_network(weight_decay: float | None = None) -> StudyConfig:
-    """A CNN of three convolutions on small pictures; of one weight decay, or tuned."""
-    optimizer = OptimizerConfig(epochs=30)
+    """A ResNet of eight layers on small pictures; of one weight decay, or tuned."""
+    optimizer = OptimizerConfig(epochs=30, learning_rate=0.1)
     if weight_decay is not None:
         optimizer = dataclasses.replace(optimizer, weight_decay=weight_decay)
     training = TrainingConfig(
         DataConfig(CIFAR, SourceConfig(image_size="16")),
-        model=ModelConfig("cnn", width=32, depth=3),
+        model=ModelConfig("resnet", width=16, depth=8),
         optimizer=optimizer,
         augmentation=AugmentationConfig(crop=2, flip=True),
     )
-    config = StudyConfig(training, FEW, points=6, tuning_seeds=1, contrasts=FEW_CONTRASTS)
+    config = StudyConfig(training, FEW, tuning_seeds=1, contrasts=FEW_CONTRASTS)
     tuned = weight_decay is None
-    drawn = {"seeds": 10 if tuned else 5, "images_per_class": 50}
-    return dataclasses.replace(config, tune_weight_decay=tuned, **drawn)
+    sizes = {"seeds": 10 if tuned else 5, "points": 12 if tuned else 6, "images_per_class": 50}
+    return dataclasses.replace(config, tune_weight_decay=tuned, **sizes)
 
 
 def of_easy(data: str, images: int, points: int, tuning_seeds: int) -> StudyConfig:

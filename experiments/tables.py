@@ -20,27 +20,36 @@ from simsmooth_jax.study.comparison.schedule import Schedule
 
 PAGE = pathlib.Path(__file__).with_name("README.md")
 START, END = "<!-- studies: written by tables.py -->", "<!-- end of studies -->"
-TITLES = {"features": "CIFAR-100, frozen features", "network": "CIFAR-100, a CNN from scratch"}
+TITLES = {"features": "CIFAR-100, frozen features", "network": "CIFAR-100, ResNet-8 from scratch"}
 TITLES |= {"digits": "Digits, a CNN from scratch", "fashion": "Fashion-MNIST, a CNN from scratch"}
 
 
-def results(name: str) -> Results | None:
-    """What the rows of a study say; None while a seed of an arm is missing."""
-    config = STUDIES[name]
+def read(name: str) -> Schedule | None:
+    """What was done of a study; None while a seed of an arm is missing, or all of it."""
+    kept, config = RESULTS / f"{name}.jsonl", STUDIES[name]
+    if not kept.exists():
+        return None
     with tempfile.TemporaryDirectory() as folder:
         directory = pathlib.Path(folder)
-        (directory / "rows-0-of-0.jsonl").write_text((RESULTS / f"{name}.jsonl").read_text())
+        (directory / "rows-0-of-0.jsonl").write_text(kept.read_text())
         rows = Rows(directory, Shard())
     tested = {(row["arm"], row["seed"]) for row in rows if row["phase"] == "test"}
     entrants = tuple(entrant for entrant in ENTRANTS if (entrant.name, 0) in tested)
     names = [entrant.name for entrant in entrants]
     seeds = len({seed for _, seed in tested if all((arm, seed) in tested for arm in names)})
-    if seeds < config.seeds:
+    if not tested or seeds < config.seeds:
         return None
-    config = dataclasses.replace(config, arms=tuple(names))
     no_trials: Any = None  # nothing is trained here
-    schedule = Schedule(config, entrants, no_trials, rows)
-    return results_of(config, schedule, inference.contrasts_of(config.contrasts, names))
+    return Schedule(dataclasses.replace(config, arms=tuple(names)), entrants, no_trials, rows)
+
+
+def results(name: str) -> Results | None:
+    """What the rows of a study say, once they are whole."""
+    schedule = read(name)
+    if schedule is None:
+        return None
+    config = schedule.config
+    return results_of(config, schedule, inference.contrasts_of(config.contrasts, config.arms))
 
 
 def table(name: str, found: Results) -> list[str]:
@@ -73,16 +82,21 @@ def written() -> str:
     """All of the tables, in the order of the studies."""
     lines = []
     for name in STUDIES:
-        if (RESULTS / f"{name}.jsonl").exists() and (found := results(name)) is not None:
+        if (found := results(name)) is not None:
             lines += table(name, found)
     return "\n".join(lines)
 
 
+def replaced(page: str, start: str, end: str, text: str) -> str:
+    """A page with another text between two marks."""
+    before, rest = page.split(start)
+    _, after = rest.split(end)
+    return f"{before}{start}\n\n{text}{end}{after}"
+
+
 def main() -> None:
     """Puts the tables into the page."""
-    before, rest = PAGE.read_text().split(START)
-    _, after = rest.split(END)
-    PAGE.write_text(f"{before}{START}\n\n{written()}{END}{after}")
+    PAGE.write_text(replaced(PAGE.read_text(), START, END, written()))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ def by_hand(rule: str, top_k: int | None = None, epsilon: float = 0.5) -> np.nda
 
 
 def found(config: RelationConfig, kernel: Any = KERNEL, counts: Any = COUNTS) -> Any:
+    config = config.resolved()
     kept = empty_classes.kept_classes(config, counts, NAMES, "data zoo")
     return relations.of_vectors(kernel, config, kept)
 
@@ -105,7 +106,7 @@ def test_refused_by_name() -> None:
     few = [0, 1, 0, 0, 0, 0]
     refuses("two classes or more must have a training", few, empty_classes="hard")
     refuses("from 1 to 4 (the number of classes), got 5", empty_classes="hard", top_k=5)
-    of_file = RelationConfig(similarity="vectors:x.npy")  # it knows what has no images
+    of_file = RelationConfig(similarity="vectors:x.npy").resolved()  # it knows what has no images
     assert empty_classes.kept_classes(of_file, COUNTS, NAMES, "").is_all
 
 

@@ -28,7 +28,7 @@ def most_related(center: bool) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("top_k", [None, 1, 8])  # one alone tells of no other class
 def test_the_most_related_classes_of_a_dense_and_of_a_top_k_table(monkeypatch, top_k, center):
     monkeypatch.setattr(arms, "MANY_CLASSES", 2)
-    found = of_vectors(KERNEL, RelationConfig(top_k=top_k, center=center))
+    found = of_vectors(KERNEL, RelationConfig(top_k=top_k, center=center).resolved())
     labels = found.labels()
     assert isinstance(labels, ss.TopKLabels) == (top_k is not None)
     shown = found.neighbours(COUNT)

@@ -36,13 +36,10 @@ def expected_means(folder: Path, temperature: float) -> np.ndarray:
 
 def test_mean_softened_predictions_are_relation_rows_themselves(folder: Path) -> None:
     means = expected_means(folder, 3)
-    mean = ("labels", "first", "--similarity", "predictions", "--rule", "mean")
-    mean += ("--temperature", 3)
-    simsmooth(*mean, "--epsilon", 0.6, "--out", "mean.npz", cwd=folder)
-    np.testing.assert_allclose(
-        load_table(folder / "mean.npz").table.to_dense(), 0.4 * np.eye(10) + 0.6 * means, atol=1e-5
-    )
-    options = ("--no-include-self", "--top-k", 6, "--epsilon", 0.3, "--out", "others.npz")
+    mean = ("labels", "first", "--rule", "mean")
+    simsmooth(*mean, "--epsilon", 1, "--out", "mean.npz", cwd=folder)
+    np.testing.assert_allclose(load_table(folder / "mean.npz").table.to_dense(), means, atol=1e-5)
+    options = ("--top-k", 6, "--epsilon", 0.3, "--out", "others.npz")
     simsmooth(*mean, *options, cwd=folder)
     others = np.where(np.eye(10) > 0, 0, means)
     others[others < np.sort(others, axis=1)[:, -5:-4]] = 0
@@ -55,13 +52,34 @@ def test_mean_softened_predictions_are_relation_rows_themselves(folder: Path) ->
 
 
 def test_mean_rows_that_are_no_labels_are_named(folder: Path) -> None:
-    options = ("--rule", "mean", "--temperature", 3, "--no-include-self", "--epsilon", 0.9)
+    options = ("--rule", "mean", "--epsilon", 0.9)
     failed = simsmooth(
         "labels", "first", "--similarity", "predictions", *options, cwd=folder, status=2
     )
     message = "--rule mean: relation_labels: every label must be largest at its own class, got 0.1 "
     assert message in failed.stderr
     assert "or a smaller epsilon." in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "usual", "expected"),
+    [
+        ({}, "mean", ("predictions", "mean", 0.4, 3.0, False)),
+        ({}, "clip", ("kernel", "clip", 1.0, None, True)),
+        ({"rule": "clip"}, "mean", ("kernel", "clip", 1.0, None, True)),
+        ({"rule": "literal", "epsilon": 0.3}, "mean", ("kernel", "literal", 0.3, None, True)),
+        ({"rule": "neighbours"}, "mean", ("kernel", "neighbours", 0.2, None, True)),
+        ({"rule": "mean", "epsilon": 1.0}, "clip", ("predictions", "mean", 1.0, 3.0, True)),
+        ({"similarity": "predictions"}, "clip", ("predictions", "mean", 0.4, 3.0, False)),
+        ({"similarity": "features"}, "mean", ("features", "clip", 1.0, None, True)),
+        ({"epsilon": 0.2, "temperature": 2.0}, "mean", ("predictions", "mean", 0.2, 2.0, False)),
+    ],
+)
+def test_what_is_left_out(given: Any, usual: Any, expected: tuple[Any, ...]) -> None:
+    found = RelationConfig(**given).resolved(usual)
+    names = ("similarity", "rule", "epsilon", "temperature", "include_self")
+    assert tuple(getattr(found, name) for name in names) == expected
+    assert found.resolved(usual) == found
 
 
 def test_neighbours_of_a_perplexity(folder: Path) -> None:
@@ -82,13 +100,13 @@ def test_neighbours_of_a_perplexity(folder: Path) -> None:
     ("options", "message"),
     [
         (
-            {"rule": "mean"},
-            "`temperature` must be given with `rule=softmax` or `rule=mean` and with no other, got "
-            "temperature=None with rule 'mean'. Set both, as softmax with 0.2 for 10 classes or ",
+            {"rule": "softmax"},
+            "`temperature` must be given with `rule=softmax`, may be with `rule=mean`, and not "
+            "with others, got temperature=None with rule 'softmax'. Set both, as softmax with 0.2",
         ),
-        ({"temperature": 2.0}, "no other, got temperature=2.0 with rule 'clip'."),
+        ({"temperature": 2.0}, "not with others, got temperature=2.0 with rule 'clip'."),
         (
-            {"rule": "mean", "temperature": 3.0},
+            {"rule": "mean", "similarity": "kernel"},
             "`rule=mean` must be given with `similarity=predictions`, without `center` and "
             "`perplexity`, got kernel, center=False and perplexity=None. Its rows are mean "
             "predictions themselves, no cosines.",
@@ -110,5 +128,5 @@ def test_neighbours_of_a_perplexity(folder: Path) -> None:
 )
 def test_options_that_do_not_go_together(options: Any, message: str) -> None:
     with pytest.raises(ss.InputError) as refused:
-        refuse_relation(RelationConfig(**options), 10)
+        refuse_relation(RelationConfig(**options).resolved(), 10)
     assert message in str(refused.value)

@@ -48,7 +48,7 @@ def outputs(classifier: Classifier) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def make(folder: Path, out: str, **options: Any) -> Any:
-    relation = RelationConfig(similarity=options.pop("similarity"))
+    relation = RelationConfig(similarity=options.pop("similarity"), rule="clip")
     config = LabelsConfig(out=folder / out, relation=relation, **options)
     labels_command.make_label_file(config)
     return load_table(config.out)
@@ -176,14 +176,14 @@ def test_file_of_other_classes_is_refused_before_training(tmp_path: Path) -> Non
         ("x.npy", "got 9. See"),
         ("y.npz", "got 10 that start with ('9', '8', '7')."),
     ):
-        config = RelationConfig(similarity=f"vectors:{tmp_path}/{file}")
+        config = RelationConfig(similarity=f"vectors:{tmp_path}/{file}").resolved()
         with pytest.raises(ss.InputError, match="must be of the 10 classes of the data in their"):
             file_identity(config, names)
         try:
             file_identity(config, names)
         except ss.InputError as error:
             assert got in str(error)  # noqa: PT017
-    center = RelationConfig(similarity=f"table:{tmp_path}/x.npy", center=True)
+    center = RelationConfig(similarity=f"table:{tmp_path}/x.npy", center=True).resolved()
     with pytest.raises(ss.InputError, match="`center` must be given with class vectors, got"):
         file_identity(center, names)
     assert file_identity(RunConfig().relation, names) == {}

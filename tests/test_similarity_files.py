@@ -33,7 +33,7 @@ def test_names_are_known_in_every_form(tmp_path: Path, form: str) -> None:
         stored = np.char.encode(names, "utf-8") if form == "bytes.npz" else names
         np.savez(path, table=TABLE, class_names=stored)
     assert read_similarity(f"table:{path}")[1] == NAMES
-    config = RelationConfig(similarity=f"table:{path}")
+    config = RelationConfig(similarity=f"table:{path}").resolved()
     assert file_identity(config, NAMES).keys() == {"similarity_sha256"}
     with pytest.raises(ss.InputError, match="classes of the data in their order, got 3 that start"):
         file_identity(config, NAMES[::-1])
@@ -88,7 +88,7 @@ def test_file_that_changes_under_a_run(tmp_path: Path) -> None:
 
 def test_options_of_a_kernel_are_not_passed_over(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", TABLE)
-    relation = RelationConfig(similarity=f"table:{tmp_path}/x.npy")
+    relation = RelationConfig(similarity=f"table:{tmp_path}/x.npy").resolved()
     options: dict[str, Any] = {"head": "fc", "num_classes": 3, "layout": "features-classes"}
     options |= {"data": "digits", "data_dir": tmp_path}
     for name, value in options.items():

@@ -8,6 +8,10 @@ from simsmooth_jax.literals import LabelRule, Rule
 
 EmptyClasses = Literal["refuse", "hard"]
 OF_CLASSIFIER = ("kernel", "features", "predictions")  # the others are files
+# What the validation images of the studies have chosen: experiments/README.md, "The default".
+USUAL_EPSILON = {"mean": 0.4, "neighbours": 0.2}  # of all other rules 1, the patent's own form
+USUAL_TEMPERATURE = 3.0  # of mean predictions
+UNIFORM_EPSILON = 0.4
 HARD_TO_SOFT = "0 is the hard label, 1 the soft one alone."
 
 
@@ -15,32 +19,64 @@ HARD_TO_SOFT = "0 is the hard label, 1 the soft one alone."
 class RelationConfig:
     """How the kernel of the first classifier becomes the labels of the second."""
 
-    similarity: str = "kernel"
+    similarity: str | None = option(None, example="kernel")
     """Cosines of what: kernel (the head's columns), features or predictions (their means over the
     training images of each class), vectors:FILE (a row [D] for each class, as embeddings); or
-    table:FILE, a similarity [K, K] itself, as of a hierarchy."""
-    rule: LabelRule = "clip"
-    """How cosines become a label: literal is claim 5, and is refused where a cosine is negative;
-    mean takes no cosines, but the mean predictions of --similarity predictions themselves."""
-    epsilon: float = option(1.0, least=0, most=1, then=HARD_TO_SOFT)
-    """Weight of the relation row against the hard label, 0 to 1; 1 is the patent's own form."""
+    table:FILE, a similarity [K, K] itself, as of a hierarchy (default: predictions for the rule
+    mean, kernel for all others)."""
+    rule: LabelRule | None = option(None, example="clip")
+    """How similarity becomes a label: mean takes the mean softened predictions of each class's
+    images over the other classes; clip is the patent's own form where that is legal; literal is
+    claim 5, and is refused where a cosine is negative (default: mean in a run, and where
+    --similarity is predictions; clip elsewhere)."""
+    epsilon: float | None = option(None, least=0, most=1, example=0.4, then=HARD_TO_SOFT)
+    """Weight of the relation row against the hard label, 0 to 1 (default: mean 0.4, neighbours 0.2,
+    all others 1, the patent's own form)."""
     temperature: float | None = option(
         None, above=0, example=0.1, then="Smaller is sharper; try 0.1."
     )
-    """Temperature, above 0, of the softmax rule (as 0.1) or of the predictions that the mean rule
-    takes (as 3): needed there and used nowhere else."""
+    """Temperature, above 0: of the softmax rule, which needs it (as 0.1), or of the mean rule's
+    predictions (default: 3)."""
     perplexity: float | None = option(None, least=1, example=20, before=None)
     """How many other classes a row of the neighbours rule is spread over, in effect, at least 1:
     needed there and used nowhere else."""
     top_k: int | None = option(None, least=1, example=5, then="Leave it out to keep every class.")
     """Keep the own class and the k-1 most related others (all, if not given)."""
     include_self: bool = True
-    """The own class takes part in its relation row; --no-include-self leaves it out."""
+    """The own class takes part in its relation row; --no-include-self leaves it out. Of the mean
+    rule it takes part where epsilon is 1, as the row is the whole label there."""
     center: bool = False
     """Subtract the mean column of the kernel before the cosines are taken."""
     empty_classes: EmptyClasses = option("refuse", before="refuse")
     """What becomes of classes without a training image, whose columns are untrained: refuse them,
     or give them hard labels and leave them out of all others."""
+
+    def resolved(self, usual: LabelRule = "clip") -> "RelationConfig":
+        """With all that was left out; `usual` is the rule where no similarity is given either."""
+        similarity, rule, epsilon, temperature = (
+            self.similarity,
+            self.rule,
+            self.epsilon,
+            self.temperature,
+        )
+        if rule is None:
+            rule = "mean" if similarity == "predictions" else "clip" if similarity else usual
+        if similarity is None:
+            similarity = "predictions" if rule == "mean" else "kernel"
+        if epsilon is None:
+            epsilon = USUAL_EPSILON.get(rule, 1.0)
+        whole = self.include_self
+        if rule == "mean":
+            temperature = temperature or USUAL_TEMPERATURE
+            whole = whole and epsilon == 1
+        given = {"similarity": similarity, "rule": rule, "epsilon": epsilon}
+        return dataclasses.replace(self, **given, temperature=temperature, include_self=whole)
+
+    @property
+    def source(self) -> str:
+        """Where the similarity comes from, of what is resolved."""
+        assert self.similarity is not None
+        return self.similarity
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,22 +14,32 @@ from simsmooth_jax.study.neighbours import Neighbours
 MAX_CLASSES = 20  # rows of the table of nearest classes
 
 
+COLUMNS = {  # title, scale, digits
+    "accuracy": ("top-1 %", 100, 2),
+    "nll": ("NLL", 1, 4),
+    "nll_at_temperature": ("NLL at T", 1, 4),
+    "ece": ("ECE %", 100, 2),
+    "ece_at_temperature": ("ECE % at T", 100, 2),
+    "brier": ("Brier", 1, 4),
+    "aurc": ("AURC", 1, 5),
+}
+WIDE = ("ece_at_temperature", "brier")  # with those at a temperature, too many for a terminal
+
+
 def results_table(metrics: dict[str, dict[str, Any]], part: str, examples: str) -> Table:
     """One row for each arm; `metrics` by the title of the arm, of `examples` as images."""
-    count = next(iter(metrics.values()))["count"]
-    table = Table(title=f"{part} split, {count:,} {examples}", box=box.SIMPLE, title_justify="left")
+    rows = list(metrics.values())
+    known = {key: one for key, one in COLUMNS.items() if all(key in row for row in rows)}
+    if "nll_at_temperature" in known:
+        known = {key: one for key, one in known.items() if key not in WIDE}
+    title = f"{part} split, {rows[0]['count']:,} {examples}"
+    table = Table(title=title, box=box.SIMPLE, title_justify="left")
     table.add_column("classifier")
-    for column in ("top-1 %", "NLL", "ECE %", "Brier", "AURC"):
+    for column, _, _ in known.values():
         table.add_column(column, justify="right")
     for title, row in metrics.items():
-        table.add_row(
-            title,
-            f"{100 * row['accuracy']:.2f}",
-            f"{row['nll']:.4f}",
-            f"{100 * row['ece']:.2f}",
-            f"{row['brier']:.4f}",
-            f"{row['aurc']:.5f}",
-        )
+        cells = (f"{scale * row[key]:.{digits}f}" for key, (_, scale, digits) in known.items())
+        table.add_row(title, *cells)
     return table
 
 

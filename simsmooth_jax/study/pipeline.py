@@ -21,6 +21,7 @@ from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.method.arrays import strips
 from simsmooth_jax.method.relations.diagnosis import Diagnosis
 from simsmooth_jax.metrics import fit_temperature
+from simsmooth_jax.study import tuning
 from simsmooth_jax.study.arms import ONEHOT, RELATION, UNIFORM, Arm, Plan
 from simsmooth_jax.study.comparison import measures
 from simsmooth_jax.study.relations import Relations, find_relations
@@ -38,6 +39,11 @@ def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[st
         first = ONEHOT.train(runner, plan, directory / "first", log, bars)
         with watched(bars.live, "comparing the classes"):
             relations = find_relations(runner.classifier(first), config.relation)
+        if config.tune:
+            chosen = tuning.tuned(runner, plan, relations, directory, bars)
+            plan = plan._replace(uniform_epsilon=chosen[UNIFORM.name])
+            relations = tuning.of_weight(relations, chosen[RELATION.name])
+        with watched(bars.live, "making the labels"):
             labels, similarity = make_labels(relations, names), similarity_file(relations, names)
         if is_writer():
             for suffix in ("npz", "safetensors"):
@@ -98,7 +104,7 @@ def similarity_file(relations: Relations, class_names: tuple[str, ...]) -> Table
     """The similarity itself, ready to be saved."""
     config, table = relations.config, np.asarray(relations.similarity)
     parameters = {"center": config.center} | relations.kept.noted(class_names)
-    return TableFile(table, class_names, "cosine", parameters, config.similarity, relations.sha256)
+    return TableFile(table, class_names, "cosine", parameters, config.source, relations.sha256)
 
 
 class IllPosedError(InputError):

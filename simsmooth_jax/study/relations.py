@@ -138,14 +138,14 @@ def find_relations(classifier: Classifier, config: RelationConfig) -> Relations:
 
 def of_file(config: RelationConfig, kept: Kept | None = None) -> Relations:
     """What a `similarity` of `vectors:FILE` or `table:FILE` holds."""
-    if config.similarity.startswith("vectors:"):
-        vectors, names = read_class_vectors(config.similarity)
+    if config.source.startswith("vectors:"):
+        vectors, names = read_class_vectors(config.source)
         try:
             with class_names.called_by_name(names or ()):
                 return of_vectors(vectors, config, kept, names)
         except InputError as error:
             raise error.under(f"`similarity={config.similarity}`") from error
-    if not config.similarity.startswith("table:"):
+    if not config.source.startswith("table:"):
         raise InputError(
             "`similarity`",
             f"be {', '.join(OF_CLASSIFIER)}, vectors:FILE or table:FILE",
@@ -159,7 +159,7 @@ def of_file(config: RelationConfig, kept: Kept | None = None) -> Relations:
             f"`similarity={config.similarity}`, which is finished",
             "Leave it out.",
         )
-    similarity, names = read_similarity(config.similarity)
+    similarity, names = read_similarity(config.source)
     kept, sha256 = kept or Kept.all_of(len(similarity)), array_sha256(similarity)
     refuse_relation(config, len(kept.places))
     return Relations(config, sha256, kept, table=kept.square(similarity), class_names=names)
@@ -198,10 +198,9 @@ def refuse_relation(config: RelationConfig, num_classes: int) -> None:
     if (config.temperature is not None) != (config.rule in ("softmax", "mean")):
         raise InputError(
             "`temperature`",
-            "be given with `rule=softmax` or `rule=mean` and with no other",
+            "be given with `rule=softmax`, may be with `rule=mean`, and not with others",
             f"temperature={config.temperature} with rule {config.rule!r}",
-            "Set both, as softmax with 0.2 for 10 classes or 0.1 for 100 or mean with 3, or "
-            "neither.",
+            "Set both, as softmax with 0.2 for 10 classes or 0.1 for 100, or neither.",
         )
     if config.epsilon == 1 and (config.rule == "neighbours" or not config.include_self):
         raise InputError(

@@ -1,5 +1,7 @@
 """`simsmooth labels`: a classifier, or a file that says what is similar -> a table of labels."""
 
+import dataclasses
+
 from simsmooth_jax.config.commands import LabelsConfig
 from simsmooth_jax.config.labels import OF_CLASSIFIER
 from simsmooth_jax.errors import InputError
@@ -28,6 +30,7 @@ def make_label_file(config: LabelsConfig) -> None:
             "Choose the one that your program reads.",
         )
     refuse_output(config.out)
+    config = dataclasses.replace(config, relation=config.relation.resolved())
     try:
         with transient_bar() as bar:
             with pipeline.watched(bar, "comparing the classes"):
@@ -49,7 +52,7 @@ def make_label_file(config: LabelsConfig) -> None:
 
 def _relations(config: LabelsConfig) -> tuple[Relations, tuple[str, ...]]:
     """What the labels are made from, and the names of the classes."""
-    similarity, checkpoint = config.relation.similarity, config.checkpoint
+    similarity, checkpoint = config.relation.source, config.checkpoint
     for option, kinds in USED_BY.items():
         value = getattr(config, option)
         if value is not None and similarity not in kinds:

@@ -1,6 +1,7 @@
 """`simsmooth run`: the whole method, three trainings."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from simsmooth_jax.program.run_directory import (
     default_directory,
     open_directory,
 )
-from simsmooth_jax.study import neighbours, pipeline, relations
+from simsmooth_jax.study import neighbours, pipeline, relations, tuning
 from simsmooth_jax.training.observers.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
 
@@ -47,12 +48,16 @@ PROMISED += tuple(f"pictures/{name}.png" for name in ("similarity", "reliability
 def run(config: RunConfig) -> None:
     """`simsmooth run`: the whole method, three trainings."""
     devices.self_test()
+    tuning.refuse_tuning(config)
+    config = dataclasses.replace(config, relation=config.relation.resolved("mean"))
     data, model = config.training.data.short_name, config.training.model.short_name
     name = f"{data}-{model}-{config.relation.rule}"
     config = as_recorded(config, name)
     runner = ArmRunner(config.training, config.saving)
     num_classes = runner.dataset.num_classes
     relations.refuse_dataset(config.relation, runner.dataset)
+    if config.tune:
+        tuning.refuse_streamed(runner.dataset)
     refuse_dense_table("run", num_classes, advice=STEPS_WITHOUT)
     file = relations.file_identity(config.relation, runner.dataset.class_names)
     fixed, absent = identity(config, runner) | file, stored.identity_before(type(config))
@@ -63,6 +68,8 @@ def run(config: RunConfig) -> None:
         finished = from_writer("finished", found)
         if not finished:
             describe(runner)
+            if config.tune:
+                print(tuning.cost(runner))
             with _diagnosis_shown(directory / "first"):
                 result = pipeline.run_method(config, runner, directory)
         if not is_writer():
@@ -111,7 +118,8 @@ def _show_run(directory: Path, result: dict[str, Any], examples: str) -> None:
     table = np.asarray(similarity.table.to_dense())
     shown = neighbours.of_similarity(table, report.MAX_CLASSES)
     console.print(report.nearest_table(shown, similarity.shown_names))
-    show_arms(result["arms"], examples)
+    softened = result.get("at_temperature", {})  # which older runs have not
+    show_arms(result["arms"], examples, softened)
     own = labels.own_mass()
     console.print(
         f"Relation labels: rule {labels.rule}, epsilon {labels.parameters['epsilon']:g}. The own "

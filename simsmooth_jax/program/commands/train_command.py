@@ -62,7 +62,7 @@ def train(config: TrainConfig) -> None:
         if not is_writer():
             return
         result = read_json(directory / REPORT)
-        show_arms(result["arms"], runner.dataset.holds)
+        show_arms(result["arms"], runner.dataset.holds, {})
         say_where(directory, finished)
 
 
@@ -97,9 +97,11 @@ def describe(runner: ArmRunner) -> None:
         print(f"initial weights of {initial.report}")
 
 
-def show_arms(found: dict[str, Any], examples: str) -> None:
-    """The metrics of every arm on the test split."""
-    rows = {ARM[name].title: parts["test"] for name, parts in found.items()}
+def show_arms(found: dict[str, Any], examples: str, softened: dict[str, Any]) -> None:
+    """The metrics of every arm on the test split; `softened` are those at a temperature."""
+    rows = {
+        ARM[name].title: parts["test"] | softened.get(name, {}) for name, parts in found.items()
+    }
     report.console().print(report.results_table(rows, "test", examples))
 
 

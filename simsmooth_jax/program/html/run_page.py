@@ -11,6 +11,7 @@ from simsmooth_jax.program.html import explorer
 from simsmooth_jax.program.html.calibration import Measured, reliability, risk_coverage
 from simsmooth_jax.program.html.page import Page, Said, Table, write_page
 from simsmooth_jax.program.pictures import TITLES
+from simsmooth_jax.program.report import COLUMNS
 from simsmooth_jax.study.agreement import stability
 from simsmooth_jax.study.arms import ARM
 
@@ -18,15 +19,6 @@ ONE_SEED = (
     "One training of each is one draw: there is no forest plot of paired differences here. The "
     "command simsmooth study makes one, over many seeds."
 )
-COLUMNS = {  # title, scale, digits
-    "accuracy": ("top-1 %", 100, 2),
-    "nll": ("NLL", 1, 4),
-    "nll_at_temperature": ("NLL at T", 1, 4),
-    "ece": ("ECE %", 100, 2),
-    "ece_at_temperature": ("ECE % at T", 100, 2),
-    "brier": ("Brier", 1, 4),
-    "aurc": ("AURC", 1, 5),
-}
 
 
 def write_run(directory: Path, result: dict[str, Any], dataset: Dataset) -> Path:

@@ -1,0 +1,103 @@
+"""`simsmooth run --tune`: the weights of both soft arms, chosen on the validation images."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simsmooth_jax.config.commands import RunConfig
+from simsmooth_jax.config.labels import UNIFORM_EPSILON
+from simsmooth_jax.data.dataset import Dataset
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.machine.bars import Progress
+from simsmooth_jax.machine.files import write_json
+from simsmooth_jax.machine.processes import is_writer
+from simsmooth_jax.method.tables.forms import as_table
+from simsmooth_jax.study.arms import RELATION, UNIFORM, Arm, Plan
+from simsmooth_jax.study.comparison import measures
+from simsmooth_jax.study.relations import Relations
+from simsmooth_jax.training.observers.recording import METRICS, MetricsLog
+from simsmooth_jax.training.runner import ArmRunner
+
+EPSILONS = (0.1, 0.3, 0.5, 0.7)
+TRAININGS = 2 * len(EPSILONS)  # at most: a table may have another class on top at the largest
+FEW_IMAGES = 1000  # one of fewer moves an accuracy by more than a tenth of a point
+TUNING, CHOICE = "tuning", "tuning.json"
+
+Chosen = dict[str, float]  # by arm
+
+
+def refuse_tuning(config: RunConfig) -> None:
+    """Refuses, with `tune`, weights that are given; of the options before they are resolved."""
+    given = {"epsilon": config.relation.epsilon}
+    if config.uniform_epsilon != UNIFORM_EPSILON:
+        given["uniform_epsilon"] = config.uniform_epsilon
+    for name, value in given.items():
+        if config.tune and value is not None:
+            raise InputError(f"`{name}`", "be left out with `tune`", value, "Leave out either.")
+
+
+def refuse_streamed(dataset: Dataset) -> None:
+    """Refuses images that are not in memory, of which no temperature is fitted."""
+    if dataset.streamed:
+        must = "be given with images in memory"
+        raise InputError("`tune`", must, "a streamed set", "Compare `epsilon` by simsmooth train.")
+
+
+def cost(runner: ArmRunner) -> str:
+    """What it will take, in words, and a warning where it can tell little."""
+    steps, images = runner.trainer.total_steps, len(runner.dataset.validation)
+    said = (
+        f"tuning: up to {TRAININGS} trainings more, of {steps:,} steps each; {TRAININGS + 3} in all"
+    )
+    if images >= FEW_IMAGES:
+        return said
+    return (
+        f"{said}\nWarning: {images:,} validation images choose by luck, as one of them is "
+        f"{100 / images:.2f} points; take {FEW_IMAGES:,} or more, or leave tuning out."
+    )
+
+
+def tuned(
+    runner: ArmRunner, plan: Plan, relations: Relations, directory: Path, bars: Progress
+) -> Chosen:
+    """Trains both arms at each weight, and takes those of the least NLL at their temperature.
+
+    What was trained before, as a stopped run had, is read. The test images are not looked at.
+    """
+    (directory / TUNING).mkdir(exist_ok=True)
+    log, rows = MetricsLog(directory / TUNING / METRICS), []
+    for arm, epsilon, its_plan in _points(plan, relations):
+        name = f"{arm.name} {epsilon:g}"
+        objective = arm.objective(its_plan)
+        state = runner.train(name, objective, directory / TUNING / name, log, bars)
+        images = runner.dataset.validation
+        logits = runner.evaluator.logits(state.params, state.batch_stats, images)
+        found = measures.of_validation(logits, images.all_labels())
+        rows.append({"arm": arm.name, "epsilon": epsilon} | found)
+    if is_writer():
+        write_json(directory / CHOICE, {"rows": rows})
+    return {arm.name: best(rows, arm.name)["epsilon"] for arm in (UNIFORM, RELATION)}
+
+
+def best(rows: list[dict[str, Any]], arm: str) -> dict[str, Any]:
+    """The row of an arm's least NLL."""
+    return min((row for row in rows if row["arm"] == arm), key=lambda row: row["nll"])
+
+
+def _points(plan: Plan, relations: Relations) -> Iterator[tuple[Arm, float, Plan]]:
+    for epsilon in EPSILONS:
+        yield UNIFORM, epsilon, plan._replace(uniform_epsilon=epsilon)
+    for epsilon in EPSILONS:
+        labels = of_weight(relations, epsilon).labels()
+        rows = as_table(labels).to_dense()
+        if (rows.argmax(axis=1) == np.arange(len(rows))).all() or epsilon == EPSILONS[0]:
+            yield RELATION, epsilon, plan._replace(table=labels)
+
+
+def of_weight(relations: Relations, epsilon: float) -> Relations:
+    """The same relations with another weight against the hard label."""
+    config = dataclasses.replace(relations.config, epsilon=epsilon)
+    return dataclasses.replace(relations, config=config)
