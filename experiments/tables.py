@@ -58,6 +58,7 @@ def table(name: str, found: Results) -> list[str]:
     config = STUDIES[name]
     where = TITLES[kind] + (f", {config.images_per_class} images a class" if cell else "")
     noise = f", {config.label_noise:.0%} of the labels wrong" if config.label_noise else ""
+    noise += "" if config.tune_weight_decay else ", without weight decay"
     seeds = len(found.arms[0].values["accuracy"])
     lines = [
         f"### {where}{noise}",

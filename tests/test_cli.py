@@ -92,16 +92,16 @@ def checkpoint(tmp_path: Path) -> str:
         ("run --workers -1", "--workers must be from 0 to 256, got -1. Try 0: threads read."),
         ("run --checkpoint-steps 0", "--checkpoint-steps must be at least 1, got 0. Try 1000."),
         ("run --epsilon 2", "--epsilon must be from 0 to 1, got 2.0. 0 is the hard label, 1"),
-        ("run --rule softmax", "no other, got temperature=None with rule 'softmax'. Set both"),
-        ("run --temperature 1", "got temperature=1.0 with rule 'clip'."),
+        ("run --rule softmax", "with others, got temperature=None with rule 'softmax'. Set both"),
+        ("run --rule clip --temperature 1", "got temperature=1.0 with rule 'clip'."),
         (
             "run --rule softmax --temperature 0",
             "--temperature must be a finite number above 0, got 0.0.",
         ),
-        ("run --top-k 11", "top_k must be an integer from 1 to 10 (the number of classes), got 11"),
+        ("run --rule clip --top-k 11", "top_k must be an integer from 1 to 10 (the number of cla"),
         ("run --top-k 1 --no-include-self --epsilon 0.5", "top_k must be an integer from 2 to 10"),
         (
-            "run --rule neighbours --perplexity 3",
+            "run --rule neighbours --perplexity 3 --epsilon 1",
             "--epsilon must be below 1 where the relation row",
         ),
         ("run --uniform-epsilon -1", "--uniform-epsilon must be from 0 to 1, got -1.0."),
@@ -226,8 +226,8 @@ def test_help_is_quick_and_teaches(tmp_path: Path) -> None:
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert shown.stdout.endswith("[]\n")
-    assert "--rule {literal,clip,shift,softmax,neighbours,mean}" in shown.stdout
-    assert "(default: 0.1)" in shown.stdout
+    assert "--rule {None,literal,clip,shift,softmax,neighbours,mean}" in shown.stdout
+    assert "(default: 64)" in shown.stdout
     for command in ("run", "train", "study", "labels", "inspect", "evaluate", "data"):
         assert f"• {command} " in simsmooth("--help", cwd=tmp_path).stdout
 

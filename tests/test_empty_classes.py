@@ -160,6 +160,6 @@ def test_run_and_labels(tmp_path: Path) -> None:
     make = ("labels", "run/first", "--out", "labels.npz")
     error = simsmooth(*make, cwd=tmp_path, status=2).stderr
     assert "checkpoint run/first: every class must be learned from images" in error
-    simsmooth(*make, "--empty-classes", "hard", cwd=tmp_path)
+    simsmooth(*make, "--rule", "mean", "--empty-classes", "hard", cwd=tmp_path)
     again = load_table(tmp_path / "labels.npz").table.to_dense()
     np.testing.assert_allclose(again, table, atol=1e-6)

@@ -186,7 +186,7 @@ def test_file_of_other_classes_is_refused_before_training(tmp_path: Path) -> Non
     center = RelationConfig(similarity=f"table:{tmp_path}/x.npy", center=True).resolved()
     with pytest.raises(ss.InputError, match="`center` must be given with class vectors, got"):
         file_identity(center, names)
-    assert file_identity(RunConfig().relation, names) == {}
+    assert file_identity(RunConfig().relation.resolved("mean"), names) == {}
 
 
 def test_labels_can_be_trained_on_elsewhere_only_in_their_order(folder: Path) -> None:

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 from compilations import count_compilations
 from orbax.checkpoint import v1 as ocp
 from program import LIMIT, OPTIMIZED, Forked, simsmooth, start
 
 from simsmooth_jax.config.commands import RunConfig
+from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
+from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.program.commands import run_command
 
 # Read here by plain Orbax, which says how it places the arrays.
@@ -82,7 +85,7 @@ def test_nearest_classes_are_those_of_the_similarity(run: Path, printed: str) ->
 
 
 def test_everything_promised_is_there(run: Path, report: dict[str, Any]) -> None:
-    assert json.loads((run / "config.json").read_text())["relation"]["rule"] == "clip"
+    assert json.loads((run / "config.json").read_text())["relation"]["rule"] == "mean"
     for name in ("first", "uniform", "second"):
         assert ocp.is_orbax_checkpoint(str(run / name / "135"))
     for name in PICTURES:
@@ -102,12 +105,30 @@ def test_every_step_has_one_row(run: Path) -> None:
     assert validated == [(arm, epoch) for arm in ARMS for epoch in range(1, 10)]
 
 
-def test_labels_are_the_method_applied_to_the_first_checkpoint(run: Path) -> None:
+def test_labels_are_the_mean_predictions_of_the_first_checkpoint(short: Path) -> None:
+    """Softened, of each class's images over the other classes, in NumPy float64."""
+    params = ocp.load(str(short / "first" / "30"))["params"]
+    data = load_dataset(DataConfig())
+    images, labels = data.train.take(np.arange(1000))
+    mean, deviation = data.channel_statistics()
+    x = ((images / 255 - mean) / deviation).reshape(1000, -1)
+    for layer, name in enumerate(("Dense_0", "head")):
+        weights = {key: np.asarray(value, float) for key, value in params[name].items()}
+        x = (np.maximum(x, 0) if layer else x) @ weights["kernel"] + weights["bias"]
+    softened = scipy.special.softmax(x / 3, axis=1)
+    rows = np.stack([softened[labels == k].mean(axis=0) for k in range(10)]) * (1 - np.eye(10))
+    expected = 0.6 * np.eye(10) + 0.4 * rows / rows.sum(axis=1, keepdims=True)
+    with np.load(short / "labels.npz", allow_pickle=False) as file:
+        np.testing.assert_allclose(file["table"], expected, atol=1e-5)
+
+
+def test_the_patents_form_is_one_option_away(run: Path) -> None:
     """From the raw checkpoint to the table in NumPy float64, by none of our code."""
+    simsmooth("labels", "run/first", "--rule", "clip", "--out", "clip.npz", cwd=run.parent)
     kernel = np.asarray(ocp.load(str(run / "first" / "135"))["params"]["head"]["kernel"], float)
     unit = kernel / np.linalg.norm(kernel, axis=0)
     positive = np.maximum(unit.T @ unit, 0)
-    with np.load(run / "labels.npz", allow_pickle=False) as file:
+    with np.load(run.parent / "clip.npz", allow_pickle=False) as file:
         np.testing.assert_allclose(
             file["table"], positive / positive.sum(axis=1, keepdims=True), atol=1e-6
         )
@@ -141,7 +162,7 @@ def test_the_same_seed_gives_the_same_bits(short: Path) -> None:
 
 
 def test_each_step_can_be_repeated_from_the_one_before(short: Path) -> None:
-    simsmooth("labels", short / "first", "--out", "again.npz", cwd=short.parent)
+    simsmooth("labels", short / "first", "--rule", "mean", "--out", "again.npz", cwd=short.parent)
     assert (short.parent / "again.npz").read_bytes() == (short / "labels.npz").read_bytes()
     simsmooth("train", *SHORT, "--labels", "again.npz", "--out", "second", cwd=short.parent)
     repeated = [row for row in metrics(short) if row["arm"] == "relation"]

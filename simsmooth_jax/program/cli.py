@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -160,7 +161,12 @@ def _unframed(message: str) -> str:
     lines = [line.strip("│╰╯| ") for line in message.strip().splitlines()[1:]]
     text = " ".join("\n" if not line.strip("─-") else line for line in lines)
     sections = [" ".join(section.split()) for section in text.split("\n")]
-    return ". ".join(s.rstrip(".") for s in sections if s and not s.startswith("Argument helptext"))
+    said = (s.rstrip(".") for s in sections if s and not s.startswith("Argument helptext"))
+    return OF_SEVERAL_TYPES.sub("", ". ".join(said))
+
+
+# Of an option that may be left out, only what is wrong with a value of it.
+OF_SEVERAL_TYPES = re.compile(r"no type matching .* Got errors: .*- <class '\w+'>: ")
 
 
 def enable_compilation_cache() -> None:

@@ -1,4 +1,4 @@
-"""Runs from before the validation tenth was stratified: the same command goes on as they began."""
+"""Runs from before a default was another one: the same command goes on as they began."""
 
 import dataclasses
 from pathlib import Path
@@ -7,28 +7,50 @@ from typing import TypeVar
 from simsmooth_jax.config import options, stored
 from simsmooth_jax.config.commands import RunConfig, TrainConfig
 from simsmooth_jax.config.data import SourceConfig
+from simsmooth_jax.config.labels import UNIFORM_EPSILON
 from simsmooth_jax.program.run_directory import RUNS, recorded_differences
 
 C = TypeVar("C", RunConfig, TrainConfig)
 _CUT = next(field for field in dataclasses.fields(SourceConfig) if field.name == "validation_cut")
 
 
-def as_recorded(config: C, name: str) -> C:
-    """The configuration with the rule of before, where a run of it is recorded without any rule.
+def as_recorded(config: C, name: str, *older: C) -> C:
+    """What of several configurations a run is recorded of; the first where there is none.
 
     Args:
       config: without a rule of its own choice, it may mean a run that knew the old one alone.
       name: how the default directories of its runs begin.
+      older: what the same command meant under defaults of before.
     """
-    data = config.training.data
-    before = options.of(_CUT).before
-    if data.source.validation_cut or data.resolved_source.validation_cut == before:
-        return config
-    source = dataclasses.replace(data.source, validation_cut=before)
-    training = dataclasses.replace(config.training, data=dataclasses.replace(data, source=source))
-    older = dataclasses.replace(config, training=training)
-    fixed = stored.identity(dataclasses.replace(older, training=training.absolute()))
+    if not config.overwrite:
+        for meant in (config, *older):
+            for one in (meant, _cut_as_before(meant)):
+                if one is not None and _is_recorded(one, name):
+                    return one
+    return config
+
+
+def by_older_defaults(config: C) -> C:
+    """What it meant while uniform smoothing's weight was 0.1, and a run's rule the patent's."""
+    if config.uniform_epsilon == UNIFORM_EPSILON:
+        config = dataclasses.replace(config, uniform_epsilon=0.1)
+    if isinstance(config, RunConfig):
+        config = dataclasses.replace(config, relation=config.relation.resolved("clip"))
+    return config
+
+
+def _is_recorded(config: RunConfig | TrainConfig, name: str) -> bool:
+    fixed = stored.identity(dataclasses.replace(config, training=config.training.absolute()))
     absent = stored.identity_before(type(config))
     directories = [config.out] if config.out else sorted(Path(RUNS).glob(f"{name}-*"))
-    found = any(recorded_differences(path, fixed, absent) == "" for path in directories)
-    return older if found and not config.overwrite else config
+    return any(recorded_differences(path, fixed, absent) == "" for path in directories)
+
+
+def _cut_as_before(config: C) -> C | None:
+    """The configuration with the rule of before, where it may mean that."""
+    data, before = config.training.data, options.of(_CUT).before
+    if data.source.validation_cut or data.resolved_source.validation_cut == before:
+        return None
+    source = dataclasses.replace(data.source, validation_cut=before)
+    training = dataclasses.replace(config.training, data=dataclasses.replace(data, source=source))
+    return dataclasses.replace(config, training=training)

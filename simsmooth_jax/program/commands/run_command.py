@@ -26,7 +26,7 @@ from simsmooth_jax.program.commands.train_command import (
     show_arms,
 )
 from simsmooth_jax.program.html.run_page import write_run
-from simsmooth_jax.program.older_runs import as_recorded
+from simsmooth_jax.program.older_runs import as_recorded, by_older_defaults
 from simsmooth_jax.program.run_directory import (
     REPORT,
     default_directory,
@@ -49,10 +49,11 @@ def run(config: RunConfig) -> None:
     """`simsmooth run`: the whole method, three trainings."""
     devices.self_test()
     tuning.refuse_tuning(config)
+    older = by_older_defaults(config)
     config = dataclasses.replace(config, relation=config.relation.resolved("mean"))
     data, model = config.training.data.short_name, config.training.model.short_name
     name = f"{data}-{model}-{config.relation.rule}"
-    config = as_recorded(config, name)
+    config = as_recorded(config, name, older)
     runner = ArmRunner(config.training, config.saving)
     num_classes = runner.dataset.num_classes
     relations.refuse_dataset(config.relation, runner.dataset)

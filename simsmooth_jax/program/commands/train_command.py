@@ -13,7 +13,7 @@ from simsmooth_jax.machine.bars import ProgressBars
 from simsmooth_jax.machine.files import read_json, write_json
 from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.program import report
-from simsmooth_jax.program.older_runs import as_recorded
+from simsmooth_jax.program.older_runs import as_recorded, by_older_defaults
 from simsmooth_jax.program.run_directory import (
     REPORT,
     default_directory,
@@ -30,7 +30,7 @@ def train(config: TrainConfig) -> None:
     devices.self_test()
     arm = ARM.get(config.labels, RELATION)
     name = f"{config.training.data.short_name}-{config.training.model.short_name}-{arm.name}"
-    config = as_recorded(config, name)
+    config = as_recorded(config, name, by_older_defaults(config))
     runner = ArmRunner(config.training, config.saving)
     plan = Plan.of(runner, config.uniform_epsilon)._replace(options=config.objective)
     refuse_options(arm, config.objective)
