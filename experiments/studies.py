@@ -76,7 +76,7 @@ def of_network(weight_decay: float | None = None) -> StudyConfig:
     )
     config = StudyConfig(training, FEW, tuning_seeds=1, contrasts=FEW_CONTRASTS)
     tuned = weight_decay is None
-    sizes = {"seeds": 10 if tuned else 5, "points": 12 if tuned else 6, "images_per_class": 50}
+    sizes = {"seeds": 10 if tuned else 5, "points": 8 if tuned else 6, "images_per_class": 50}
     return dataclasses.replace(config, tune_weight_decay=tuned, **sizes)
 
 

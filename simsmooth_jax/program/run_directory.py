@@ -25,7 +25,7 @@ LOOKED_AT = 1.0  # seconds: other parts hold a lock for an instant, to see wheth
 _LOCK, _OWNER = ".lock", ".lock-owner"
 _OURS = {"first", "uniform", "second", "pictures", "similarity.npz", "labels.npz"}
 _OURS |= {CONFIG, REPORT, PAGE, TABLES, METRICS, _LOCK, _OWNER}
-_OURS |= {"labels.safetensors", "first-models", "study.json"}
+_OURS |= {"labels.safetensors", "first-models", "study.json", "tuning"}
 
 
 def default_directory(name: str, config: dict[str, Any]) -> Path:

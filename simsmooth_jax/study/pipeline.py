@@ -34,15 +34,16 @@ def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[st
     """The whole method in a run directory; steps that are done there already are not repeated."""
     options.check(config)
     names, log = runner.dataset.class_names, MetricsLog(directory / METRICS)
+    tuned: tuning.Rows = []
     plan = Plan.of(runner, config.uniform_epsilon)
     with ProgressBars(is_writer()) as bars:
         first = ONEHOT.train(runner, plan, directory / "first", log, bars)
         with watched(bars.live, "comparing the classes"):
             relations = find_relations(runner.classifier(first), config.relation)
         if config.tune:
-            chosen = tuning.tuned(runner, plan, relations, directory, bars)
-            plan = plan._replace(uniform_epsilon=chosen[UNIFORM.name])
-            relations = tuning.of_weight(relations, chosen[RELATION.name])
+            tuned = tuning.tuned(runner, plan, relations, directory, bars)
+            plan = plan._replace(uniform_epsilon=tuning.best(tuned, UNIFORM))
+            relations = tuning.of_weight(relations, tuning.best(tuned, RELATION))
         with watched(bars.live, "making the labels"):
             labels, similarity = make_labels(relations, names), similarity_file(relations, names)
         if is_writer():
@@ -55,6 +56,8 @@ def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[st
     states = {ONEHOT: first, UNIFORM: uniform, RELATION: second}
     return {
         "arms": {arm.name: runner.evaluate(state) for arm, state in states.items()},
+        "uniform_epsilon": plan.uniform_epsilon,
+        "tuning": tuned,
         "at_temperature": {} if runner.dataset.streamed else _softened(states, runner),
         "diagnosis": None
         if relations.diagnosis is None

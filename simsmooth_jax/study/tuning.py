@@ -12,8 +12,6 @@ from simsmooth_jax.config.labels import UNIFORM_EPSILON
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.bars import Progress
-from simsmooth_jax.machine.files import write_json
-from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.method.tables.forms import as_table
 from simsmooth_jax.study.arms import RELATION, UNIFORM, Arm, Plan
 from simsmooth_jax.study.comparison import measures
@@ -24,9 +22,9 @@ from simsmooth_jax.training.runner import ArmRunner
 EPSILONS = (0.1, 0.3, 0.5, 0.7)
 TRAININGS = 2 * len(EPSILONS)  # at most: a table may have another class on top at the largest
 FEW_IMAGES = 1000  # one of fewer moves an accuracy by more than a tenth of a point
-TUNING, CHOICE = "tuning", "tuning.json"
+TUNING = "tuning"  # directory of these trainings
 
-Chosen = dict[str, float]  # by arm
+Rows = list[dict[str, Any]]
 
 
 def refuse_tuning(config: RunConfig) -> None:
@@ -62,8 +60,8 @@ def cost(runner: ArmRunner) -> str:
 
 def tuned(
     runner: ArmRunner, plan: Plan, relations: Relations, directory: Path, bars: Progress
-) -> Chosen:
-    """Trains both arms at each weight, and takes those of the least NLL at their temperature.
+) -> Rows:
+    """Trains both arms at each weight; a row tells what the validation images say of it.
 
     What was trained before, as a stopped run had, is read. The test images are not looked at.
     """
@@ -77,14 +75,12 @@ def tuned(
         logits = runner.evaluator.logits(state.params, state.batch_stats, images)
         found = measures.of_validation(logits, images.all_labels())
         rows.append({"arm": arm.name, "epsilon": epsilon} | found)
-    if is_writer():
-        write_json(directory / CHOICE, {"rows": rows})
-    return {arm.name: best(rows, arm.name)["epsilon"] for arm in (UNIFORM, RELATION)}
+    return rows
 
 
-def best(rows: list[dict[str, Any]], arm: str) -> dict[str, Any]:
-    """The row of an arm's least NLL."""
-    return min((row for row in rows if row["arm"] == arm), key=lambda row: row["nll"])
+def best(rows: Rows, arm: Arm) -> float:
+    """The weight of an arm's least NLL, at its temperature."""
+    return min((r for r in rows if r["arm"] == arm.name), key=lambda row: row["nll"])["epsilon"]
 
 
 def _points(plan: Plan, relations: Relations) -> Iterator[tuple[Arm, float, Plan]]:

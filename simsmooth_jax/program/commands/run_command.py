@@ -126,9 +126,13 @@ def _show_run(directory: Path, result: dict[str, Any], examples: str) -> None:
         f"Relation labels: rule {labels.rule}, epsilon {labels.parameters['epsilon']:g}. The own "
         f"class keeps {own:.2f} of its label on average; related classes share the rest."
     )
+    if "uniform_epsilon" in result:  # which older runs have not
+        chosen = ", chosen on validation as that is" if result["tuning"] else ""
+        console.print(f"Uniform smoothing: epsilon {result['uniform_epsilon']:g}{chosen}.")
     if hard := report.hard_classes(labels.parameters):
         console.print(hard)
     if warning := own_mass_warning(own):
         console.print(f"Warning: {warning}.")
     if result["note"]:
         console.print(result["note"])
+    console.print(report.RECOMMENDED)

@@ -9,11 +9,13 @@ from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.formats.label_files import load_table
 from simsmooth_jax.program.html import explorer
 from simsmooth_jax.program.html.calibration import Measured, reliability, risk_coverage
-from simsmooth_jax.program.html.page import Page, Said, Table, write_page
+from simsmooth_jax.program.html.page import Figure, Page, Said, Table, write_page
+from simsmooth_jax.program.html.strengths import Tried, Tuned, strengths
 from simsmooth_jax.program.pictures import TITLES
-from simsmooth_jax.program.report import COLUMNS
+from simsmooth_jax.program.report import COLUMNS, RECOMMENDED
 from simsmooth_jax.study.agreement import stability
-from simsmooth_jax.study.arms import ARM
+from simsmooth_jax.study.arms import ARM, ONEHOT, RELATION, UNIFORM
+from simsmooth_jax.study.tuning import best
 
 ONE_SEED = (
     "One training of each is one draw: there is no forest plot of paired differences here. The "
@@ -37,7 +39,8 @@ def write_run(directory: Path, result: dict[str, Any], dataset: Dataset) -> Path
     source = TITLES.get(file.source, f"Similarity of the classes ({file.source})")
     count = next(iter(tests.values()))["count"]
     epsilon = labels.parameters["epsilon"]
-    figures = [reliability(arms), risk_coverage(arms)]
+    settings = _settings(result, f"ε {epsilon:g}, rule {labels.rule}")
+    figures = [reliability(arms), risk_coverage(arms), _tuning(result)]
     page = Page(
         title=f"Three classifiers on {dataset.name}",
         compared=[
@@ -47,8 +50,8 @@ def write_run(directory: Path, result: dict[str, Any], dataset: Dataset) -> Path
             f"{count:,} to test on.",
         ],
         said=[Said("one seed", "open", _sentence(tests, dataset.holds))],
-        notes=[note for note in (ONE_SEED, result.get("note", "")) if note],
-        results=_results(tests, count, dataset.holds),
+        notes=[note for note in (RECOMMENDED, ONE_SEED, result.get("note", "")) if note],
+        results=_results(tests, count, dataset.holds, settings),
         figures=[figure for figure in figures if figure is not None],
         explorer=explorer.explorer(stability([similarity]), 1, file.shown_names, source),
     )
@@ -66,7 +69,36 @@ def _sentence(tests: dict[str, dict[str, Any]], examples: str) -> str:
     )
 
 
-def _results(tests: dict[str, dict[str, Any]], count: int, examples: str) -> Table:
+def _settings(result: dict[str, Any], relation: str) -> dict[str, str]:
+    """By arm; of uniform smoothing older runs do not say it."""
+    uniform = f"ε {result['uniform_epsilon']:g}" if "uniform_epsilon" in result else ""
+    return {UNIFORM.name: uniform, RELATION.name: relation}
+
+
+def _tuning(result: dict[str, Any]) -> Figure | None:
+    """The weights that were tried on validation, where they were."""
+    rows = result.get("tuning")
+    if not rows:
+        return None
+    decay = 0.0  # the same of all
+    hard = result["arms"][ONEHOT.name]["validation"]
+    first = Tried(decay, None, None, hard["accuracy"], hard["nll"], True)
+    arms = []
+    for arm in (UNIFORM, RELATION):
+        tried = [
+            Tried(
+                decay, r["epsilon"], None, r["accuracy"], r["nll"], r["epsilon"] == best(rows, arm)
+            )
+            for r in rows
+            if r["arm"] == arm.name
+        ]
+        arms.append(Tuned(arm.title, arm.colour, tried))
+    return strengths(arms, Tuned(ONEHOT.title, ONEHOT.colour, [first]))
+
+
+def _results(
+    tests: dict[str, dict[str, Any]], count: int, examples: str, settings: dict[str, str]
+) -> Table:
     known = {key: one for key, one in COLUMNS.items() if all(key in t for t in tests.values())}
     rows = [
         (
@@ -77,4 +109,5 @@ def _results(tests: dict[str, dict[str, Any]], count: int, examples: str) -> Tab
     ]
     head = ("classifier", *(title for title, _, _ in known.values()))
     colours = [ARM[name].colour for name in tests]
-    return Table("results", f"Test split, {count:,} {examples}.", head, rows, colours)
+    lines = [settings.get(name, "") for name in tests]
+    return Table("results", f"Test split, {count:,} {examples}.", head, rows, colours, lines)
