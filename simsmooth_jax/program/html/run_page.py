@@ -85,10 +85,9 @@ def _tuning(result: dict[str, Any]) -> Figure | None:
     first = Tried(decay, None, None, hard["accuracy"], hard["nll"], True)
     arms = []
     for arm in (UNIFORM, RELATION):
+        chosen = best(rows, arm)
         tried = [
-            Tried(
-                decay, r["epsilon"], None, r["accuracy"], r["nll"], r["epsilon"] == best(rows, arm)
-            )
+            Tried(decay, r["epsilon"], None, r["accuracy"], r["nll"], r["epsilon"] == chosen)
             for r in rows
             if r["arm"] == arm.name
         ]

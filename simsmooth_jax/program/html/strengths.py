@@ -43,10 +43,17 @@ def strengths(arms: Sequence[Tuned], hard: Tuned) -> Figure | None:
     pictures = [
         Picture(_panel(arm, y, best, decays), arm.title, _line(arm), arm.colour) for arm in shown
     ]
+    varied = len({one.weight_decay for one in everything}) > 1
+    at_best, lighter = "", ""
+    if varied:
+        at_best, lighter = (
+            ", at its best weight decay",
+            "the lighter a dot, the smaller its weight decay; ",
+        )
     words = [
         "Accuracy on the validation images, not on the test images, of every setting that was "
-        f"tried ({hard.title}: the dashed line, at its best weight decay, {best:.1%}). The lighter "
-        "a dot, the smaller its weight decay; the ring is the one that was chosen."
+        f"tried. The dashed line is {hard.title}{at_best}, {best:.1%}; {lighter}the ring is what "
+        "was chosen."
     ]
     if max(len(arm.tried) for arm in shown) > 2:
         words.append("A curve joins the best setting of each tenth of the strengths.")
