@@ -40,12 +40,12 @@ def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[st
         first = ONEHOT.train(runner, plan, directory / "first", log, bars)
         with watched(bars.live, "comparing the classes"):
             relations = find_relations(runner.classifier(first), config.relation)
+            labels, similarity = make_labels(relations, names), similarity_file(relations, names)
         if config.tune:
             tuned = tuning.tuned(runner, plan, relations, directory, bars)
             plan = plan._replace(uniform_epsilon=tuning.best(tuned, UNIFORM))
-            relations = tuning.of_weight(relations, tuning.best(tuned, RELATION))
-        with watched(bars.live, "making the labels"):
-            labels, similarity = make_labels(relations, names), similarity_file(relations, names)
+            weighted = tuning.of_weight(relations, tuning.best(tuned, RELATION))
+            labels = make_labels(weighted, names)
         if is_writer():
             for suffix in ("npz", "safetensors"):
                 labels.save(directory / f"labels.{suffix}")
