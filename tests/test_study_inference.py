@@ -131,6 +131,16 @@ def test_holm_rejects_what_its_procedure_rejects(p: tuple[float, ...]) -> None:
     assert max(adjusted) <= 1
 
 
+def test_absence_of_differences_is_adjusted_alike() -> None:
+    """Where there is a margin: the same procedure on the other tests' own p."""
+    values = (0.01, 0.04, 0.03, 0.005)
+    raw = [dataclasses.replace(one, p_equivalent=one.p, p=0.5) for one in with_p(*values)]
+    expected = [one.p_holm for one in holm(with_p(*values))]
+    assert [one.p_equivalent for one in holm(raw)] == expected
+    without = [dataclasses.replace(one, p_equivalent=None) for one in raw]
+    assert [one.p_equivalent for one in holm(without)] == [None] * 4
+
+
 def test_holm_by_hand() -> None:
     """What statsmodels' multipletests gives: `max over the smaller ones of (m + 1 - k) p_k`."""
     found = [one.p_holm for one in holm(with_p(0.01, 0.04, 0.03, 0.005))]

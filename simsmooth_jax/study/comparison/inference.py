@@ -29,7 +29,7 @@ class Difference:
     high: float
     p: float  # of the sign-flip test, two-sided
     p_holm: float  # adjusted for all contrasts that were named beforehand; p itself elsewhere
-    p_equivalent: float | None  # of two one-sided t-tests against the margin
+    p_equivalent: float | None  # of two one-sided t-tests against the margin; adjusted as that is
 
 
 def difference(
@@ -69,18 +69,27 @@ def difference(
 
 
 def holm(differences: Sequence[Difference]) -> list[Difference]:
-    """The same with adjusted p: the k-th smallest of m times m + 1 - k, and none below one before.
+    """The same with adjusted p, those of the differences and those of their absence.
 
     Source: Holm 1979.
     """
-    order = sorted(range(len(differences)), key=lambda place: differences[place].p)
-    factors = range(len(differences), 0, -1)
-    steps = (differences[i].p * factor for i, factor in zip(order, factors, strict=True))
-    adjusted = dict(zip(order, itertools.accumulate(steps, max), strict=True))
+    adjusted = _adjusted([one.p for one in differences])
+    equivalent = [one.p_equivalent for one in differences]
+    if None not in equivalent:
+        equivalent = _adjusted([one or 0.0 for one in equivalent])
     return [
-        dataclasses.replace(one, p_holm=min(1.0, adjusted[place]))
-        for place, one in enumerate(differences)
+        dataclasses.replace(one, p_holm=p, p_equivalent=none)
+        for one, p, none in zip(differences, adjusted, equivalent, strict=True)
     ]
+
+
+def _adjusted(ps: Sequence[float]) -> list[float]:
+    """The k-th smallest of m times m + 1 - k, and none below one before."""
+    order = sorted(range(len(ps)), key=lambda place: ps[place])
+    factors = range(len(ps), 0, -1)
+    steps = (ps[place] * factor for place, factor in zip(order, factors, strict=True))
+    found = dict(zip(order, itertools.accumulate(steps, max), strict=True))
+    return [min(1.0, found[place]) for place in range(len(ps))]
 
 
 def contrasts_of(named: tuple[str, ...], arms: Sequence[str]) -> list[tuple[str, str]]:
