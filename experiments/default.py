@@ -9,6 +9,10 @@ A candidate is a relation that needs a first model and nothing else. It qualifie
 clean labels where the 95% interval of its accuracy against tuned uniform smoothing is not wholly
 below 0; the default of a range of K is the one of the least NLL, at its temperature, of those that
 qualify on each of its studies. Where none does, uniform smoothing is recommended.
+
+The strength is a constant as well: the range of ε that hurts least where it hurts most. Each point
+of the tuning is compared with one-hot labels of the same weight decay, as a user keeps the own one.
+Weight decays above one-hot's best are left out: smoothing adds to what is too much already.
 """
 
 import pathlib
@@ -26,6 +30,8 @@ RANGES: dict[str, tuple[str, ...]] = {
     "100 classes": ("features-20-0", "features-100-0", "features-5-0", "network"),
 }
 CANDIDATES = ("patent", "neighbours", "predictions")
+SOFT = ("uniform", "predictions")
+STRENGTHS = ((0.0, 0.15), (0.15, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9))
 START, END = "<!-- the default: written by default.py -->", "<!-- end of the default -->"
 
 
@@ -86,7 +92,7 @@ def written() -> str:
                 lines.append(f"| `{name}` | {ENTRANT[arm].title} | {one.shown} |")
         if found:
             sentences.append(f"- {classes}: {_verdict(found)}")
-    return "\n".join([*lines, "", *sentences, ""])
+    return "\n".join([*lines, "", *sentences, "", *_strengths(), ""])
 
 
 def _of_study(name: str) -> dict[str, Judged]:
@@ -106,6 +112,47 @@ def _verdict(found: dict[str, dict[str, Judged]]) -> str:
         return "no candidate qualifies; uniform smoothing is recommended."
     mean = {arm: np.mean([each[arm].nll for each in found.values() if arm in each]) for arm in able}
     return f"{ENTRANT[min(mean, key=lambda arm: mean[arm])].title}."
+
+
+def _strengths() -> list[str]:
+    """A table of what each range of ε adds to one-hot labels, by arm and study."""
+    ranges = [f"ε {low:g} to {high:g}" for low, high in STRENGTHS]
+    lines = [f"| top-1 against one-hot labels | {' | '.join(ranges)} |"]
+    lines.append("|" + " --- |" * (1 + len(ranges)))
+    for arm in SOFT:
+        least = [np.inf] * len(STRENGTHS)
+        for name in (name for names in RANGES.values() for name in names):
+            schedule = read(name)
+            if schedule is None:
+                continue
+            added = [_added(schedule, arm, *one) for one in STRENGTHS]
+            least = [min(pair) for pair in zip(least, added, strict=True)]
+            lines.append(f"| {ENTRANT[arm].title}, `{name}` | {_shown(added)} |")
+        lines.append(f"| **{ENTRANT[arm].title}, least** | {_shown(least)} |")
+    return lines
+
+
+def _shown(added: list[float]) -> str:
+    return " | ".join(f"{one:+.2f}" if np.isfinite(one) else "" for one in added)
+
+
+def _added(schedule: Schedule, arm: str, low: float, high: float) -> float:
+    """Mean points of validation accuracy that a range adds; NaN where no point is in it."""
+    hard, soft = ENTRANT["onehot"], ENTRANT[arm]
+    most = schedule.setting(hard).weight_decay
+    of_hard = {}
+    for number in schedule.tried(hard):
+        for seed in schedule.tuning:
+            row = schedule.rows[schedule.key("tune", hard, number, seed)]
+            of_hard[row["given"]["weight_decay"], seed] = row["validation"]["accuracy"]
+    found = []
+    for number in schedule.tried(soft):
+        for seed in schedule.tuning:
+            row = schedule.rows[schedule.key("tune", soft, number, seed)]
+            decay = row["given"]["weight_decay"]
+            if low <= row["strength"] < high and decay <= most:
+                found.append(100 * (row["validation"]["accuracy"] - of_hard[decay, seed]))
+    return float(np.mean(found)) if found else float("nan")
 
 
 def main() -> None:

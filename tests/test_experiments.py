@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from pages import EXPERIMENTS, README
 
+from simsmooth_jax.config.labels import USUAL_EPSILON
+
 
 def test_ten_seeds_are_those_of_the_committed_rows() -> None:
     script = EXPERIMENTS / "digits.py"
@@ -16,13 +18,33 @@ def test_ten_seeds_are_those_of_the_committed_rows() -> None:
     assert shown.stdout.strip() in (EXPERIMENTS / "README.md").read_text()
 
 
+def written(module: str) -> str:
+    """What a script would write into the page."""
+    program = f"import {module}; print({module}.written())"
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=EXPERIMENTS, capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.mark.slow
+def test_the_default_is_what_the_committed_rows_say() -> None:
+    """No candidate qualifies, and the constant lies in the range that hurts least."""
+    shown = written("default")
+    assert shown.strip() in (EXPERIMENTS / "README.md").read_text()
+    assert shown.count("no candidate qualifies; uniform smoothing is recommended.") == 2
+    head = next(line for line in shown.splitlines() if "against one-hot labels" in line)
+    ranges = [cell.strip(" ε").split(" to ") for cell in head.strip("| ").split("|")[1:]]
+    for arm in ("uniform smoothing", "mean predictions"):
+        least = next(line for line in shown.splitlines() if f"**{arm}, least**" in line)
+        added = [float(cell) for cell in least.strip("| ").split("|")[1:]]
+        low, high = map(float, ranges[added.index(max(added))])
+        assert low <= USUAL_EPSILON < high
+
+
 @pytest.mark.slow
 def test_studies_are_those_of_the_committed_rows() -> None:
     """The tables of the page, and what the README says of them."""
-    program = "import tables; print(tables.written())"
-    shown = subprocess.run(
-        [sys.executable, "-c", program], cwd=EXPERIMENTS, capture_output=True, text=True, check=True
-    ).stdout
+    shown = written("tables")
     assert shown.strip() in (EXPERIMENTS / "README.md").read_text()
     evidence = README.read_text().split("**What the evidence says")[1].split("<br")[0]
     figures = re.findall(

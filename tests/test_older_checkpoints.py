@@ -72,7 +72,7 @@ def test_run_goes_on_to_the_numbers_of_before(tmp_path: Path) -> None:
     found, expected = (
         json.loads((p / "report.json").read_text()) for p in (tmp_path / "run", OLDER)
     )
-    assert found.keys() == expected.keys() | {"at_temperature"}
+    assert found.keys() == expected.keys() | {"at_temperature", "tuning", "uniform_epsilon"}
     for arm, parts in expected["arms"].items():
         for name in ("accuracy", "nll", "brier", "aurc"):
             assert found["arms"][arm]["test"][name] == pytest.approx(parts["test"][name], rel=1e-4)

@@ -64,13 +64,13 @@ def test_mean_rows_that_are_no_labels_are_named(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "usual", "expected"),
     [
-        ({}, "mean", ("predictions", "mean", 0.4, 3.0, False)),
+        ({}, "mean", ("predictions", "mean", 0.2, 3.0, False)),
         ({}, "clip", ("kernel", "clip", 1.0, None, True)),
         ({"rule": "clip"}, "mean", ("kernel", "clip", 1.0, None, True)),
         ({"rule": "literal", "epsilon": 0.3}, "mean", ("kernel", "literal", 0.3, None, True)),
         ({"rule": "neighbours"}, "mean", ("kernel", "neighbours", 0.2, None, True)),
         ({"rule": "mean", "epsilon": 1.0}, "clip", ("predictions", "mean", 1.0, 3.0, True)),
-        ({"similarity": "predictions"}, "clip", ("predictions", "mean", 0.4, 3.0, False)),
+        ({"similarity": "predictions"}, "clip", ("predictions", "mean", 0.2, 3.0, False)),
         ({"similarity": "features"}, "mean", ("features", "clip", 1.0, None, True)),
         ({"epsilon": 0.2, "temperature": 2.0}, "mean", ("predictions", "mean", 0.2, 2.0, False)),
     ],

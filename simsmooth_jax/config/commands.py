@@ -9,7 +9,7 @@ import tyro.conf
 from simsmooth_jax.config.data import SourceConfig
 from simsmooth_jax.config.labels import (
     HARD_TO_SOFT,
-    UNIFORM_EPSILON,
+    USUAL_EPSILON,
     ObjectiveConfig,
     RelationConfig,
 )
@@ -28,7 +28,7 @@ class RunConfig:
 
     training: TrainingConfig = TrainingConfig()
     relation: RelationConfig = RelationConfig()
-    uniform_epsilon: float = option(UNIFORM_EPSILON, least=0, most=1, then=HARD_TO_SOFT)
+    uniform_epsilon: float = option(USUAL_EPSILON, least=0, most=1, then=HARD_TO_SOFT)
     """Weight of uniform smoothing, the baseline, 0 to 1."""
     tune: bool = option(False, before=False)
     """Choose both weights on the validation images, by NLL after temperature, among four values
@@ -50,7 +50,7 @@ class TrainConfig:
     [K, K] in .npz, .npy or .safetensors; online (relation labels of the classifier that is being
     trained), ols, maxsup, lspp, pskd, zipf or mbls (rivals); ./ols is a file."""
     training: TrainingConfig = TrainingConfig()
-    uniform_epsilon: float = option(UNIFORM_EPSILON, least=0, most=1, then=HARD_TO_SOFT)
+    uniform_epsilon: float = option(USUAL_EPSILON, least=0, most=1, then=HARD_TO_SOFT)
     """Weight of uniform smoothing, 0 to 1, where --labels is uniform."""
     objective: ObjectiveConfig = ObjectiveConfig()
     reorder: bool = option(False, resume=True)

@@ -9,9 +9,9 @@ from simsmooth_jax.literals import LabelRule, Rule
 EmptyClasses = Literal["refuse", "hard"]
 OF_CLASSIFIER = ("kernel", "features", "predictions")  # the others are files
 # What the validation images of the studies have chosen: experiments/README.md, "The default".
-USUAL_EPSILON = {"mean": 0.4, "neighbours": 0.2}  # of all other rules 1, the patent's own form
+USUAL_EPSILON = 0.2  # of uniform smoothing, and of the rules below
+WITHOUT_OWN = ("mean", "neighbours")  # of all other rules epsilon is 1, the patent's own form
 USUAL_TEMPERATURE = 3.0  # of mean predictions
-UNIFORM_EPSILON = 0.4
 HARD_TO_SOFT = "0 is the hard label, 1 the soft one alone."
 
 
@@ -29,8 +29,8 @@ class RelationConfig:
     images over the other classes; clip is the patent's own form where that is legal; literal is
     claim 5, and is refused where a cosine is negative (default: mean in a run, and where
     --similarity is predictions; clip elsewhere)."""
-    epsilon: float | None = option(None, least=0, most=1, example=0.4, then=HARD_TO_SOFT)
-    """Weight of the relation row against the hard label, 0 to 1 (default: mean 0.4, neighbours 0.2,
+    epsilon: float | None = option(None, least=0, most=1, example=0.2, then=HARD_TO_SOFT)
+    """Weight of the relation row against the hard label, 0 to 1 (default: mean and neighbours 0.2,
     all others 1, the patent's own form)."""
     temperature: float | None = option(
         None, above=0, example=0.1, then="Smaller is sharper; try 0.1."
@@ -64,7 +64,7 @@ class RelationConfig:
         if similarity is None:
             similarity = "predictions" if rule == "mean" else "kernel"
         if epsilon is None:
-            epsilon = USUAL_EPSILON.get(rule, 1.0)
+            epsilon = USUAL_EPSILON if rule in WITHOUT_OWN else 1.0
         whole = self.include_self
         if rule == "mean":
             temperature = temperature or USUAL_TEMPERATURE

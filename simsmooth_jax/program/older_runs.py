@@ -7,7 +7,7 @@ from typing import TypeVar
 from simsmooth_jax.config import options, stored
 from simsmooth_jax.config.commands import RunConfig, TrainConfig
 from simsmooth_jax.config.data import SourceConfig
-from simsmooth_jax.config.labels import UNIFORM_EPSILON
+from simsmooth_jax.config.labels import USUAL_EPSILON
 from simsmooth_jax.program.run_directory import RUNS, recorded_differences
 
 C = TypeVar("C", RunConfig, TrainConfig)
@@ -32,7 +32,7 @@ def as_recorded(config: C, name: str, *older: C) -> C:
 
 def by_older_defaults(config: C) -> C:
     """What it meant while uniform smoothing's weight was 0.1, and a run's rule the patent's."""
-    if config.uniform_epsilon == UNIFORM_EPSILON:
+    if config.uniform_epsilon == USUAL_EPSILON:
         config = dataclasses.replace(config, uniform_epsilon=0.1)
     if isinstance(config, RunConfig):
         config = dataclasses.replace(config, relation=config.relation.resolved("clip"))

@@ -13,7 +13,7 @@ from simsmooth_jax.study.neighbours import Neighbours
 
 RECOMMENDED = (
     "Recommended: uniform smoothing. Over many seeds, with all arms tuned alike, no relation "
-    "labels were better in accuracy or likelihood. Ask your own data: simsmooth study."
+    "labels did better than it and one-hot labels. Ask your own data: simsmooth study."
 )
 MAX_CLASSES = 20  # rows of the table of nearest classes
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from simsmooth_jax.config.commands import RunConfig
-from simsmooth_jax.config.labels import UNIFORM_EPSILON
+from simsmooth_jax.config.labels import USUAL_EPSILON
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.bars import Progress
@@ -27,7 +27,7 @@ Rows = list[dict[str, Any]]
 def refuse_tuning(config: RunConfig) -> None:
     """Refuses, with `tune`, weights that are given; of the options before they are resolved."""
     given = {"epsilon": config.relation.epsilon}
-    if config.uniform_epsilon != UNIFORM_EPSILON:
+    if config.uniform_epsilon != USUAL_EPSILON:
         given["uniform_epsilon"] = config.uniform_epsilon
     for name, value in given.items():
         if config.tune and value is not None:
