@@ -24,7 +24,10 @@ CLASS_COUNT = "It is the number of columns of the classifier's kernel."
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """The whole method: first classifier, its labels, uniform smoothing, second classifier."""
+    """The whole method: first classifier, its labels, uniform smoothing, second classifier.
+
+    The labels are the first classifier's mean predictions; the patent's own form is --rule clip.
+    """
 
     training: TrainingConfig = TrainingConfig()
     relation: RelationConfig = RelationConfig()
