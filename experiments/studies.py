@@ -116,17 +116,21 @@ def main() -> None:
     files = {FEATURES: options.features, CIFAR: options.cifar, FASHION: options.fashion}
     places = {name: f"npz:{file}" for name, file in files.items()}
     for name in options.names:
-        config = STUDIES[name]
-        data = config.training.data
-        data = dataclasses.replace(data, data=places.get(data.data, data.data))
-        training = dataclasses.replace(config.training, data=data)
-        config = dataclasses.replace(config, training=training, shard=options.shard)
-        config = dataclasses.replace(config, out=WORK / name, seeds=options.seeds or config.seeds)
+        config = at_place(STUDIES[name], places)
+        config = dataclasses.replace(config, out=WORK / name, shard=options.shard)
+        config = dataclasses.replace(config, seeds=options.seeds or config.seeds)
         if options.all_arms:
             config = dataclasses.replace(config, arms=tuple(e.name for e in ENTRANTS))
         _restore(name)
         study(config)
         _keep(name)
+
+
+def at_place(config: StudyConfig, places: dict[str, str]) -> StudyConfig:
+    """The study with the file of its data."""
+    data = config.training.data
+    data = dataclasses.replace(data, data=places.get(data.data, data.data))
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, data=data))
 
 
 def _restore(name: str) -> None:
