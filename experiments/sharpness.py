@@ -7,8 +7,8 @@ Seeds:    the 20 of each study, whose rows hold uniform smoothing's own validati
 Writes:   experiments/results/sharpness.jsonl, and a part of experiments/README.md.
 
 A study tunes each arm by random points of three numbers, which are fewer for each than uniform
-smoothing's of two. Here nothing is tuned: weight decay and ε are those that uniform smoothing chose,
-and its rows are made less and less even. All is measured on the validation images.
+smoothing's of two. Here nothing is tuned: weight decay and ε are those that uniform smoothing
+chose, and its rows are made less and less even. All is measured on the validation images.
 """
 
 import argparse
@@ -62,10 +62,8 @@ def _done(name: str) -> Schedule:
 def written() -> str:
     """Paired differences to uniform smoothing on validation, from the rows of both."""
     rows = [json.loads(line) for line in ROWS.read_text().splitlines()]
-    lines = [
-        "| study | relation rows | perplexity or τ | top-1 against uniform | NLL at T against it |"
-    ]
-    lines.append("|" + " --- |" * 5)
+    head = ("study", "relation rows", "perplexity or τ", "top-1 against uniform", "NLL at T")
+    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
     for name in NAMES:
         schedule = _done(name)
         entrant, seeds = ENTRANT["uniform"], range(schedule.config.seeds)
