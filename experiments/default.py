@@ -26,7 +26,7 @@ from simsmooth_jax.study.comparison.entrants import ENTRANT
 from simsmooth_jax.study.comparison.schedule import Schedule
 
 RANGES: dict[str, tuple[str, ...]] = {
-    "10 classes": ("digits", "fashion"),
+    "10 classes": ("fashion",),  # not digits: of its 297 validation images one is 0.34 points
     "100 classes": ("features-20-0", "features-100-0", "features-5-0", "network"),
 }
 CANDIDATES = ("patent", "neighbours", "predictions")
@@ -121,7 +121,7 @@ def _strengths() -> list[str]:
     lines.append("|" + " --- |" * (1 + len(ranges)))
     for arm in SOFT:
         least = [np.inf] * len(STRENGTHS)
-        for name in (name for names in RANGES.values() for name in names):
+        for name in (*(name for names in RANGES.values() for name in names), "digits"):
             schedule = read(name)
             if schedule is None:
                 continue
