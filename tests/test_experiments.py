@@ -12,12 +12,6 @@ from pages import EXPERIMENTS, README
 from simsmooth_jax.config.labels import USUAL_EPSILON
 
 
-def test_ten_seeds_are_those_of_the_committed_rows() -> None:
-    script = EXPERIMENTS / "digits.py"
-    shown = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() in (EXPERIMENTS / "README.md").read_text()
-
-
 def written(module: str) -> str:
     """What a script would write into the page."""
     program = f"import {module}; print({module}.written())"
