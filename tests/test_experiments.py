@@ -40,13 +40,10 @@ def test_studies_are_those_of_the_committed_rows() -> None:
     """The tables of the page, and what the README says of them."""
     shown = written("tables")
     assert shown.strip() in (EXPERIMENTS / "README.md").read_text()
-    evidence = README.read_text().split("**What the evidence says")[1].split("<br")[0]
-    figures = re.findall(
-        r"\d\.\d\d \(\d\.\d\d to \d\.\d\d\)", evidence.replace("points of top-1 ", "")
-    )
-    assert len(figures) == 3
-    of_points = shown.replace("points ", "")
-    assert [figure for figure in figures if figure not in of_points] == []
+    evidence = README.read_text().split("## Does it help?")[1].split("\n## ")[0]
+    figures = re.findall(r"[+-]\d\.\d\d \([+-]\d\.\d\d to [+-]\d\.\d\d\)", evidence)
+    assert len(figures) >= 12
+    assert [figure for figure in figures if figure not in shown] == []
 
 
 @pytest.mark.parametrize("path", sorted((EXPERIMENTS / "benchmarks/results").iterdir()))
