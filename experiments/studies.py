@@ -82,7 +82,8 @@ def of_network(weight_decay: float | None = None) -> StudyConfig:
 
 def of_easy(data: str, images: int, points: int, tuning_seeds: int) -> StudyConfig:
     """Ten classes, a small CNN, the arms of the main study."""
-    training = TrainingConfig(DataConfig(data), optimizer=OptimizerConfig(epochs=30))
+    source = SourceConfig(image_size="14" if data == FASHION else None)  # halved: 8x8 are digits'
+    training = TrainingConfig(DataConfig(data, source), optimizer=OptimizerConfig(epochs=30))
     config = StudyConfig(training, MAIN, seeds=10, points=points, tuning_seeds=tuning_seeds)
     return dataclasses.replace(config, contrasts=CONTRASTS, images_per_class=images)
 
