@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,9 +10,9 @@ import simsmooth_jax as ss
 from simsmooth_jax.config import stored
 from simsmooth_jax.config.commands import RunConfig, TrainConfig
 from simsmooth_jax.config.data import DataConfig, SourceConfig
-from simsmooth_jax.config.labels import ObjectiveConfig
+from simsmooth_jax.config.labels import ObjectiveConfig, RelationConfig
 from simsmooth_jax.config.training import ModelConfig, TrainingConfig
-from simsmooth_jax.program.older_runs import as_recorded
+from simsmooth_jax.program.older_runs import as_recorded, by_older_defaults
 from simsmooth_jax.program.run_directory import open_directory
 
 
@@ -40,13 +41,59 @@ def test_folders_of_before_the_stratified_tenth(
         Path("runs/x-cnn-clip-123456"), before | {"data_sha256": "a"}, False, absent
     ):
         pass
-    assert as_recorded(now, "x-cnn-clip") == then
-    assert as_recorded(now, "y-cnn-clip") == now
+    assert as_recorded(now, lambda _: "x-cnn-clip") == then
+    assert as_recorded(now, lambda _: "y-cnn-clip") == now
     out = Path("runs/x-cnn-clip-123456")
-    assert as_recorded(dataclasses.replace(now, out=out), "") == dataclasses.replace(then, out=out)
-    for other in ({"overwrite": True}, {"uniform_epsilon": 0.2}, {"out": Path("new")}):
+    assert as_recorded(dataclasses.replace(now, out=out), str) == dataclasses.replace(then, out=out)
+    for other in ({"overwrite": True}, {"uniform_epsilon": 0.3}, {"out": Path("new")}):
         changed = dataclasses.replace(now, **other)
-        assert as_recorded(changed, "x-cnn-clip") == changed
+        assert as_recorded(changed, lambda _: "x-cnn-clip") == changed
+
+
+@pytest.mark.parametrize(
+    ("given", "recorded", "epsilon"),
+    [
+        ({}, {"similarity": "kernel", "rule": "clip", "epsilon": 1.0}, 0.1),
+        ({"uniform_epsilon": 0.3}, {"similarity": "kernel", "rule": "clip", "epsilon": 1.0}, 0.3),
+        ({"uniform_epsilon": 0.2}, {"similarity": "kernel", "rule": "clip", "epsilon": 1.0}, 0.2),
+        (
+            {"relation": RelationConfig(similarity="predictions")},
+            {"similarity": "predictions", "rule": "clip", "epsilon": 1.0},
+            0.1,
+        ),
+        (
+            {"relation": RelationConfig(rule="softmax", temperature=0.2)},
+            {"similarity": "kernel", "rule": "softmax", "epsilon": 1.0, "temperature": 0.2},
+            0.1,
+        ),
+    ],
+)
+def test_runs_of_before_mean_predictions_were_the_default(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, Any],
+    recorded: dict[str, Any],
+    epsilon: float,
+) -> None:
+    """A stopped one goes on, where it lies and where it is named; a finished one stays."""
+    monkeypatch.chdir(tmp_path)
+    now = RunConfig(**given)
+    then = RunConfig(relation=RelationConfig(**recorded), uniform_epsilon=epsilon)
+    directory = Path(f"runs/digits-cnn-{recorded['rule']}-123456")
+    before = stored.identity(dataclasses.replace(then, training=then.training.absolute()))
+    with open_directory(directory, before, False, stored.identity_before(RunConfig)):
+        pass
+
+    def found(config: RunConfig) -> RunConfig:
+        today = dataclasses.replace(config, relation=config.relation.resolved("mean"))
+        name = "digits-cnn-{0.relation.rule}".format
+        return as_recorded(today, name, *by_older_defaults(config))
+
+    assert found(now) == then
+    assert found(dataclasses.replace(now, out=directory)).relation == then.relation
+    (directory / "report.json").touch()
+    assert found(now).relation == now.relation.resolved("mean")
+    assert found(dataclasses.replace(now, out=directory)).relation == then.relation
 
 
 def test_run_directories_of_before_bfloat16_go_on(tmp_path: Path) -> None:

@@ -50,10 +50,11 @@ def run(config: RunConfig) -> None:
     devices.self_test()
     tuning.refuse_tuning(config)
     older = by_older_defaults(config)
-    config = dataclasses.replace(config, relation=config.relation.resolved("mean"))
-    data, model = config.training.data.short_name, config.training.model.short_name
-    name = f"{data}-{model}-{config.relation.rule}"
-    config = as_recorded(config, name, older)
+    today = config.relation.resolved("mean")
+    config = dataclasses.replace(config, relation=today)
+    config = as_recorded(config, _short_name, *older)
+    if config.relation != today and is_writer():
+        print(f"going on as it began, with the defaults of then: rule {config.relation.rule}")
     runner = ArmRunner(config.training, config.saving)
     num_classes = runner.dataset.num_classes
     relations.refuse_dataset(config.relation, runner.dataset)
@@ -62,7 +63,7 @@ def run(config: RunConfig) -> None:
     refuse_dense_table("run", num_classes, advice=STEPS_WITHOUT)
     file = relations.file_identity(config.relation, runner.dataset.class_names)
     fixed, absent = identity(config, runner) | file, stored.identity_before(type(config))
-    directory = config.out or default_directory(name, fixed)
+    directory = config.out or default_directory(_short_name(config), fixed)
     refuse_lost_start(config, directory)
     with open_directory(directory, fixed, config.overwrite, absent):
         found = all((directory / name).exists() for name in PROMISED)
@@ -84,6 +85,11 @@ def run(config: RunConfig) -> None:
         _show_run(directory, result, runner.dataset.holds)
         print(write_run(directory, result, runner.dataset))
         say_where(directory, finished)
+
+
+def _short_name(config: RunConfig) -> str:
+    data, model = config.training.data.short_name, config.training.model.short_name
+    return f"{data}-{model}-{config.relation.rule}"
 
 
 @contextlib.contextmanager

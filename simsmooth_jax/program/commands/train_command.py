@@ -30,7 +30,7 @@ def train(config: TrainConfig) -> None:
     devices.self_test()
     arm = ARM.get(config.labels, RELATION)
     name = f"{config.training.data.short_name}-{config.training.model.short_name}-{arm.name}"
-    config = as_recorded(config, name, by_older_defaults(config))
+    config = as_recorded(config, lambda _: name, *by_older_defaults(config))
     runner = ArmRunner(config.training, config.saving)
     plan = Plan.of(runner, config.uniform_epsilon)._replace(options=config.objective)
     refuse_options(arm, config.objective)
