@@ -7,8 +7,8 @@ Writes:   a part of experiments/README.md between its two marks.
 
 A candidate is a relation that needs a first model and nothing else. It qualifies on a study of
 clean labels where the 95% interval of its accuracy against tuned uniform smoothing is not wholly
-below 0; the default of a range of K is the one of the least NLL, at its temperature, of those that
-qualify on each of its studies. Where none does, uniform smoothing is recommended.
+below 0; the default of a range of K is the one whose NLL, at its temperature, is the furthest
+below uniform smoothing's, of those that qualify on each of its studies. Where none does, uniform smoothing is recommended.
 
 The strength is a constant as well: the range of ε that hurts least where it hurts most. Each point
 of the tuning is compared with one-hot labels of the same weight decay, as a user keeps the own one.
@@ -110,8 +110,9 @@ def _verdict(found: dict[str, dict[str, Judged]]) -> str:
     ]
     if not able:
         return "no candidate qualifies; uniform smoothing is recommended."
-    mean = {arm: np.mean([each[arm].nll for each in found.values() if arm in each]) for arm in able}
-    return f"{ENTRANT[min(mean, key=lambda arm: mean[arm])].title}."
+    of_arm = {arm: [each[arm] for each in found.values() if arm in each] for arm in able}
+    gain = {arm: np.mean([one.uniform_nll - one.nll for one in of_arm[arm]]) for arm in able}
+    return f"{ENTRANT[max(gain, key=lambda arm: gain[arm])].title}."
 
 
 def _strengths() -> list[str]:

@@ -25,7 +25,10 @@ TITLES |= {"digits": "Digits, a CNN from scratch", "fashion": "Fashion-MNIST, a 
 
 
 def read(name: str) -> Schedule | None:
-    """What was done of a study; None while a seed of an arm is missing, or all of it."""
+    """What was done of a study; None while a seed of an arm is missing, or all of it.
+
+    Arms that were added and are not done on as many seeds as one-hot labels are left out.
+    """
     kept, config = RESULTS / f"{name}.jsonl", STUDIES[name]
     if not kept.exists():
         return None
@@ -34,13 +37,14 @@ def read(name: str) -> Schedule | None:
         (directory / "rows-0-of-0.jsonl").write_text(kept.read_text())
         rows = Rows(directory, Shard())
     tested = {(row["arm"], row["seed"]) for row in rows if row["phase"] == "test"}
-    entrants = tuple(entrant for entrant in ENTRANTS if (entrant.name, 0) in tested)
+    seeds = len({seed for arm, seed in tested if arm == "onehot"})
+    entrants = tuple(e for e in ENTRANTS if all((e.name, seed) in tested for seed in range(seeds)))
     names = [entrant.name for entrant in entrants]
-    seeds = len({seed for _, seed in tested if all((arm, seed) in tested for arm in names)})
-    if not tested or seeds < config.seeds:
+    if seeds < config.seeds or not {*config.arms} <= {*names}:
         return None
     no_trials: Any = None  # nothing is trained here
-    return Schedule(dataclasses.replace(config, arms=tuple(names)), entrants, no_trials, rows)
+    config = dataclasses.replace(config, arms=tuple(names), seeds=seeds)
+    return Schedule(config, entrants, no_trials, rows)
 
 
 def results(name: str) -> Results | None:

@@ -108,8 +108,8 @@ def test_neighbours_of_a_perplexity(folder: Path) -> None:
         (
             {"rule": "mean", "similarity": "kernel"},
             "`rule=mean` must be given with `similarity=predictions`, without `center` and "
-            "`perplexity`, got kernel, center=False and perplexity=None. Its rows are mean "
-            "predictions themselves, no cosines.",
+            "`perplexity`, got kernel, center=False and perplexity=None. Its rows are "
+            "predictions, no cosines: choose another `rule`, as neighbours.",
         ),
         (
             {"rule": "mean", "temperature": 3.0, "center": True, "similarity": "predictions"},

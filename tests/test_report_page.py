@@ -203,14 +203,14 @@ def test_the_best_of_each_tenth_is_joined_and_the_chosen_one_ringed() -> None:
     hard = Tuned("one-hot", "#111111", [Tried(1e-3, None, None, 0.5, 2.0, True)])
     points = [(0.11, 0.5), (0.14, 0.6), (0.55, 0.7), (0.58, 0.4)]
     tried = [Tried(1e-3, s, None, a, 2.0, a == 0.7) for s, a in points]
-    figure = strengths([hard, Tuned("an arm", "#222222", tried)], hard)
+    figure = strengths([hard, Tuned("an arm", "#222222", tried)], hard, 2)
     assert figure is not None
     (picture,) = figure.pictures
     assert picture.line == "best 70.0% at ε 0.55"
     joined = re.findall(r'<polyline points="([^"]+)"', str(picture.svg))[0].split()
     assert len(joined) == 2
     assert str(picture.svg).count("dot ring") == 1
-    assert strengths([hard], hard) is None
+    assert strengths([hard], hard, 2) is None
 
 
 @given(

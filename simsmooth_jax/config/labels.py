@@ -67,7 +67,7 @@ class RelationConfig:
             epsilon = USUAL_EPSILON if rule in WITHOUT_OWN else 1.0
         whole = self.include_self
         if rule == "mean":
-            temperature = temperature or USUAL_TEMPERATURE
+            temperature = USUAL_TEMPERATURE if temperature is None else temperature
             whole = whole and epsilon == 1
         given = {"similarity": similarity, "rule": rule, "epsilon": epsilon}
         return dataclasses.replace(self, **given, temperature=temperature, include_self=whole)

@@ -216,7 +216,7 @@ def refuse_relation(config: RelationConfig, num_classes: int) -> None:
                 "`rule=mean`",
                 "be given with `similarity=predictions`, without `center` and `perplexity`",
                 f"{config.similarity}, center={config.center} and perplexity={config.perplexity}",
-                "Its rows are mean predictions themselves, no cosines.",
+                "Its rows are predictions, no cosines: choose another `rule`, as neighbours.",
             )
     rule_options.checked_options("relation labels", num_classes, **values)
     if config.rule == "literal" and config.center:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from simsmooth_jax.config.commands import RunConfig
-from simsmooth_jax.config.labels import USUAL_EPSILON
+from simsmooth_jax.config.labels import USUAL_EPSILON, WITHOUT_OWN
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.bars import Progress
@@ -83,7 +83,8 @@ def best(rows: Rows, arm: Arm) -> float:
 def _points(plan: Plan, relations: Relations) -> Iterator[tuple[Arm, float, Plan]]:
     for epsilon in EPSILONS:
         yield UNIFORM, epsilon, plan._replace(uniform_epsilon=epsilon)
-    for epsilon in EPSILONS:
+    own = relations.config.include_self and relations.config.rule not in WITHOUT_OWN
+    for epsilon in (*EPSILONS[:-1], 1.0) if own else EPSILONS:  # 1 is the patent's own form
         try:
             labels = of_weight(relations, epsilon).labels()
         except InputError:  # from here on a row without its own class has another on top

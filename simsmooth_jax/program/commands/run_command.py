@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from simsmooth_jax.config import stored
+from simsmooth_jax.config import options, stored
 from simsmooth_jax.config.commands import RunConfig
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import load_table
@@ -48,9 +48,12 @@ PROMISED += tuple(f"pictures/{name}.png" for name in ("similarity", "reliability
 def run(config: RunConfig) -> None:
     """`simsmooth run`: the whole method, three trainings."""
     devices.self_test()
+    options.check(config)
     tuning.refuse_tuning(config)
     older = by_older_defaults(config)
     today = config.relation.resolved("mean")
+    if config.tune:
+        today = dataclasses.replace(today, epsilon=tuning.EPSILONS[0])  # where it begins
     config = dataclasses.replace(config, relation=today)
     config = as_recorded(config, _short_name, *older)
     if config.relation != today and is_writer():
@@ -83,7 +86,8 @@ def run(config: RunConfig) -> None:
             write_json(directory / REPORT, result)
         result = read_json(directory / REPORT)
         _show_run(directory, result, runner.dataset.holds)
-        print(write_run(directory, result, runner.dataset))
+        decay = config.training.optimizer.weight_decay
+        print(write_run(directory, result, runner.dataset, decay))
         say_where(directory, finished)
 
 

@@ -23,13 +23,16 @@ ONE_SEED = (
 )
 
 
-def write_run(directory: Path, result: dict[str, Any], dataset: Dataset) -> Path:
+def write_run(
+    directory: Path, result: dict[str, Any], dataset: Dataset, weight_decay: float
+) -> Path:
     """Writes report.html and its tables into the directory of a finished run.
 
     Args:
       directory: of the run, with its similarity.npz.
       result: what report.json holds.
       dataset: what it was trained on.
+      weight_decay: of all of its trainings.
     """
     softened = result.get("at_temperature", {})  # which older runs have not
     tests = {name: parts["test"] | softened.get(name, {}) for name, parts in result["arms"].items()}
@@ -40,7 +43,7 @@ def write_run(directory: Path, result: dict[str, Any], dataset: Dataset) -> Path
     count = next(iter(tests.values()))["count"]
     epsilon = labels.parameters["epsilon"]
     settings = _settings(result, f"ε {epsilon:g}, rule {labels.rule}")
-    figures = [reliability(arms), risk_coverage(arms), _tuning(result)]
+    figures = [reliability(arms), risk_coverage(arms), _tuning(result, weight_decay)]
     page = Page(
         title=f"Three classifiers on {dataset.name}",
         compared=[
@@ -75,12 +78,11 @@ def _settings(result: dict[str, Any], relation: str) -> dict[str, str]:
     return {UNIFORM.name: uniform, RELATION.name: relation}
 
 
-def _tuning(result: dict[str, Any]) -> Figure | None:
+def _tuning(result: dict[str, Any], decay: float) -> Figure | None:
     """The weights that were tried on validation, where they were."""
     rows = result.get("tuning")
     if not rows:
         return None
-    decay = 0.0  # the same of all
     hard = result["arms"][ONEHOT.name]["validation"]
     first = Tried(decay, None, None, hard["accuracy"], hard["nll"], True)
     arms = []
@@ -92,7 +94,7 @@ def _tuning(result: dict[str, Any]) -> Figure | None:
             if r["arm"] == arm.name
         ]
         arms.append(Tuned(arm.title, arm.colour, tried))
-    return strengths(arms, Tuned(ONEHOT.title, ONEHOT.colour, [first]))
+    return strengths(arms, Tuned(ONEHOT.title, ONEHOT.colour, [first]), seeds=1)
 
 
 def _results(

@@ -31,8 +31,11 @@ class Tuned(NamedTuple):
     tried: Sequence[Tried]
 
 
-def strengths(arms: Sequence[Tuned], hard: Tuned) -> Figure | None:
-    """A panel for each arm that has a strength, with the best of one-hot labels beside it."""
+def strengths(arms: Sequence[Tuned], hard: Tuned, seeds: int) -> Figure | None:
+    """A panel for each arm that has a strength, with the best of one-hot labels beside it.
+
+    Each point is the mean over so many seeds.
+    """
     shown = [arm for arm in arms if any(one.strength is not None for one in arm.tried)]
     if not shown:
         return None
@@ -57,7 +60,9 @@ def strengths(arms: Sequence[Tuned], hard: Tuned) -> Figure | None:
     ]
     if max(len(arm.tried) for arm in shown) > 2:
         words.append("A curve joins the best setting of each tenth of the strengths.")
-    return Figure("strengths", "Over the strength ε, on validation", words, pictures, _table(arms))
+    return Figure(
+        "strengths", "Over the strength ε, on validation", words, pictures, _table(arms, seeds)
+    )
 
 
 def _line(arm: Tuned) -> str:
@@ -91,7 +96,7 @@ def _panel(arm: Tuned, y: Scale, hard: float, decays: tuple[float, float]) -> Ma
     return chart.svg()
 
 
-def _table(arms: Sequence[Tuned]) -> Table:
+def _table(arms: Sequence[Tuned], seeds: int) -> Table:
     head = ("arm", "weight decay", "ε", "sharpness", "validation accuracy %", "NLL at T", "chosen")
     rows, colours = [], []
     for arm in arms:
@@ -101,5 +106,6 @@ def _table(arms: Sequence[Tuned]) -> Table:
             chosen = "yes" if one.chosen else ""
             rows.append((arm.title, f"{one.weight_decay:.2e}", *numbers, *figures, chosen))
             colours.append(arm.colour)
-    caption = "Every setting that was tried: means over the tuning seeds, on validation."
+    means = "one training of each" if seeds == 1 else f"means over {seeds} tuning seeds"
+    caption = f"Every setting that was tried: {means}, on validation."
     return Table("strengths", caption, head, rows, colours)

@@ -49,7 +49,7 @@ def write_study(
     arms = [_tested(schedule, entrant) for entrant in schedule.entrants]
     figures = [
         forest(_compared(found), found.margin),
-        strengths.strengths(*_tuned(schedule)),
+        strengths.strengths(*_tuned(schedule), seeds=schedule.config.tuning_seeds),
         reliability(arms),
         risk_coverage(arms),
     ]
