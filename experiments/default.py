@@ -8,7 +8,8 @@ Writes:   a part of experiments/README.md between its two marks.
 A candidate is a relation that needs a first model and nothing else. It qualifies on a study of
 clean labels where the 95% interval of its accuracy against tuned uniform smoothing is not wholly
 below 0; the default of a range of K is the one whose NLL, at its temperature, is the furthest
-below uniform smoothing's, of those that qualify on each of its studies. Where none does, uniform smoothing is recommended.
+below uniform smoothing's, of those that qualify on each of its studies. Where none does, uniform
+smoothing is recommended.
 
 The strength is a constant as well: the range of ε that hurts least where it hurts most. Each point
 of the tuning is compared with one-hot labels of the same weight decay, as a user keeps the own one.

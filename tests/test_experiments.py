@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pages import EXPERIMENTS, README
 
-from simsmooth_jax.config.labels import USUAL_EPSILON
+from simsmooth_jax.config.labels import USUAL_EPSILON, USUAL_TEMPERATURE
 
 
 def written(module: str) -> str:
@@ -33,6 +33,9 @@ def test_the_default_is_what_the_committed_rows_say() -> None:
         added = [float(cell) for cell in least.strip("| ").split("|")[1:]]
         low, high = map(float, ranges[added.index(max(added))])
         assert low <= USUAL_EPSILON < high
+    told = written("sharpness")
+    assert told.strip() in (EXPERIMENTS / "README.md").read_text()
+    assert f"in both: τ {USUAL_TEMPERATURE:g}." in told
 
 
 @pytest.mark.slow

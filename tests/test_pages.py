@@ -165,7 +165,7 @@ def test_code_for_mean_predictions_gives_their_rows() -> None:
     given: dict[str, Any] = {"jax": jax, "ss": ss, "logits": logits, "labels": labels}
     (code,) = blocks(DOCS / "rules.md", "python")
     exec(code, given)
-    soft = scipy.special.softmax(logits / 3, axis=1)
+    soft = scipy.special.softmax(logits / 6, axis=1)
     others = np.stack([soft[labels == k].mean(axis=0) for k in range(6)]) * (1 - np.eye(6))
     expected = 0.8 * np.eye(6) + 0.2 * others / others.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(given["table"], expected, rtol=1e-5)

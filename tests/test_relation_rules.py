@@ -35,7 +35,7 @@ def expected_means(folder: Path, temperature: float) -> np.ndarray:
 
 
 def test_mean_softened_predictions_are_relation_rows_themselves(folder: Path) -> None:
-    means = expected_means(folder, 3)
+    means = expected_means(folder, 6)
     mean = ("labels", "first", "--rule", "mean")
     simsmooth(*mean, "--epsilon", 1, "--out", "mean.npz", cwd=folder)
     np.testing.assert_allclose(load_table(folder / "mean.npz").table.to_dense(), means, atol=1e-5)
@@ -48,7 +48,7 @@ def test_mean_softened_predictions_are_relation_rows_themselves(folder: Path) ->
     np.testing.assert_allclose(
         found.table.to_dense(), 0.7 * np.eye(10) + 0.3 * others, rtol=1e-3, atol=1e-5
     )
-    assert (found.rule, found.parameters["temperature"], found.source) == ("mean", 3, "predictions")
+    assert (found.rule, found.parameters["temperature"], found.source) == ("mean", 6, "predictions")
 
 
 def test_mean_rows_that_are_no_labels_are_named(folder: Path) -> None:
@@ -64,13 +64,13 @@ def test_mean_rows_that_are_no_labels_are_named(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "usual", "expected"),
     [
-        ({}, "mean", ("predictions", "mean", 0.2, 3.0, False)),
+        ({}, "mean", ("predictions", "mean", 0.2, 6.0, False)),
         ({}, "clip", ("kernel", "clip", 1.0, None, True)),
         ({"rule": "clip"}, "mean", ("kernel", "clip", 1.0, None, True)),
         ({"rule": "literal", "epsilon": 0.3}, "mean", ("kernel", "literal", 0.3, None, True)),
         ({"rule": "neighbours"}, "mean", ("kernel", "neighbours", 0.2, None, True)),
-        ({"rule": "mean", "epsilon": 1.0}, "clip", ("predictions", "mean", 1.0, 3.0, True)),
-        ({"similarity": "predictions"}, "clip", ("predictions", "mean", 0.2, 3.0, False)),
+        ({"rule": "mean", "epsilon": 1.0}, "clip", ("predictions", "mean", 1.0, 6.0, True)),
+        ({"similarity": "predictions"}, "clip", ("predictions", "mean", 0.2, 6.0, False)),
         ({"similarity": "features"}, "mean", ("features", "clip", 1.0, None, True)),
         ({"epsilon": 0.2, "temperature": 2.0}, "mean", ("predictions", "mean", 0.2, 2.0, False)),
     ],

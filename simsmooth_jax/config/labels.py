@@ -8,10 +8,10 @@ from simsmooth_jax.literals import LabelRule, Rule
 
 EmptyClasses = Literal["refuse", "hard"]
 OF_CLASSIFIER = ("kernel", "features", "predictions")  # the others are files
-# What the validation images of the studies have chosen: experiments/README.md, "The default".
+# What validation images have chosen: experiments/README.md, "With nothing tuned", "The default".
 USUAL_EPSILON = 0.2  # of uniform smoothing, and of the rules below
 WITHOUT_OWN = ("mean", "neighbours")  # of all other rules epsilon is 1, the patent's own form
-USUAL_TEMPERATURE = 3.0  # of mean predictions
+USUAL_TEMPERATURE = 6.0  # of mean predictions
 HARD_TO_SOFT = "0 is the hard label, 1 the soft one alone."
 
 
@@ -36,7 +36,7 @@ class RelationConfig:
         None, above=0, example=0.1, then="Smaller is sharper; try 0.1."
     )
     """Temperature, above 0: of the softmax rule, which needs it (as 0.1), or of the mean rule's
-    predictions (default: 3)."""
+    predictions (default: 6)."""
     perplexity: float | None = option(None, least=1, example=20, before=None)
     """How many other classes a row of the neighbours rule is spread over, in effect, at least 1:
     needed there and used nowhere else."""
