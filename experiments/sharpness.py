@@ -89,11 +89,8 @@ def written() -> str:
                 if arm == "predictions":  # of whose figures NLL is the last
                     better[sharpness] += one.high < 0
     least = min(one for one in SHARPNESS["predictions"] if better[one] == len(NAMES))
-    lines += [
-        "",
-        f"The sharpest mean predictions whose NLL is below uniform smoothing's in both: τ {least:g}.",
-    ]
-    return "\n".join([*lines, ""])
+    said = "The sharpest mean predictions whose NLL is below uniform smoothing's in both"
+    return "\n".join([*lines, "", f"{said}: τ {least:g}.", ""])
 
 
 def main() -> None:

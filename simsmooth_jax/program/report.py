@@ -12,8 +12,8 @@ from rich.table import Table
 from simsmooth_jax.study.neighbours import Neighbours
 
 RECOMMENDED = (
-    "Recommended: uniform smoothing. Over many seeds, with all arms tuned alike, no relation "
-    "labels did better than it and one-hot labels. Ask your own data: simsmooth study."
+    "Recommended: uniform smoothing. Over many seeds, with all arms tuned alike, relation labels "
+    "were at best as accurate. Ask your own data: simsmooth study."
 )
 MAX_CLASSES = 20  # rows of the table of nearest classes
 
