@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from simsmooth_jax.metrics.calibration import expected_calibration_error
 from simsmooth_jax.metrics.exact import calibration_bins
-from simsmooth_jax.metrics.scores import brier_score, negative_log_likelihood
+from simsmooth_jax.metrics.scores import brier_score
 from simsmooth_jax.metrics.selective import aurc
 from simsmooth_jax.metrics.severity import hierarchical_distance, minimum_risk_predictions
 from simsmooth_jax.metrics.temperature import fit_temperature
@@ -23,11 +23,10 @@ Labels = Int[np.ndarray, " examples"]
 def of_validation(logits: Logits, labels: Labels) -> dict[str, float]:
     """Accuracy, the temperature of the least NLL, and that NLL."""
     temperature = fit_temperature(logits, labels)
-    softened = _softmax(logits / temperature)
     return {
-        "accuracy": _accuracy(softened, labels),
+        "accuracy": _accuracy(_softmax(logits / temperature), labels),
         "temperature": temperature,
-        "nll": _number(negative_log_likelihood(softened, labels)),
+        "nll": _nll(logits, labels, temperature),
     }
 
 
@@ -47,6 +46,7 @@ def of_test(
         risk = minimum_risk_predictions(decided, distances(superclasses))
         decided = np.eye(logits.shape[1], dtype=np.float32)[np.asarray(risk)]
     found: dict[str, Any] = {"accuracy": _accuracy(decided, labels)}
+    found["nll"] = _nll(logits, labels, 1.0)
     found |= _calibration("", raw, labels) | softened(logits, labels, temperature)
     found["brier"] = _number(brier_score(raw, labels))
     found["aurc"] = _number(aurc(raw, labels))
@@ -61,17 +61,24 @@ def of_test(
 def softened(logits: Logits, labels: Labels, temperature: float) -> dict[str, Any]:
     """The figures of `of_test` that are at a temperature, and the risk-coverage curve."""
     probabilities = _softmax(logits / temperature)
-    return _calibration("_at_temperature", probabilities, labels) | {
-        "risk": _risks(probabilities, labels)
+    return {
+        "nll_at_temperature": _nll(logits, labels, temperature),
+        **_calibration("_at_temperature", probabilities, labels),
+        "risk": _risks(probabilities, labels),
     }
 
 
 def _calibration(name: str, probabilities: Logits, labels: Labels) -> dict[str, Any]:
     return {
-        f"nll{name}": _number(negative_log_likelihood(probabilities, labels)),
         f"ece{name}": _number(expected_calibration_error(probabilities, labels)),
         f"bins{name}": _bins(probabilities, labels),
     }
+
+
+def _nll(logits: Logits, labels: Labels, temperature: float) -> float:
+    """From the logits: the probability of a label may be 0 in any precision."""
+    logs = scipy.special.log_softmax(logits.astype(np.float64) / temperature, axis=1)
+    return 0.0 - float(logs[np.arange(len(labels)), labels].mean())
 
 
 def _softmax(logits: Logits) -> Logits:
