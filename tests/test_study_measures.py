@@ -38,6 +38,18 @@ def test_likelihood_is_finite_where_a_label_has_no_probability(scale: int) -> No
     json.dumps(found | validation, allow_nan=False)
 
 
+def test_the_risk_of_ties_is_that_of_their_mean_order() -> None:
+    """Ten images, of which the first four are as sure: the expected errors of each part."""
+    confidence = np.array([0.9] * 4 + [0.8, 0.75, 0.7, 0.65, 0.6, 0.55])
+    logits = np.log(np.stack([confidence, 1 - confidence], axis=1)).astype("f")
+    labels = np.array([1, 0, 0, 0, 1, 0, 0, 0, 0, 0])
+    errors = np.cumsum([1 / 4] * 4 + [1, 0, 0, 0, 0, 0])
+    expected = np.repeat(errors / np.arange(1, 11), 2)
+    for order in (np.arange(10), np.arange(10)[::-1]):
+        found = measures.softened(logits[order], labels[order], 1.0)
+        assert_allclose(found["risk"], expected, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_a_wrong_label_among_easy_images_ends_neither_run_nor_study(tmp_path: Path) -> None:
     labels = {"train": np.arange(200) % 4, "test": np.arange(40) % 4}

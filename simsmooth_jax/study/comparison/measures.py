@@ -7,7 +7,7 @@ import scipy.special
 from jaxtyping import Float, Int
 
 from simsmooth_jax.metrics.calibration import expected_calibration_error
-from simsmooth_jax.metrics.exact import calibration_bins
+from simsmooth_jax.metrics.exact import calibration_bins, risk_curve
 from simsmooth_jax.metrics.scores import brier_score
 from simsmooth_jax.metrics.selective import aurc
 from simsmooth_jax.metrics.severity import hierarchical_distance, minimum_risk_predictions
@@ -97,11 +97,10 @@ def _bins(probabilities: Logits, labels: Labels) -> dict[str, list[float]]:
 
 
 def _risks(probabilities: Logits, labels: Labels) -> list[float]:
-    """The share of errors among the most confident 5%, 10%, … of the examples."""
-    order = np.argsort(-probabilities.max(axis=1), kind="stable")
-    wrong = (probabilities.argmax(axis=1) != labels)[order]
-    risk = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
-    places = np.ceil(np.arange(1, CURVE + 1) / CURVE * len(wrong)).astype(int) - 1
+    """The share of errors among the most confident 5%, 10%, …, ties as one group."""
+    correct = probabilities.argmax(axis=1) == labels
+    risk = risk_curve(probabilities.max(axis=1), correct)
+    places = np.ceil(np.arange(1, CURVE + 1) / CURVE * len(risk)).astype(int) - 1
     return [round(float(value), 5) for value in risk[places]]
 
 
