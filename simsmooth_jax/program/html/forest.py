@@ -86,7 +86,7 @@ def _words(compared: Sequence[Compared], margin: float) -> list[str]:
     words = [
         f"A dot is the mean over {seeds} paired seeds, its bar the 95% interval (BCa bootstrap), "
         f"the faint dots are the seeds. The band is the margin, ±{margin:g} points: a difference "
-        "is none where two one-sided tests exclude a larger one, which takes more than a dot within."
+        "is none where two one-sided tests exclude a larger one; a dot within is not enough."
     ]
     if any(not one.named for one in compared):
         words.append("What was not named beforehand has no adjusted p: take it as a question.")
