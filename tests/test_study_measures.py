@@ -50,6 +50,14 @@ def test_the_risk_of_ties_is_that_of_their_mean_order() -> None:
         assert_allclose(found["risk"], expected, atol=1e-5)
 
 
+def test_no_mistakes_have_no_distance() -> None:
+    """Rather than NaN, which no row may hold."""
+    found = measures.of_test(EASY, LABELS, 1.0, np.array([0, 0, 1, 1]), least_risk=False)
+    assert found["distance"] == 0
+    assert "distance_of_mistakes" not in found
+    json.dumps(found, allow_nan=False)
+
+
 @pytest.mark.slow
 def test_a_wrong_label_among_easy_images_ends_neither_run_nor_study(tmp_path: Path) -> None:
     labels = {"train": np.arange(200) % 4, "test": np.arange(40) % 4}

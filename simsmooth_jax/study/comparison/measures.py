@@ -39,7 +39,8 @@ def of_test(
 ) -> dict[str, Any]:
     """All figures, raw and at a temperature that other images have given.
 
-    With `least_risk` the decision is for the class of least expected distance, at that temperature.
+    With `least_risk` the decision is for the class of least expected distance, at that temperature;
+    what tells the confidence of the most probable class is left out, as that is not the answer.
     """
     raw, decided = _softmax(logits), _softmax(logits / temperature)
     if least_risk:
@@ -47,15 +48,13 @@ def of_test(
         decided = np.eye(logits.shape[1], dtype=np.float32)[np.asarray(risk)]
     found: dict[str, Any] = {"accuracy": _accuracy(decided, labels)}
     found["nll"] = _nll(logits, labels, 1.0)
-    found |= _calibration("", raw, labels) | softened(logits, labels, temperature)
-    found["brier"] = _number(brier_score(raw, labels))
-    found["aurc"] = _number(aurc(raw, labels))
-    if superclasses is not None:
-        answer = decided.argmax(axis=1)
-        found["superclass_accuracy"] = float((superclasses[answer] == superclasses[labels]).mean())
-        severity = hierarchical_distance(decided, labels, distances(superclasses))
-        found["distance"] = _number(severity.over_all)
-    return found
+    if least_risk:
+        found["nll_at_temperature"] = _nll(logits, labels, temperature)
+    else:
+        found |= _calibration("", raw, labels) | softened(logits, labels, temperature)
+        found["brier"] = _number(brier_score(raw, labels))
+        found["aurc"] = _number(aurc(raw, labels))
+    return found | ({} if superclasses is None else _severity(decided, labels, superclasses))
 
 
 def softened(logits: Logits, labels: Labels, temperature: float) -> dict[str, Any]:
@@ -66,6 +65,20 @@ def softened(logits: Logits, labels: Labels, temperature: float) -> dict[str, An
         **_calibration("_at_temperature", probabilities, labels),
         "risk": _risks(probabilities, labels),
     }
+
+
+def _severity(
+    decided: Logits, labels: Labels, superclasses: Int[np.ndarray, " classes"]
+) -> dict[str, float]:
+    """How far off the answers are, and the mistakes alone, if there are any."""
+    answer = decided.argmax(axis=1)
+    far = hierarchical_distance(decided, labels, distances(superclasses))
+    found = {
+        "superclass_accuracy": float((superclasses[answer] == superclasses[labels]).mean()),
+        "distance": _number(far.over_all),
+    }
+    mistaken = (answer != labels).any()
+    return found | ({"distance_of_mistakes": _number(far.over_mistakes)} if mistaken else {})
 
 
 def _calibration(name: str, probabilities: Logits, labels: Labels) -> dict[str, Any]:
