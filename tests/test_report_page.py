@@ -150,6 +150,9 @@ def test_forest_plot_is_to_scale() -> None:
     np.testing.assert_allclose(band, [width], atol=0.2)  # from -0.5 to +0.5
     assert figure.table is not None
     assert figure.table.rows[0][1:4] == ("+2.50", f"{found.low:+.2f}", f"{found.high:+.2f}")
+    assert figure.table.head[6] == "p of none beyond 0.5, after Holm"
+    assert [row[6] for row in figure.table.rows] == [f"{found.p_equivalent:.3g}", ""]
+    assert "two one-sided tests" in figure.words[0]
     assert "Explored afterwards" in text
 
 

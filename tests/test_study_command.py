@@ -1,5 +1,6 @@
 """`simsmooth study` on digits: what it writes, shows, goes on with, and refuses."""
 
+import csv
 import dataclasses
 import json
 from collections import Counter
@@ -193,6 +194,16 @@ def test_arms_of_a_hierarchy_and_of_another_arms_training(tmp_path: Path, shown:
     assert [(one["arm"], one["than"]) for one in found["contrasts"]] == [
         ("onehot-least-risk", "onehot")
     ]
+    least = found["arms"][-1]["means"]
+    assert {"nll", "nll_at_temperature", "distance", "distance_of_mistakes"} <= least.keys()
+    assert not least.keys() & {"ece", "ece_at_temperature", "brier", "aurc"}
+    table = (tmp_path / "out" / "tables" / "results.csv").read_text()
+    cells = list(csv.DictReader(table.splitlines()))
+    assert [bool(cell["ECE %"]) for cell in cells] == [True, True, False]
+    mistakes = [arm["means"]["distance_of_mistakes"] for arm in found["arms"]]
+    assert [cell["distance of mistakes"] for cell in cells] == [f"{far:.3f}" for far in mistakes]
+    for name in ("reliability", "risk-coverage"):
+        assert "least risk" not in (tmp_path / "out" / "tables" / f"{name}.csv").read_text()
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,14 @@ import pytest
 import scipy.special
 from numpy.testing import assert_allclose
 
-from simsmooth_jax.errors import InputError
 from simsmooth_jax.study.comparison.inference import (
     Difference,
-    contrasts_of,
     difference,
     holm,
     in_words,
     least_p,
     least_seeds,
+    verdict,
 )
 
 MARGIN = 0.3
@@ -101,13 +100,20 @@ def test_equivalence_is_two_one_sided_t_tests() -> None:
 
 
 @pytest.mark.parametrize(
-    ("constant", "p", "p_equivalent"), [(0.0, 1.0, 0.0), (0.2, 1 / 16, 0.0), (-0.4, 1 / 16, 1.0)]
+    ("constant", "p", "p_equivalent"),
+    [(0.0, 1.0, 1 / 16), (0.2, 1 / 16, 1 / 16), (-0.4, 1 / 16, 1.0)],
 )
 def test_differences_that_are_all_the_same(constant: float, p: float, p_equivalent: float) -> None:
     found = of(np.full(5, constant))
     assert_allclose((found.mean, found.low, found.high), [constant] * 3, atol=1e-9)
     assert (found.p, found.p_equivalent) == (p, p_equivalent)
     assert p == flips_by_hand(np.full(5, constant))
+
+
+@pytest.mark.parametrize(("seeds", "kind"), [(2, "too few seeds"), (6, "no difference")])
+def test_so_few_seeds_that_are_equal_are_no_proof(seeds: int, kind: str) -> None:
+    (found,) = holm([of(np.zeros(seeds))])
+    assert verdict(found, 1) == kind
 
 
 def with_p(*values: float) -> list[Difference]:
@@ -178,14 +184,15 @@ FOUND = Difference("a", "b", 10, 0.5, 0.2, 0.8, 0.001, 0.004, 0.6)
         ),
         (
             {"p_holm": 0.4, "mean": 0.05, "low": -0.1, "p_equivalent": 0.01},
-            "Ann: no difference from Bob larger than 0.3 points, +0.05 points (-0.10 to +0.80).",
+            "Ann: no difference from Bob larger than 0.3 points, +0.05 points (-0.10 to +0.80), "
+            "p 0.01.",
         ),
         (
             {"p_holm": 0.4, "low": -0.2},
             "Ann: not told apart from Bob by 10 seeds, +0.50 points (-0.20 to +0.80).",
         ),
         (
-            {"p_holm": 0.5, "seeds": 4},
+            {"p_holm": 0.5, "seeds": 4, "p_equivalent": 0.001},
             "Ann: 4 seeds are too few to tell it from Bob, +0.50 points (+0.20 to +0.80).",
         ),
         (
@@ -197,48 +204,3 @@ FOUND = Difference("a", "b", 10, 0.5, 0.2, 0.8, 0.001, 0.004, 0.6)
 def test_sentences(changes: dict[str, float], sentence: str) -> None:
     found = dataclasses.replace(FOUND, **changes)  # type: ignore[arg-type]
     assert in_words(found, {"a": "Ann", "b": "Bob"}, MARGIN, 4) == sentence
-
-
-ARMS = ("onehot", "uniform", "clip", "shift")
-
-
-def test_contrasts_are_those_named_or_each_with_uniform() -> None:
-    others = [("clip", "uniform"), ("shift", "uniform")]
-    assert contrasts_of((), ARMS) == [("uniform", "onehot"), *others]
-    assert contrasts_of((), ("onehot", "clip")) == [("clip", "onehot")]
-    assert contrasts_of(("clip:shift", "shift:onehot"), ARMS) == [
-        ("clip", "shift"),
-        ("shift", "onehot"),
-    ]
-    assert len(contrasts_of((), ("onehot", "uniform", *"abcdefgh"))) == 6
-
-
-NAMES = "There are onehot, uniform, clip, shift."
-MUST = "`contrasts` must be two of the arms, as predictions:uniform, got"
-
-
-@pytest.mark.parametrize(
-    ("named", "text"),
-    [
-        (("clip",), f"{MUST} 'clip'. {NAMES}"),
-        (("clip:clap",), f"{MUST} 'clip:clap'. {NAMES}"),
-        (("clip:clip",), f"{MUST} 'clip:clip'. {NAMES}"),
-        (
-            ("clip:shift", "shift:clip"),
-            "`contrasts` must be each once, got clip:shift shift:clip. Name none twice.",
-        ),
-    ],
-)
-def test_contrasts_that_are_none_are_refused(named: tuple[str, ...], text: str) -> None:
-    with pytest.raises(InputError) as error:
-        contrasts_of(named, ARMS)
-    assert str(error.value) == text
-
-
-def test_seven_contrasts_are_too_many() -> None:
-    arms = ("onehot", *"abcdefg")
-    with pytest.raises(InputError) as error:
-        contrasts_of(tuple(f"{arm}:onehot" for arm in arms[1:]), arms)
-    assert str(error.value) == (
-        "`contrasts` must be at most 6, got 7. Choose those that you ask about."
-    )

@@ -140,10 +140,16 @@ def test_figures_are_those_of_the_logits() -> None:
         risk = probabilities(2.0) @ distance
         answer = risk.argmin(axis=1) if least_risk else logits.argmax(axis=1)
         assert found["accuracy"] == (answer == labels).sum() / 200
-        assert_allclose(found["distance"], distance[answer, labels].mean(), rtol=1e-6)
+        far = distance[answer, labels]
+        assert_allclose(found["distance"], far.mean(), rtol=1e-6)
+        assert_allclose(found["distance_of_mistakes"], far[far > 0].mean(), rtol=1e-6)
         assert_allclose(found["superclass_accuracy"], (tree[answer] == tree[labels]).mean())
         assert_allclose(found["nll"], nll(1.0), rtol=1e-5)
         assert_allclose(found["nll_at_temperature"], nll(2.0), rtol=1e-5)
+        if least_risk:  # whose answer is not the class that these are of
+            of_likeliest = {"ece", "bins", "ece_at_temperature", "bins_at_temperature", "risk"}
+            assert not found.keys() & {*of_likeliest, "brier", "aurc"}
+            continue
         wrong = (logits.argmax(axis=1) != labels)[np.argsort(-probabilities(2.0).max(axis=1))]
         assert_allclose(found["risk"][4], wrong[:50].mean(), atol=1e-5)
         assert_allclose(found["risk"][-1], wrong.mean(), atol=1e-5)

@@ -49,7 +49,7 @@ class StudyConfig:
     """Up to six differences named beforehand, as predictions-uniform is written predictions:uniform
     (default: uniform against onehot, and each other arm against uniform, in order)."""
     margin: float = option(0.3, above=0, most=100)
-    """Points of accuracy below which a difference is none."""
+    """Points of accuracy: a difference is none where two one-sided tests exclude a larger one."""
     select: Selection = option("accuracy", resume=True)
     """What the validation images choose by: accuracy, or NLL after temperature. First models are
     chosen by accuracy always, so that both choose from the same trainings."""

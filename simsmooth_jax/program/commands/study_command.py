@@ -156,7 +156,7 @@ def _show(found: Results) -> None:
             f"{arm.means['accuracy']:.2f}",
             arm.against or "",
             f"{arm.means['nll_at_temperature']:.3f}",
-            f"{arm.means['ece_at_temperature']:.1f}",
+            f"{arm.means['ece_at_temperature']:.1f}" if "ece_at_temperature" in arm.means else "",
         )
         settings.add_row(arm.name, ENTRANT[arm.name].title, arm.setting)
     console = report.console()

@@ -60,7 +60,7 @@ def forest(compared: Sequence[Compared], margin: float) -> Figure:
         "Paired differences",
         _words(compared, margin),
         [Picture(chart.svg())],
-        _table(compared),
+        _table(compared, margin),
     )
 
 
@@ -85,22 +85,24 @@ def _words(compared: Sequence[Compared], margin: float) -> list[str]:
     seeds = compared[0].found.seeds
     words = [
         f"A dot is the mean over {seeds} paired seeds, its bar the 95% interval (BCa bootstrap), "
-        f"the faint dots are the seeds. Within the band, ±{margin:g} points, a difference counts "
-        "as none."
+        f"the faint dots are the seeds. The band is the margin, ±{margin:g} points: a difference "
+        "is none where two one-sided tests exclude a larger one; a dot within is not enough."
     ]
     if any(not one.named for one in compared):
         words.append("What was not named beforehand has no adjusted p: take it as a question.")
     return words
 
 
-def _table(compared: Sequence[Compared]) -> Table:
-    head = ("difference", "points", "from", "to", "p", "p after Holm", "named beforehand")
+def _table(compared: Sequence[Compared], margin: float) -> Table:
+    none = f"p of none beyond {margin:g}, after Holm"
+    head = ("difference", "points", "from", "to", "p", "p after Holm", none, "named beforehand")
     rows = [
         (
             one.title,
             *(f"{v:+.2f}" for v in (one.found.mean, one.found.low, one.found.high)),
             f"{one.found.p:.3g}",
             f"{one.found.p_holm:.3g}" if one.named else "",
+            f"{one.found.p_equivalent:.3g}" if one.named else "",
             "yes" if one.named else "no",
         )
         for one in compared

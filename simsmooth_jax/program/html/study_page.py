@@ -34,6 +34,7 @@ COLUMNS = {
     "brier": ("Brier", 3),
     "aurc": ("AURC", 4),
     "distance": ("distance", 3),
+    "distance_of_mistakes": ("distance of mistakes", 3),
 }
 UNSHOWN = ("seed", "weight_decay", "out", "overwrite", "shard")  # of a study without meaning
 KINDS = {"better": "better", "worse": "worse", "no difference": "same"}  # by verdict: a colour
@@ -46,7 +47,8 @@ def write_study(
     confusions: Real[np.ndarray, "classes classes"] | None,
 ) -> Path:
     """Writes report.html and its tables into the directory of a finished study."""
-    arms = [_tested(schedule, entrant) for entrant in schedule.entrants]
+    tested = [_tested(schedule, entrant) for entrant in schedule.entrants]
+    arms = [arm for arm in tested if arm.bins("bins")]  # not of another answer than the likeliest
     figures = [
         forest(_compared(found), found.margin),
         strengths.strengths(*_tuned(schedule), seeds=schedule.config.tuning_seeds),
@@ -116,7 +118,7 @@ def _notes(found: Results, seeds: int) -> list[str]:
 
 
 def _results(found: Results) -> Table:
-    names = [name for name in COLUMNS if name in found.arms[0].means]
+    names = [name for name in COLUMNS if any(name in arm.means for arm in found.arms)]
     head = (
         "arm",
         COLUMNS["accuracy"][0],
@@ -125,7 +127,8 @@ def _results(found: Results) -> Table:
     )
     rows = []
     for arm in found.arms:
-        first, *shown = (f"{arm.means[name]:.{COLUMNS[name][1]}f}" for name in names)
+        means = arm.means
+        first, *shown = (f"{means[n]:.{COLUMNS[n][1]}f}" if n in means else "" for n in names)
         against = arm.against or ""
         rows.append((ENTRANT[arm.name].title, first, against, *shown))
     colours = [ENTRANT[arm.name].colour for arm in found.arms]

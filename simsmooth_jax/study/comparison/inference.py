@@ -49,8 +49,9 @@ def difference(
     paired = np.round(np.asarray(values, np.float64) - np.asarray(others, np.float64), 9)
     mean = float(paired.mean())
     if np.ptp(paired) == 0:  # which has no interval, and no test unless it is 0
-        p = 1.0 if mean == 0 else least_p(len(paired), 1)
-        inside = None if margin is None else (0.0 if abs(mean) < margin else 1.0)
+        least = least_p(len(paired), 1)  # no spread, no t-test: that of signs stands in for it
+        p = 1.0 if mean == 0 else least
+        inside = None if margin is None else (least if abs(mean) < margin else 1.0)
         return Difference(arm, than, len(paired), mean, mean, mean, p, p, inside)
     rng = np.random.default_rng(0)
     interval = stats.bootstrap(
@@ -133,9 +134,15 @@ def verdict(found: Difference, contrasts: int) -> Verdict:
     """What is known of one of so many differences; what is better or worse may be small as well."""
     if found.p_holm <= SIGNIFICANT:
         return "better" if found.mean > 0 else "worse"
-    if found.p_equivalent is not None and found.p_equivalent <= SIGNIFICANT:
+    if _is_none(found):
         return "no difference"
     return "too few seeds" if least_p(found.seeds, contrasts) > SIGNIFICANT else "not told apart"
+
+
+def _is_none(found: Difference) -> bool:
+    """Whether a larger one than the margin is excluded, by seeds that could tell one apart."""
+    p = found.p_equivalent
+    return p is not None and p <= SIGNIFICANT and found.seeds >= least_seeds(1)
 
 
 def in_words(found: Difference, titles: dict[str, str], margin: float, contrasts: int) -> str:
@@ -146,14 +153,14 @@ def in_words(found: Difference, titles: dict[str, str], margin: float, contrasts
     if kind in ("better", "worse"):
         sign = 1 if kind == "better" else -1
         low, high = sorted((sign * found.low, sign * found.high))
-        is_none = found.p_equivalent is not None and found.p_equivalent <= SIGNIFICANT
-        small = f", less than {margin:g}" if is_none else ""
+        small = f", less than {margin:g}" if _is_none(found) else ""
         return (
             f"{arm}: {kind} than {than} by {abs(found.mean):.2f} points "
             f"({low:.2f} to {high:.2f}){small}, p {found.p_holm:.2g}."
         )
     if kind == "no difference":
-        return f"{arm}: no difference from {than} larger than {margin:g} points, {figures}."
+        none = f"no difference from {than} larger than {margin:g} points"
+        return f"{arm}: {none}, {figures}, p {found.p_equivalent:.2g}."
     if kind == "too few seeds":
         return f"{arm}: {found.seeds} seeds are too few to tell it from {than}, {figures}."
     return f"{arm}: not told apart from {than} by {found.seeds} seeds, {figures}."

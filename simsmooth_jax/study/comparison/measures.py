@@ -7,8 +7,8 @@ import scipy.special
 from jaxtyping import Float, Int
 
 from simsmooth_jax.metrics.calibration import expected_calibration_error
-from simsmooth_jax.metrics.exact import calibration_bins
-from simsmooth_jax.metrics.scores import brier_score, negative_log_likelihood
+from simsmooth_jax.metrics.exact import calibration_bins, risk_curve
+from simsmooth_jax.metrics.scores import brier_score
 from simsmooth_jax.metrics.selective import aurc
 from simsmooth_jax.metrics.severity import hierarchical_distance, minimum_risk_predictions
 from simsmooth_jax.metrics.temperature import fit_temperature
@@ -23,11 +23,10 @@ Labels = Int[np.ndarray, " examples"]
 def of_validation(logits: Logits, labels: Labels) -> dict[str, float]:
     """Accuracy, the temperature of the least NLL, and that NLL."""
     temperature = fit_temperature(logits, labels)
-    softened = _softmax(logits / temperature)
     return {
-        "accuracy": _accuracy(softened, labels),
+        "accuracy": _accuracy(_softmax(logits / temperature), labels),
         "temperature": temperature,
-        "nll": _number(negative_log_likelihood(softened, labels)),
+        "nll": _nll(logits, labels, temperature),
     }
 
 
@@ -40,38 +39,59 @@ def of_test(
 ) -> dict[str, Any]:
     """All figures, raw and at a temperature that other images have given.
 
-    With `least_risk` the decision is for the class of least expected distance, at that temperature.
+    With `least_risk` the decision is for the class of least expected distance, at that temperature;
+    what tells the confidence of the most probable class is left out, as that is not the answer.
     """
     raw, decided = _softmax(logits), _softmax(logits / temperature)
     if least_risk:
         risk = minimum_risk_predictions(decided, distances(superclasses))
         decided = np.eye(logits.shape[1], dtype=np.float32)[np.asarray(risk)]
     found: dict[str, Any] = {"accuracy": _accuracy(decided, labels)}
-    found |= _calibration("", raw, labels) | softened(logits, labels, temperature)
-    found["brier"] = _number(brier_score(raw, labels))
-    found["aurc"] = _number(aurc(raw, labels))
-    if superclasses is not None:
-        answer = decided.argmax(axis=1)
-        found["superclass_accuracy"] = float((superclasses[answer] == superclasses[labels]).mean())
-        severity = hierarchical_distance(decided, labels, distances(superclasses))
-        found["distance"] = _number(severity.over_all)
-    return found
+    found["nll"] = _nll(logits, labels, 1.0)
+    if least_risk:
+        found["nll_at_temperature"] = _nll(logits, labels, temperature)
+    else:
+        found |= _calibration("", raw, labels) | softened(logits, labels, temperature)
+        found["brier"] = _number(brier_score(raw, labels))
+        found["aurc"] = _number(aurc(raw, labels))
+    return found | ({} if superclasses is None else _severity(decided, labels, superclasses))
 
 
 def softened(logits: Logits, labels: Labels, temperature: float) -> dict[str, Any]:
     """The figures of `of_test` that are at a temperature, and the risk-coverage curve."""
     probabilities = _softmax(logits / temperature)
-    return _calibration("_at_temperature", probabilities, labels) | {
-        "risk": _risks(probabilities, labels)
+    return {
+        "nll_at_temperature": _nll(logits, labels, temperature),
+        **_calibration("_at_temperature", probabilities, labels),
+        "risk": _risks(probabilities, labels),
     }
+
+
+def _severity(
+    decided: Logits, labels: Labels, superclasses: Int[np.ndarray, " classes"]
+) -> dict[str, float]:
+    """How far off the answers are, and the mistakes alone, if there are any."""
+    answer = decided.argmax(axis=1)
+    far = hierarchical_distance(decided, labels, distances(superclasses))
+    found = {
+        "superclass_accuracy": float((superclasses[answer] == superclasses[labels]).mean()),
+        "distance": _number(far.over_all),
+    }
+    mistaken = (answer != labels).any()
+    return found | ({"distance_of_mistakes": _number(far.over_mistakes)} if mistaken else {})
 
 
 def _calibration(name: str, probabilities: Logits, labels: Labels) -> dict[str, Any]:
     return {
-        f"nll{name}": _number(negative_log_likelihood(probabilities, labels)),
         f"ece{name}": _number(expected_calibration_error(probabilities, labels)),
         f"bins{name}": _bins(probabilities, labels),
     }
+
+
+def _nll(logits: Logits, labels: Labels, temperature: float) -> float:
+    """From the logits: the probability of a label may be 0 in any precision."""
+    logs = scipy.special.log_softmax(logits.astype(np.float64) / temperature, axis=1)
+    return 0.0 - float(logs[np.arange(len(labels)), labels].mean())
 
 
 def _softmax(logits: Logits) -> Logits:
@@ -90,11 +110,10 @@ def _bins(probabilities: Logits, labels: Labels) -> dict[str, list[float]]:
 
 
 def _risks(probabilities: Logits, labels: Labels) -> list[float]:
-    """The share of errors among the most confident 5%, 10%, … of the examples."""
-    order = np.argsort(-probabilities.max(axis=1), kind="stable")
-    wrong = (probabilities.argmax(axis=1) != labels)[order]
-    risk = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
-    places = np.ceil(np.arange(1, CURVE + 1) / CURVE * len(wrong)).astype(int) - 1
+    """The share of errors among the most confident 5%, 10%, …, ties as one group."""
+    correct = probabilities.argmax(axis=1) == labels
+    risk = risk_curve(probabilities.max(axis=1), correct)
+    places = np.ceil(np.arange(1, CURVE + 1) / CURVE * len(risk)).astype(int) - 1
     return [round(float(value), 5) for value in risk[places]]
 
 

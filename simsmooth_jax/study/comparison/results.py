@@ -13,6 +13,7 @@ from simsmooth_jax.study.comparison.schedule import Schedule
 
 POINTS = ("accuracy", "superclass_accuracy", "ece", "ece_at_temperature")  # shown as per cent
 FIGURES = (*POINTS, "nll", "nll_at_temperature", "brier", "aurc", "distance")
+FIGURES += ("distance_of_mistakes",)  # which older rows lack
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Results:
     select: str
     arms: tuple[ArmResult, ...]
     contrasts: tuple[Difference, ...]
-    exploratory: tuple[dict[str, Any], ...]  # every other arm against the base, of each figure
+    exploratory: tuple[
+        dict[str, Any], ...
+    ]  # every other arm against the base, of each figure of both
     sentences: tuple[str, ...]
     margin: float
 
@@ -84,7 +87,7 @@ def results_of(
 
 
 def _values(schedule: Schedule, entrant: Entrant) -> dict[str, np.ndarray]:
-    """Each figure of every seed, in points where it is a share."""
+    """Each figure of every seed, in points where it is a share; those that all seeds have."""
     point = schedule.choice(entrant)
     tests = [
         schedule.rows[schedule.key("test", entrant, point, seed)]["test"]
@@ -93,7 +96,7 @@ def _values(schedule: Schedule, entrant: Entrant) -> dict[str, np.ndarray]:
     return {
         name: np.array([test[name] for test in tests]) * (100 if name in POINTS else 1)
         for name in FIGURES
-        if name in tests[0]
+        if all(name in test for test in tests)
     }
 
 
@@ -137,4 +140,5 @@ def _explored(values: dict[str, dict[str, np.ndarray]], base: str) -> tuple[dict
         for arm, own in values.items()
         if arm != base
         for figure in own
+        if figure in values[base]
     )
