@@ -136,6 +136,8 @@ def test_tables_are_mixed_as_far_as_the_own_class_stays_on_top(entrant: Entrant)
     for strength in (0.0, 0.3, 0.9, 1.0):
         (point,) = points_of(entrant.space(K), 1, WEIGHT_DECAY)
         objective, found, limit = entrant.made(SEEN, point._replace(strength=strength))
+        assert not objective.unmixed
+        assert not entrant.unmixed
         assert found is not None
         assert limit is not None
         table = np.asarray(objective.data.to_dense(), np.float64)
@@ -173,6 +175,7 @@ def test_other_objectives_are_the_public_ones_of_that_strength(entrant: Entrant)
     make = PUBLIC[entrant.tuned_as or entrant.name.removesuffix("-longer")]
     expected = make(0.37)
     assert (strength, limit) == (0.37, None)
+    assert entrant.unmixed == objective.unmixed == expected.unmixed
     batch = ss.objectives.Batch(jnp.array([0, 3]), jnp.array(30), jnp.array([5, 9]))
     losses = [
         np.asarray(one.loss(one.data, one.init(), jnp.float32(LOGITS[:2]), batch))
