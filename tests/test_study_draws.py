@@ -1,8 +1,8 @@
 """What the seeds of a study train on: exact counts, wrong labels, and nothing of validation."""
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,10 @@ import pytest
 
 from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.config.study import Noise, StudyConfig
-from simsmooth_jax.config.training import TrainingConfig
 from simsmooth_jax.data.dataset import Dataset, Split
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.study.comparison.draws import Draws
-from simsmooth_jax.study.comparison.superclasses import read_superclasses
 
 CLASSES, M = 6, 7
 TREE = np.array([0, 0, 0, 1, 1, 2])
@@ -142,6 +140,46 @@ def test_superclass_noise_stays_inside_the_superclass() -> None:
     assert np.abs(found[inside] - expected).max() < 5 * np.sqrt(expected)
 
 
+SHA256 = {  # of the labels of digits at 40% noise, by seed and kind, as they have always been
+    (0, "symmetric"): "ff60855b94b8282f",
+    (10_000, "symmetric"): "7ece13fbff760ff2",
+    (0, "superclass"): "2e9af2a4f0bfd0bd",
+    (10_000, "superclass"): "a5a99a1e4e73524c",
+}
+
+
+@pytest.mark.parametrize(("seed", "kind"), SHA256)
+def test_draws_that_leave_every_class_a_label_stay_as_they_were(seed: int, kind: Noise) -> None:
+    digits = load_dataset(DataConfig())
+    split = draws(0.4, kind, m=20, tree=np.arange(10) // 2, data=digits).train(seed)
+    found = hashlib.sha256(split.labels.astype("<i4").tobytes()).hexdigest()
+    assert found[:16] == SHA256[seed, kind]
+
+
+def drawn_once(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Half of them wrong, as this module's first line says it, whatever is left of a class."""
+    random = np.random.default_rng([seed, 1])
+    found = labels.copy()
+    for i in random.permutation(len(labels))[: len(labels) // 2]:
+        found[i] = random.choice([k for k in range(CLASSES) if k != labels[i]])
+    return found
+
+
+def test_labels_are_drawn_again_where_a_class_would_have_none() -> None:
+    again = 0
+    for seed in range(60):
+        clean, found = (draws(noise, m=2).train(seed) for noise in (0.0, 0.5))
+        assert {*found.labels} == {*range(CLASSES)}
+        assert (found.labels != clean.labels).sum() == CLASSES  # half of two images a class
+        np.testing.assert_array_equal(found.images, clean.images)
+        first = drawn_once(clean.all_labels(), seed)
+        again += len({*first}) < CLASSES
+        assert np.array_equal(first, found.labels) == (len({*first}) == CLASSES)
+        repeated = draws(0.5, m=2).train(seed)
+        np.testing.assert_array_equal(repeated.labels, found.labels)
+    assert 10 < again < 50
+
+
 def test_digits_leave_validation_and_test_alone() -> None:
     """Real images: whoever of a training subset equals one of validation was there before."""
     digits = load_dataset(DataConfig())
@@ -170,6 +208,16 @@ def test_digits_leave_validation_and_test_alone() -> None:
             "`noise=superclass` must find another class in every superclass, got 'f' alone in its "
             "own. Use `noise=symmetric`.",
         ),
+        (
+            lambda: draws(0.9, m=1),
+            "`label_noise` must leave every class a training label, got a class without one in "
+            "each of 100 draws of 0.9. Take less of it, or more `images_per_class`.",
+        ),
+        (
+            lambda: draws(data=dataclasses.replace(DATA, train=numbered(0, [9, 0, 9, 9, 9, 0]))),
+            "data numbered: every class must be learned from images in a study, got b, f, which "
+            "have no training image. Give images or leave the class out.",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(refused: Callable[[], Any], text: str) -> None:
@@ -184,48 +232,3 @@ def test_streamed_images_are_refused() -> None:
     assert str(error.value) == (
         "data numbered must fit into memory, got a streamed set. Use `input=memory`."
     )
-
-
-def superclasses_of(path: Path | None, data: str = "digits") -> np.ndarray | None:
-    training = TrainingConfig(DataConfig(data))
-    return read_superclasses(StudyConfig(training, superclasses=path), DATA)
-
-
-def test_superclasses_from_a_file_or_the_data_are_counted_from_0(tmp_path: Path) -> None:
-    np.save(tmp_path / "tree.npy", 10 * TREE + 5)
-    np.savez(tmp_path / "data.npz", fine_to_coarse=TREE, other=np.ones(3))
-    np.savez(tmp_path / "without.npz", other=np.ones(3))
-    for found in (
-        superclasses_of(tmp_path / "tree.npy"),
-        superclasses_of(tmp_path / "data.npz"),
-        superclasses_of(None, f"npz:{tmp_path}/data.npz"),
-    ):
-        np.testing.assert_array_equal(found, TREE)
-    assert superclasses_of(None) is None
-    assert superclasses_of(None, f"npz:{tmp_path}/without.npz") is None
-
-
-@pytest.mark.parametrize(
-    ("array", "must"),
-    [
-        (np.zeros(5, int), "hold 6 integers, one for each class, got int64[5]."),
-        (np.zeros(6), "hold 6 integers, one for each class, got float64[6]."),
-        (np.ones(6, int), "tell two superclasses or more apart, got one."),
-    ],
-)
-def test_superclasses_that_are_none_are_refused(
-    tmp_path: Path, array: np.ndarray, must: str
-) -> None:
-    np.save(tmp_path / "tree.npy", array)
-    with pytest.raises(InputError) as error:
-        superclasses_of(tmp_path / "tree.npy")
-    then = "Save an array .npy, or fine_to_coarse in an .npz."
-    assert str(error.value) == f"`superclasses={tmp_path}/tree.npy` must {must} {then}"
-
-
-def test_a_file_that_is_no_array_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "tree.txt").write_text("1 2 3")
-    with pytest.raises(InputError, match="must be an .npy or .npz file, got "):
-        superclasses_of(tmp_path / "tree.txt")
-    with pytest.raises(InputError, match="must be an .npy or .npz file, got .*No such file"):
-        superclasses_of(tmp_path / "none.npy")

@@ -136,6 +136,8 @@ def test_tables_are_mixed_as_far_as_the_own_class_stays_on_top(entrant: Entrant)
     for strength in (0.0, 0.3, 0.9, 1.0):
         (point,) = points_of(entrant.space(K), 1, WEIGHT_DECAY)
         objective, found, limit = entrant.made(SEEN, point._replace(strength=strength))
+        assert not objective.unmixed
+        assert not entrant.unmixed
         assert found is not None
         assert limit is not None
         table = np.asarray(objective.data.to_dense(), np.float64)
@@ -173,16 +175,34 @@ def test_other_objectives_are_the_public_ones_of_that_strength(entrant: Entrant)
     make = PUBLIC[entrant.tuned_as or entrant.name.removesuffix("-longer")]
     expected = make(0.37)
     assert (strength, limit) == (0.37, None)
+    assert entrant.unmixed == objective.unmixed == expected.unmixed
     batch = ss.objectives.Batch(jnp.array([0, 3]), jnp.array(30), jnp.array([5, 9]))
     losses = [
         np.asarray(one.loss(one.data, one.init(), jnp.float32(LOGITS[:2]), batch))
         for one in (objective, expected)
     ]
-    assert_array_equal(losses[0], losses[1])
+    assert_array_equal(losses[0], (2 if entrant.name == "lspp" else 1) * losses[1])
     numbers = [jax.tree.leaves(one.data) for one in (objective, expected, make(0.36))]
     jax.tree.map(assert_array_equal, *numbers[:2])
     pairs = zip(*numbers[1:], strict=True)
     assert "onehot" in entrant.name or not all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_label_smoothing_plus_plus_has_the_rate_of_the_others() -> None:
+    """From C = 0 on its gradient is that of uniform labels over the others, in NumPy float64."""
+    strength, labels = 0.37, np.array([0, 3])
+    objective, other = (
+        ENTRANT["lspp"].made(SEEN, Point(decay, strength, None)).objective for decay in (1e-3, 2e-3)
+    )
+    assert objective.loss is other.loss  # so that all points share a compiled step
+    batch = ss.objectives.Batch(jnp.asarray(labels), jnp.array(30), jnp.array([5, 9]))
+
+    def total(logits: jax.Array) -> jax.Array:
+        return objective.loss(objective.data, objective.init(), logits, batch).sum()
+
+    labelled = (1 - strength) * OWN + strength * (1 - OWN) / (K - 1)
+    expected = scipy.special.softmax(LOGITS[:2], axis=1) - labelled[labels]
+    assert_allclose(jax.grad(total)(jnp.float32(LOGITS[:2])), expected, atol=1e-6)
 
 
 def test_arms_are_chosen_in_their_order_and_refused_by_name() -> None:

@@ -28,6 +28,16 @@ pytestmark = pytest.mark.slow
         ("--contrasts uniform", "--contrasts must be two of the arms, as predictions:uniform, got"),
         ("--noise superclass --label-noise .1", "--noise superclass must be given with superclas"),
         ("--superclasses none.npy", "--superclasses none.npy must be an .npy or .npz file, got"),
+        (
+            "--arms onehot self-distillation --mixup 0.2",
+            "--mixup must be 0 with the predictions of single images, of which self-distillation "
+            "makes labels, got 0.2. Leave it out, or take other --arms.",
+        ),
+        (
+            "--arms onehot ols online lspp pskd maxsup --cutmix 1",
+            "--cutmix must be 0 with the predictions of single images, of which ols, lspp, pskd "
+            "make labels, got 1.0. Leave it out, or take other --arms.",
+        ),
         ("--images-per-class 5", "--batch-size must be from 1 to the 50 training images, got 64."),
     ],
 )

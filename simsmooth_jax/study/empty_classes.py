@@ -126,6 +126,17 @@ def refuse_for_online(dataset: Dataset) -> None:
         )
 
 
+def refuse_for_study(dataset: Dataset) -> None:
+    """Refuses classes without a training image for first models, which nobody can leave out."""
+    if (empty := _empty(dataset.train_counts())).size:
+        raise InputError(
+            f"data {dataset.name}: every class",
+            "be learned from images in a study",
+            _named(empty, dataset.class_names),
+            "Give images or leave the class out.",
+        )
+
+
 def _empty(counts: Any) -> Int[np.ndarray, " empty"]:
     return np.arange(0) if counts is None else np.flatnonzero(np.asarray(counts) == 0)
 

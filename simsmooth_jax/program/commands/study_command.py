@@ -60,6 +60,7 @@ def study(config: StudyConfig) -> None:
     directory = config.out or default_directory(name, fixed)
     absent, part = stored.identity_before(StudyConfig), f"-{shard}"
     trials = Trials(config, dataset, superclasses, directory / FIRST_MODELS)
+    trials.refuse(entrants)
     with open_directory(directory, fixed, config.overwrite, absent, part):
         rows = Rows(directory, shard)
         schedule = Schedule(config, entrants, trials, rows)

@@ -1,6 +1,8 @@
 """What each seed trains on: a subset of the training images, with some of their labels wrong."""
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,9 @@ from jaxtyping import Int
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.data.dataset import Dataset, Split
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.study.empty_classes import refuse_for_study
+
+MOST_DRAWS = 100  # of wrong labels for one seed, to see whether every class can keep a label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Draws:
             raise InputError(
                 f"data {data.name}", "fit into memory", "a streamed set", "Use `input=memory`."
             )
+        refuse_for_study(data)
         wanted = self.images_per_class
         least = int(counts.argmin())
         if wanted is not None and counts[least] < wanted:
@@ -51,8 +57,23 @@ class Draws:
                 wanted,
                 "Take fewer.",
             )
-        if not self.within_superclass or not self.label_noise:
-            return
+        if self.label_noise:
+            self._refuse_noise()
+
+    def _refuse_noise(self) -> None:
+        if self.within_superclass:
+            self._refuse_lonely_classes()
+        labels: Any = self.dataset.train.all_labels()
+        drawn = self._wrong_labels(0, labels[self._chosen(0, labels)])
+        if not any(map(self._has_all, itertools.islice(drawn, MOST_DRAWS))):
+            raise InputError(
+                "`label_noise`",
+                "leave every class a training label",
+                f"a class without one in each of {MOST_DRAWS} draws of {self.label_noise}",
+                "Take less of it, or more `images_per_class`.",
+            )
+
+    def _refuse_lonely_classes(self) -> None:
         if self.superclasses is None:
             raise InputError(
                 "`noise=superclass`",
@@ -62,7 +83,7 @@ class Draws:
             )
         sizes = np.bincount(self.superclasses)[self.superclasses]
         if (sizes == 1).any():
-            alone = data.class_names[int(sizes.argmin())]
+            alone = self.dataset.class_names[int(sizes.argmin())]
             raise InputError(
                 "`noise=superclass`",
                 "find another class in every superclass",
@@ -74,8 +95,7 @@ class Draws:
         """The training images of a seed, by class, with their labels as they are trained on."""
         whole: Any = self.dataset.train
         chosen = self._chosen(seed, whole.labels)
-        labels = whole.labels[chosen]
-        return Split(whole.images[chosen], self._mislabelled(seed, labels))
+        return Split(whole.images[chosen], self._mislabelled(seed, whole.labels[chosen]))
 
     def _chosen(self, seed: int, labels: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
         if self.images_per_class is None:
@@ -86,16 +106,26 @@ class Draws:
         return by_class[(starts[:, None] + np.arange(self.images_per_class)[None]).ravel()]
 
     def _mislabelled(self, seed: int, labels: Int[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:
-        """Exactly that share of the labels is another class, each of the others as likely."""
+        """Drawn again where a class would be left without a label: no first model could be made."""
         if not self.label_noise:
             return labels
-        random = np.random.default_rng([seed, 1])
-        wrong = random.permutation(len(labels))[: round(self.label_noise * len(labels))]
-        changed = labels.copy()
-        for i in wrong:
-            others = np.arange(self.dataset.num_classes) != labels[i]
-            if self.within_superclass:
-                assert self.superclasses is not None
-                others &= self.superclasses == self.superclasses[labels[i]]
-            changed[i] = random.choice(np.flatnonzero(others))
-        return changed
+        return next(filter(self._has_all, self._wrong_labels(seed, labels)))
+
+    def _has_all(self, labels: Int[np.ndarray, " m"]) -> bool:
+        return len(np.unique(labels)) == self.dataset.num_classes
+
+    def _wrong_labels(
+        self, seed: int, labels: Int[np.ndarray, " m"]
+    ) -> Iterator[Int[np.ndarray, " m"]]:
+        """Exactly that share of the labels is another class, each of the others as likely."""
+        for attempt in itertools.count():
+            random = np.random.default_rng([seed, 1, attempt])
+            wrong = random.permutation(len(labels))[: round(self.label_noise * len(labels))]
+            changed = labels.copy()
+            for i in wrong:
+                others = np.arange(self.dataset.num_classes) != labels[i]
+                if self.within_superclass:
+                    assert self.superclasses is not None
+                    others &= self.superclasses == self.superclasses[labels[i]]
+                changed[i] = random.choice(np.flatnonzero(others))
+            yield changed

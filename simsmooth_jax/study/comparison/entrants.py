@@ -2,8 +2,8 @@
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 from simsmooth_jax.config.labels import ObjectiveConfig
 from simsmooth_jax.errors import InputError
@@ -11,13 +11,20 @@ from simsmooth_jax.method.objectives import Objective, label_table, self_distill
 from simsmooth_jax.method.relations import rules
 from simsmooth_jax.study.arms import ARM
 from simsmooth_jax.study.comparison import relation_rows as rows
-from simsmooth_jax.study.comparison.points import MOST_STRENGTH, Point, Range, Space
+from simsmooth_jax.study.comparison.points import (
+    COSINES,
+    DISTANCES,
+    MOST_STRENGTH,
+    STRENGTHS,
+    TEMPERATURES,
+    WHOLE,
+    Point,
+    Range,
+    Space,
+    perplexities,
+    space_of,
+)
 from simsmooth_jax.study.comparison.relation_rows import Rows, Seen
-
-WHOLE = (0.0, 1.0)
-STRENGTHS = (0.0, MOST_STRENGTH)
-TEMPERATURES = (1.0, 8.0)  # of predictions
-COSINES = (0.02, 1.0)  # temperatures of cosines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +32,7 @@ class Entrant:
     """One arm: relation rows that its strength mixes with hard labels, or another objective.
 
     `needs` are "first", a first model, and "superclasses". `longer` multiplies its steps, and
-    `tuned_as` names the arm whose setting it takes.
+    `tuned_as` names the arm whose setting it takes. `unmixed` is that of its objective.
     """
 
     name: str
@@ -37,6 +44,7 @@ class Entrant:
     needs: tuple[str, ...] = ()
     longer: int = 1
     tuned_as: str = ""
+    unmixed: bool = False
     least_risk: bool = False  # decides for the class of least expected distance, not the likeliest
 
     def made(self, seen: Seen, point: Point) -> "Made":
@@ -58,25 +66,23 @@ class Made(NamedTuple):
     limit: float | None
 
 
-def _space(
-    strength: Range | float | None = None, sharpness: Range | float | None = None
-) -> Callable[[int], Space]:
-    space = Space(strength, sharpness)
-    return lambda num_classes: space
-
-
-def _perplexities(num_classes: int) -> Space:
-    high = 0.9 * (num_classes - 1)
-    return Space(STRENGTHS, (min(2.0, (1 + high) / 2), high))
-
-
 def _as_trained(name: str, seen: Seen, point: Point) -> Objective:
     """That of `simsmooth train --labels NAME`."""
     return ARM[name].objective(seen.plan._replace(options=ObjectiveConfig(strength=point.strength)))
 
 
-def _onehot(seen: Seen, point: Point) -> Objective:
-    return _as_trained("onehot", seen, Point(point.weight_decay, None, None))
+_onehot = partial(_as_trained, "onehot")
+
+
+def _whole_label_smoothing_plus_plus(seen: Seen, point: Point) -> Objective:
+    """Without the paper's 1/2, which halves the rate, as a study tunes no learning rate."""
+    objective = _as_trained("lspp", seen, point)
+    return objective._replace(loss=_twice(objective.loss))
+
+
+@cache  # one function for every point and seed: one compiled step
+def _twice(loss: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *given: 2 * loss(*given)
 
 
 def _self_distillation(seen: Seen, point: Point) -> Objective:
@@ -91,94 +97,95 @@ def _of_model(
     return Entrant(name, title, colour, space, rows, needs=("first",))
 
 
-def _trained(name: str, strength: Range) -> Entrant:
-    arm = ARM[name]
+def _trained(name: str, strength: Range, unmixed: bool = False) -> Entrant:
+    arm, objective = ARM[name], partial(_as_trained, name)
     return Entrant(
-        name, arm.title, arm.colour, _space(strength), objective=partial(_as_trained, name)
+        name, arm.title, arm.colour, space_of(strength), objective=objective, unmixed=unmixed
     )
 
 
 TREE = ("superclasses",)
 ENTRANTS = (
-    Entrant("onehot", "one-hot labels", "#4c6a92", _space(), objective=_onehot),
-    Entrant("uniform", "uniform smoothing", "#c98b2b", _space(STRENGTHS), rows.uniform),
-    _of_model("patent", "clip, epsilon 1 (patent)", "#1f6f50", rows.clip, _space(1.0)),
-    _of_model("neighbours", "kernel's neighbours", "#2f8f6b", rows.neighbours, _perplexities),
+    Entrant("onehot", "one-hot labels", "#4c6a92", space_of(), objective=_onehot),
+    Entrant("uniform", "uniform smoothing", "#c98b2b", space_of(STRENGTHS), rows.uniform),
+    _of_model("patent", "clip, epsilon 1 (patent)", "#1f6f50", rows.clip, space_of(1.0)),
+    _of_model("neighbours", "kernel's neighbours", "#2f8f6b", rows.neighbours, perplexities),
     _of_model(
         "neighbours-shuffled",
         "kernel's neighbours, shuffled",
         "#8fc4ae",
         rows.neighbours_shuffled,
-        _perplexities,
+        perplexities,
     ),
     _of_model(
         "predictions",
         "mean predictions",
         "#7a5195",
         rows.predictions,
-        _space(STRENGTHS, TEMPERATURES),
+        space_of(STRENGTHS, TEMPERATURES),
     ),
     _of_model(
         "predictions-shuffled",
         "mean predictions, shuffled",
         "#bda7cc",
         rows.predictions_shuffled,
-        _space(STRENGTHS, TEMPERATURES),
+        space_of(STRENGTHS, TEMPERATURES),
     ),
     Entrant(
         "self-distillation",
         "self-distillation",
         "#b5533c",
-        _space(WHOLE, TEMPERATURES),
+        space_of(WHOLE, TEMPERATURES),
         objective=_self_distillation,
         needs=("first",),
+        unmixed=True,
     ),
-    _of_model("clip", "clip", "#3f7f5f", rows.clip, _space(WHOLE)),
-    _of_model("shift", "shift", "#5f8f7f", rows.shift, _space(STRENGTHS)),
-    _of_model("softmax", "softmax of cosines", "#4f9f8f", rows.softmax, _space(WHOLE, COSINES)),
+    _of_model("clip", "clip", "#3f7f5f", rows.clip, space_of(WHOLE)),
+    _of_model("shift", "shift", "#5f8f7f", rows.shift, space_of(STRENGTHS)),
+    _of_model("softmax", "softmax of cosines", "#4f9f8f", rows.softmax, space_of(WHOLE, COSINES)),
     _of_model(
         "neighbours-permuted",
         "kernel's neighbours, permuted",
         "#a9d3c2",
         rows.neighbours_permuted,
-        _perplexities,
+        perplexities,
     ),
     _of_model(
         "neighbours-centred",
         "centred kernel's neighbours",
         "#2f6f8f",
         rows.neighbours_centred,
-        _perplexities,
+        perplexities,
     ),
     _of_model(
         "features-neighbours",
         "mean features' neighbours",
         "#6f8f2f",
         rows.neighbours_of_features,
-        _perplexities,
+        perplexities,
     ),
     _of_model(
         "predictions-neighbours",
         "mean predictions' neighbours",
         "#8f6f9f",
         rows.neighbours_of_predictions,
-        _perplexities,
+        perplexities,
     ),
     _of_model(
         "predictions-whole",
         "mean predictions, own included",
         "#9f5f8f",
         rows.predictions_whole,
-        _space(WHOLE, TEMPERATURES),
+        space_of(WHOLE, TEMPERATURES),
     ),
     _of_model(
-        "ssa-ls", "SSA-LS, of centroids", "#7f7f4f", rows.centroids, _space(STRENGTHS, (0.02, 2.0))
+        "ssa-ls", "SSA-LS, of centroids", "#7f7f4f", rows.centroids, space_of(STRENGTHS, DISTANCES)
     ),
     Entrant(
         "superclass",
         "superclass smoothing",
         "#9f7f3f",
-        _space(STRENGTHS),
+        space_of(STRENGTHS),
         rows.superclass,
         needs=TREE,
     ),
@@ -186,20 +193,25 @@ ENTRANTS = (
         "hierarchy",
         "hierarchy (Bertinetto)",
         "#7f5f3f",
-        _space(1.0, (3.0, 30.0)),
+        space_of(1.0, (3.0, 30.0)),
         rows.hierarchy,
         needs=TREE,
     ),
-    *(_trained(name, STRENGTHS) for name in ("ols", "online", "maxsup")),
-    _trained("lspp", (0.01, MOST_STRENGTH)),
-    _trained("pskd", (0.0, 0.95)),
+    _trained("ols", STRENGTHS, unmixed=True),
+    _trained("online", STRENGTHS),
+    _trained("maxsup", STRENGTHS),
+    dataclasses.replace(
+        _trained("lspp", (0.01, MOST_STRENGTH), unmixed=True),
+        objective=_whole_label_smoothing_plus_plus,
+    ),
+    _trained("pskd", (0.0, 0.95), unmixed=True),
     _trained("zipf", WHOLE),
     _trained("mbls", WHOLE),
     Entrant(
         "onehot-longer",
         "one-hot, both trainings' steps",
         "#7c93b2",
-        _space(),
+        space_of(),
         objective=_onehot,
         longer=2,
     ),
@@ -207,7 +219,7 @@ ENTRANTS = (
         "onehot-least-risk",
         "one-hot, least risk (CRM)",
         "#9cb0c8",
-        _space(),
+        space_of(),
         objective=_onehot,
         needs=TREE,
         tuned_as="onehot",
@@ -225,12 +237,8 @@ def chosen(names: tuple[str, ...], has_superclasses: bool) -> tuple[Entrant, ...
                 "`arms`", "be of " + ", ".join(ENTRANT), repr(name), "See: docs/study.md"
             )
         if "superclasses" in ENTRANT[name].needs and not has_superclasses:
-            raise InputError(
-                f"`arms` with {name}",
-                "be given with superclasses",
-                "none",
-                "Add `superclasses=FILE`.",
-            )
+            must, then = "be given with superclasses", "Add `superclasses=FILE`."
+            raise InputError(f"`arms` with {name}", must, "none", then)
     if "onehot" not in names or len(set(names)) < len(names) or len(names) < 2:
         raise InputError(
             "`arms`",

@@ -1,5 +1,6 @@
 """What is tuned: weight decay, strength and sharpness, by the same random points for every arm."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,11 @@ from scipy.stats import qmc
 WEIGHT_DECAY = (3e-4, 3e-2)  # of sgd, added to the gradient
 DECOUPLED = (1e-3, 1.0)  # of adamw
 MOST_STRENGTH = 0.9  # of a soft label: above it little is left of the hard one
+STRENGTHS = (0.0, MOST_STRENGTH)
+WHOLE = (0.0, 1.0)
+TEMPERATURES = (1.0, 8.0)  # of predictions
+COSINES = (0.02, 1.0)  # temperatures of cosines
+DISTANCES = (0.02, 2.0)  # temperatures of distances over their mean
 
 Range = tuple[float, float]
 
@@ -28,6 +34,20 @@ class Space(NamedTuple):
 
     strength: Range | float | None = None
     sharpness: Range | float | None = None
+
+
+def space_of(
+    strength: Range | float | None = None, sharpness: Range | float | None = None
+) -> Callable[[int], Space]:
+    """The same for any number of classes."""
+    space = Space(strength, sharpness)
+    return lambda num_classes: space
+
+
+def perplexities(num_classes: int) -> Space:
+    """Strengths, and perplexities of neighbours."""
+    high = 0.9 * (num_classes - 1)
+    return Space(STRENGTHS, (min(2.0, (1 + high) / 2), high))
 
 
 def points_of(space: Space, count: int, decays: Range) -> list[Point]:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.data.dataset import Dataset, Split
-from simsmooth_jax.errors import DivergenceError
+from simsmooth_jax.errors import DivergenceError, InputError
 from simsmooth_jax.machine.devices import place
 from simsmooth_jax.method.objectives import Objective
 from simsmooth_jax.study.arms import Plan
@@ -50,6 +50,19 @@ class Trials:
         self.trainer = Trainer(self._training, self._drawn)
         self._evaluator = self._new_evaluator()
         self._reader = first_models.Reader(self._new_evaluator, dataset.num_classes)
+
+    def refuse(self, entrants: tuple[Entrant, ...]) -> None:
+        """Refuses mixed images for arms that take predictions for those of single ones."""
+        mixes = [name for name in ("mixup", "cutmix") if getattr(self._training.augmentation, name)]
+        unmixed = [entrant.name for entrant in entrants if entrant.unmixed]
+        if mixes and unmixed:
+            raise InputError(
+                f"`{mixes[0]}`",
+                f"be 0 with the predictions of single images, of which {', '.join(unmixed)} "
+                f"make{'' if unmixed[1:] else 's'} labels",
+                getattr(self._training.augmentation, mixes[0]),
+                "Leave it out, or take other `arms`.",
+            )
 
     def seen(self, seed: int, entrant: Entrant, first: Point | None) -> Seen:
         """What the labels of a seed may be made from; `first` is the setting of first models."""
