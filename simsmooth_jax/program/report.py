@@ -9,11 +9,13 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
 
+from simsmooth_jax.formats.label_files import TableFile
 from simsmooth_jax.study.neighbours import Neighbours
 
 RECOMMENDED = (
-    "Recommended: uniform smoothing. Over many seeds, with all arms tuned alike, relation labels "
-    "were at best as accurate. Ask your own data: simsmooth study."
+    "Recommended: uniform smoothing. In studies of other data, over many seeds and with all arms "
+    "tuned alike, relation labels were at best as accurate. One run cannot tell; simsmooth study "
+    "asks your own data."
 )
 MAX_CLASSES = 20  # rows of the table of nearest classes
 
@@ -64,6 +66,14 @@ def nearest_table(shown: Neighbours, class_names: tuple[str, ...], count: int = 
     if len(class_names) > len(shown.classes):
         table.caption = f"the {len(shown.classes)} most related of {len(class_names)} classes"
     return table
+
+
+def settings(labels: TableFile) -> str:
+    """The rule of relation labels with its numbers, as "rule mean, temperature 6, epsilon 0.2"."""
+    named = ("temperature", "perplexity", "top_k", "epsilon")
+    given = {name: labels.parameters.get(name) for name in named}
+    shown = (f"{name} {value:g}" for name, value in given.items() if value is not None)
+    return ", ".join((f"rule {labels.rule}", *shown))
 
 
 def hard_classes(parameters: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from simsmooth_jax.config.labels import OF_CLASSIFIER, RelationConfig
+from simsmooth_jax.config.labels import OF_CLASSIFIER, USUAL_EPSILON, RelationConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import array_sha256
@@ -93,7 +93,11 @@ class Relations:
             rows = self.vectors[self.kept.places].T
             return relation_labels(rows, "literal", include_self=include_self, **options)
         except InputError as error:
-            raise error.under("`rule=mean`") from error
+            if "largest at its own class" not in error.must:
+                raise error.under("`rule=mean`") from error
+            must = "leave each class on top of its own label"
+            got, then = f"{epsilon} and so {error.got}", f"Try {USUAL_EPSILON}."
+            raise InputError("`epsilon`", must, got, then) from error
 
     @functools.cached_property
     def _of_kept(self) -> Float[Array, "kept kept"]:
@@ -116,7 +120,9 @@ def of_vectors(
     columns = kept.columns(vectors)
     sharpness = {"temperature": config.temperature} if config.rule == "softmax" else {}
     sharpness |= {"perplexity": config.perplexity}
-    diagnosis = diagnose(columns, center=config.center, **sharpness)
+    diagnosis = None  # of rows that are predictions: it is about cosines
+    if config.rule != "mean":
+        diagnosis = diagnose(columns, center=config.center, **sharpness)
     return Relations(config, array_sha256(vectors), kept, columns, None, diagnosis, names)
 
 
@@ -202,22 +208,23 @@ def refuse_relation(config: RelationConfig, num_classes: int) -> None:
             f"temperature={config.temperature} with rule {config.rule!r}",
             "Set both, as softmax with 0.2 for 10 classes or 0.1 for 100, or neither.",
         )
-    if config.epsilon == 1 and (config.rule == "neighbours" or not config.include_self):
-        raise InputError(
-            "`epsilon`",
-            "be below 1 where the relation row has no own class",
-            config.epsilon,
-            "Try 0.3.",
-        )
+    kept = config.top_k or num_classes  # of which the others share what the own class leaves
+    most, epsilon = (kept - 1) / kept, config.epsilon or 0.0
+    if epsilon >= most and (config.rule == "neighbours" or not config.include_self):
+        must = f"be below {most:.3g} where the relation row has no own class"
+        raise InputError("`epsilon`", must, epsilon, f"Try {USUAL_EPSILON}.")
+    if (config.perplexity is not None) != (config.rule == "neighbours"):
+        got = f"perplexity={config.perplexity} with rule {config.rule!r}"
+        must = "be given with `rule=neighbours` and with no other"
+        raise InputError("`perplexity`", must, got, "Set both, as 20, or neither.")
     if config.rule == "mean":
         values |= {"rule": "literal", "temperature": None}  # which is what makes its rows
-        if config.similarity != "predictions" or config.center or config.perplexity is not None:
-            raise InputError(
-                "`rule=mean`",
-                "be given with `similarity=predictions`, without `center` and `perplexity`",
-                f"{config.similarity}, center={config.center} and perplexity={config.perplexity}",
-                "Its rows are predictions, no cosines: choose another `rule`, as neighbours.",
-            )
+        if config.center:
+            must = "be given with a rule of cosines"
+            raise InputError("`center`", must, "rule 'mean'", "Choose another `rule`, as clip.")
+        if config.similarity != "predictions":
+            must, then = "be predictions with `rule=mean`", "Choose another `rule`, as clip."
+            raise InputError("`similarity`", must, config.similarity, then)
     rule_options.checked_options("relation labels", num_classes, **values)
     if config.rule == "literal" and config.center:
         raise InputError(

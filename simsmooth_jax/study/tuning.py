@@ -65,7 +65,7 @@ def tuned(
     (directory / TUNING).mkdir(exist_ok=True)
     log, rows = MetricsLog(directory / TUNING / METRICS), []
     for arm, epsilon, its_plan in _points(plan, relations):
-        name = f"{arm.name} {epsilon:g}"
+        name = f"{arm.name}-{epsilon:g}"
         objective = arm.objective(its_plan)
         state = runner.train(name, objective, directory / TUNING / name, log, bars)
         images = runner.dataset.validation
@@ -73,6 +73,21 @@ def tuned(
         found = measures.of_validation(logits, images.all_labels())
         rows.append({"arm": arm.name, "epsilon": epsilon} | found)
     return rows
+
+
+def in_words(rows: Rows) -> str:
+    """What was chosen, whether it is at an end of what was tried, and what was left out."""
+    chosen = []
+    for arm in (UNIFORM, RELATION):
+        tried = [row["epsilon"] for row in rows if row["arm"] == arm.name]
+        at = {min(tried): ", the least that was tried", max(tried): ", the most that was tried"}
+        weight = best(rows, arm)
+        chosen.append(f"{weight:g} for {arm.title}{at.get(weight, '')}")
+    said = f"Chosen on validation by NLL at T: epsilon {'; '.join(chosen)}."
+    if len(rows) == TRAININGS:
+        return said
+    left = EPSILONS[len(rows) - TRAININGS :]
+    return f"{said} With {left[0]:g} or more a relation label would have another class on top."
 
 
 def best(rows: Rows, arm: Arm) -> float:

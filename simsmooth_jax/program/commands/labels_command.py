@@ -38,7 +38,8 @@ def make_label_file(config: LabelsConfig) -> None:
             with pipeline.watched(bar, "making the labels"):
                 table = pipeline.make_labels(found, names)
     except pipeline.IllPosedError as error:
-        print(error.diagnosis or "")
+        if error.diagnosis is not None:
+            print(error.diagnosis)
         raise
     table.save(config.out)
     if found.diagnosis is not None:

@@ -75,7 +75,7 @@ def run(config: RunConfig) -> None:
             describe(runner)
             if config.tune:
                 print(tuning.cost(runner))
-            with _diagnosis_shown(directory / "first"):
+            with _diagnosis_shown(directory / "first", config.relation.rule):
                 result = pipeline.run_method(config, runner, directory)
         if not is_writer():
             return
@@ -97,13 +97,15 @@ def _short_name(config: RunConfig) -> str:
 
 
 @contextlib.contextmanager
-def _diagnosis_shown(checkpoint: Path) -> Iterator[None]:
+def _diagnosis_shown(checkpoint: Path, rule: str | None) -> Iterator[None]:
     """Prints the diagnosis of an ill-posed rule, and says how to go on without training again."""
     try:
         yield
     except pipeline.IllPosedError as error:
-        print(error.diagnosis or "")
-        command = f"simsmooth labels {checkpoint} --rule clip --out labels.npz"
+        if error.diagnosis is not None:
+            print(error.diagnosis)
+        labels = f"--rule {'mean' if rule == 'mean' else 'clip'} --out labels.npz"
+        command = f"simsmooth labels {checkpoint} {labels}"
         then = f"{error.then} The first classifier is kept: {command}"
         raise InputError(error.who, error.must, error.got, then) from error
 
@@ -133,12 +135,13 @@ def _show_run(directory: Path, result: dict[str, Any], examples: str) -> None:
     show_arms(result["arms"], examples, softened)
     own = labels.own_mass()
     console.print(
-        f"Relation labels: rule {labels.rule}, epsilon {labels.parameters['epsilon']:g}. The own "
-        f"class keeps {own:.2f} of its label on average; related classes share the rest."
+        f"Relation labels: {report.settings(labels)}. The own class keeps {own:.2f} of its label "
+        "on average; related classes share the rest."
     )
     if "uniform_epsilon" in result:  # which older runs have not
-        chosen = ", chosen on validation as that is" if result["tuning"] else ""
-        console.print(f"Uniform smoothing: epsilon {result['uniform_epsilon']:g}{chosen}.")
+        console.print(f"Uniform smoothing: epsilon {result['uniform_epsilon']:g}.")
+        if result["tuning"]:
+            console.print(tuning.in_words(result["tuning"]))
     if hard := report.hard_classes(labels.parameters):
         console.print(hard)
     if warning := own_mass_warning(own):

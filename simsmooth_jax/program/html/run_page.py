@@ -7,6 +7,7 @@ import numpy as np
 
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.formats.label_files import load_table
+from simsmooth_jax.program import report
 from simsmooth_jax.program.html import explorer
 from simsmooth_jax.program.html.calibration import Measured, reliability, risk_coverage
 from simsmooth_jax.program.html.page import Figure, Page, Said, Table, write_page
@@ -15,7 +16,7 @@ from simsmooth_jax.program.pictures import TITLES
 from simsmooth_jax.program.report import COLUMNS, RECOMMENDED
 from simsmooth_jax.study.agreement import stability
 from simsmooth_jax.study.arms import ARM, ONEHOT, RELATION, UNIFORM
-from simsmooth_jax.study.tuning import best
+from simsmooth_jax.study.tuning import best, in_words
 
 ONE_SEED = (
     "One training of each is one draw: there is no forest plot of paired differences here. The "
@@ -41,19 +42,19 @@ def write_run(
     similarity = np.asarray(file.table.to_dense(), np.float64)
     source = TITLES.get(file.source, f"Similarity of the classes ({file.source})")
     count = next(iter(tests.values()))["count"]
-    epsilon = labels.parameters["epsilon"]
-    settings = _settings(result, f"ε {epsilon:g}, rule {labels.rule}")
+    settings = _settings(result, report.settings(labels))
+    chosen = in_words(result["tuning"]) if result.get("tuning") else ""
     figures = [reliability(arms), risk_coverage(arms), _tuning(result, weight_decay)]
     page = Page(
         title=f"Three classifiers on {dataset.name}",
         compared=[
             "The same network trained three times: on one-hot labels, with uniform smoothing, and "
-            f"on relation labels (rule {labels.rule}, epsilon {epsilon:g}) from the first one.",
+            f"on relation labels ({report.settings(labels)}) from the first one.",
             f"{dataset.num_classes} classes, {len(dataset.train):,} training {dataset.holds}, "
             f"{count:,} to test on.",
         ],
         said=[Said("one seed", "open", _sentence(tests, dataset.holds))],
-        notes=[note for note in (RECOMMENDED, ONE_SEED, result.get("note", "")) if note],
+        notes=[note for note in (RECOMMENDED, ONE_SEED, chosen, result.get("note", "")) if note],
         results=_results(tests, count, dataset.holds, settings),
         figures=[figure for figure in figures if figure is not None],
         explorer=explorer.explorer(stability([similarity]), 1, file.shown_names, source),
@@ -74,7 +75,7 @@ def _sentence(tests: dict[str, dict[str, Any]], examples: str) -> str:
 
 def _settings(result: dict[str, Any], relation: str) -> dict[str, str]:
     """By arm; of uniform smoothing older runs do not say it."""
-    uniform = f"ε {result['uniform_epsilon']:g}" if "uniform_epsilon" in result else ""
+    uniform = f"epsilon {result['uniform_epsilon']:g}" if "uniform_epsilon" in result else ""
     return {UNIFORM.name: uniform, RELATION.name: relation}
 
 
