@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_no_mistakes_have_no_distance() -> None:
 @pytest.mark.slow
 def test_a_wrong_label_among_easy_images_ends_neither_run_nor_study(tmp_path: Path) -> None:
     labels = {"train": np.arange(200) % 4, "test": np.arange(40) % 4}
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for part, each in labels.items():
         images = np.full((len(each), 4, 4), 20, np.uint8)
         images[np.arange(len(each)), each] = 230  # a bright row for each class
