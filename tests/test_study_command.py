@@ -132,7 +132,7 @@ def test_what_is_shown_fits(out: Path, shown: Any, columns: int) -> None:
     text = shown(out, columns)
     assert (out / "rows-1-of-1.jsonl").read_bytes() == before
     lines = [line.rstrip() for line in text.splitlines()]
-    assert max(len(line) for line in lines[4:] if str(out) not in line) <= columns
+    assert max(len(line) for line in lines[5:] if str(out) not in line) <= columns
     found = json.loads((out / "study.json").read_text())
     for arm in found["arms"]:
         settings, results = (line for line in lines if line.startswith(f"  {arm['name']} "))
@@ -144,6 +144,8 @@ def test_what_is_shown_fits(out: Path, shown: Any, columns: int) -> None:
     assert lines[2] == (
         "20% of the training labels are wrong (symmetric); validation and test are clean"
     )
+    assert lines[3] == "contrasts: uniform:onehot neighbours-shuffled:uniform"
+    assert lines[4].startswith("Warning: ")
     assert "Warning: with so few seeds no contrast can be told: p is 0.5 or more." in text
     assert "Take 7 seeds or more." in text
     assert "3 seeds are too few to tell it from" in " ".join(text.split())
@@ -158,6 +160,7 @@ def test_more_seeds_and_arms_go_on_in_the_same_directory(out: Path, shown: Any) 
     added = {(row["phase"], row["arm"], row["seed"]) for row in more[len(before) :]}
     assert added == {("test", arm, seed) for arm in ("onehot", "uniform") for seed in range(3, 7)}
     text = shown(out, arms=(*ARMS, "maxsup"))
+    assert "contrasts: uniform:onehot neighbours-shuffled:uniform maxsup:uniform\n" in text
     added = Counter((row["phase"], row["arm"]) for row in rows_of(out)[len(more) :])
     assert added == {("tune", "maxsup"): 6, ("test", "maxsup"): 3}
     assert "max suppression (MaxSup)" in text
@@ -183,6 +186,11 @@ def test_arms_of_a_hierarchy_and_of_another_arms_training(tmp_path: Path, shown:
     text = shown(tmp_path / "out", points=1, tuning_seeds=1, contrasts=named, **changes)
     assert "(superclass); validation" in text
     assert "against onehot" in text
+    before = text.splitlines()[3:5]  # anything is trained
+    assert before == [
+        f"contrasts: {named[0]}",
+        "exploratory, without adjusted p: superclass:onehot",
+    ]
     rows = rows_of(tmp_path / "out")
     assert {row["arm"] for row in rows if row["phase"] == "tune"} == {"onehot", "superclass"}
     tests = {(r["arm"], r["seed"]): r["test"] for r in rows if r["phase"] == "test"}
@@ -204,6 +212,20 @@ def test_arms_of_a_hierarchy_and_of_another_arms_training(tmp_path: Path, shown:
     assert [cell["distance of mistakes"] for cell in cells] == [f"{far:.3f}" for far in mistakes]
     for name in ("reliability", "risk-coverage"):
         assert "least risk" not in (tmp_path / "out" / "tables" / f"{name}.csv").read_text()
+
+
+def test_named_contrasts_stay_while_arms_change(tmp_path: Path, shown: Any) -> None:
+    """What was named beforehand is all that is tested, and no other may be named afterwards."""
+    named: Row = {"contrasts": ("uniform:onehot",), "points": 1, "tuning_seeds": 1, "seeds": 2}
+    shown(tmp_path / "out", arms=("onehot", "uniform"), **named)
+    text = shown(tmp_path / "out", arms=("maxsup", "uniform", "onehot"), **named)
+    assert "contrasts: uniform:onehot\n" in text
+    assert "exploratory, without adjusted p: maxsup:uniform\n" in text
+    found = json.loads((tmp_path / "out" / "study.json").read_text())
+    assert [(one["arm"], one["than"]) for one in found["contrasts"]] == [("uniform", "onehot")]
+    others = named | {"contrasts": ("maxsup:uniform",)}
+    with pytest.raises(InputError, match="contrasts "):
+        study(tmp_path / "out", arms=("maxsup", "uniform", "onehot"), **others)
 
 
 @pytest.mark.parametrize(

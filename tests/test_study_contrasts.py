@@ -3,7 +3,7 @@
 import pytest
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.study.comparison.inference import contrasts_of
+from simsmooth_jax.study.comparison.inference import contrasts_of, explored
 
 ARMS = ("onehot", "uniform", "clip", "shift")
 
@@ -17,6 +17,19 @@ def test_contrasts_are_those_named_or_each_with_uniform() -> None:
         ("shift", "onehot"),
     ]
     assert len(contrasts_of((), ("onehot", "uniform", *"abcdefgh"))) == 6
+
+
+def test_default_contrasts_are_in_the_order_of_the_arms() -> None:
+    """The seventh and later ones are explored, and none is neither or both."""
+    arms = ("shift", "onehot", "h", "uniform", *"abcdef")
+    found = contrasts_of((), arms)
+    assert found == [("uniform", "onehot"), *((arm, "uniform") for arm in ("shift", "h", *"abc"))]
+    assert explored(found, arms) == [(arm, "uniform") for arm in "def"]
+    assert explored([("clip", "shift"), ("uniform", "clip")], ARMS) == [
+        ("onehot", "uniform"),
+        ("shift", "uniform"),
+    ]
+    assert explored(contrasts_of((), ARMS), ARMS) == []
 
 
 NAMES = "There are onehot, uniform, clip, shift."

@@ -47,7 +47,8 @@ class StudyConfig:
     the relations of the classes beside them."""
     contrasts: tuple[str, ...] = ()
     """Up to six differences named beforehand, as predictions-uniform is written predictions:uniform
-    (default: uniform against onehot, and each other arm against uniform, in order)."""
+    (default: uniform against onehot, and each other arm against uniform, six in the order of
+    --arms). Name them where the arms may change."""
     margin: float = option(0.3, above=0, most=100)
     """Points of accuracy: a difference is none where two one-sided tests exclude a larger one."""
     select: Selection = option("accuracy", resume=True)

@@ -49,8 +49,7 @@ def study(config: StudyConfig) -> None:
     superclasses = read_superclasses(config, dataset)
     confusions = read_confusions(config.confusions, dataset.num_classes)
     entrants = chosen(config.arms, superclasses is not None)
-    names = [entrant.name for entrant in entrants]
-    contrasts = inference.contrasts_of(config.contrasts, names)
+    contrasts = inference.contrasts_of(config.contrasts, config.arms)
     if shard.count > 1 and config.overwrite:
         raise InputError(
             "`overwrite`", "not be given with `shard`", "both", "Delete the directory before."
@@ -64,7 +63,7 @@ def study(config: StudyConfig) -> None:
     with open_directory(directory, fixed, config.overwrite, absent, part):
         rows = Rows(directory, shard)
         schedule = Schedule(config, entrants, trials, rows)
-        _describe(config, trials, names, len(contrasts))
+        _describe(config, trials, contrasts)
         for stage, all_of in schedule.stages():
             todo = all_of()
             _carry_out(schedule, schedule.mine(todo, shard), stage)
@@ -99,22 +98,27 @@ def _refuse_fixed(config: StudyConfig) -> None:
         raise InputError("`weight_decay`", must, decay, "To keep it: `tune_weight_decay=False`.")
 
 
-def _describe(config: StudyConfig, trials: Trials, names: list[str], contrasts: int) -> None:
+def _describe(config: StudyConfig, trials: Trials, contrasts: list[tuple[str, str]]) -> None:
+    """What is drawn, tuned and, before anything is trained, which differences are asked about."""
     data, drawn = trials.dataset, len(trials.draws.train(0))
     print(
         f"{data.name}: {drawn:,} of {len(data.train):,} training images a seed, "
         f"{len(data.validation):,} validation, {len(data.test):,} test, {data.num_classes} classes"
     )
-    counts = {"arms": len(names), "points of each": config.points}
+    counts = {"arms": len(config.arms), "points of each": config.points}
     counts |= {"tuning seeds": config.tuning_seeds, "seeds": config.seeds}
     print("; ".join(f"{what}: {count:,}" for what, count in counts.items()))
     if config.label_noise:
         wrong = f"{config.label_noise:.0%} of the training labels are wrong ({config.noise})"
         print(f"{wrong}; validation and test are clean")
-    if (least := inference.least_p(config.seeds, contrasts)) > inference.SIGNIFICANT:
+    print(f"contrasts: {' '.join(map(':'.join, contrasts))}")
+    if rest := inference.explored(contrasts, config.arms):
+        print(f"exploratory, without adjusted p: {' '.join(map(':'.join, rest))}")
+    count = len(contrasts)
+    if (least := inference.least_p(config.seeds, count)) > inference.SIGNIFICANT:
         print(
             f"Warning: with so few seeds no contrast can be told: p is {least:.2g} or more. Take "
-            f"{inference.least_seeds(contrasts)} seeds or more."
+            f"{inference.least_seeds(count)} seeds or more."
         )
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -94,9 +94,12 @@ def _adjusted(ps: Sequence[float]) -> list[float]:
 
 
 def contrasts_of(named: tuple[str, ...], arms: Sequence[str]) -> list[tuple[str, str]]:
-    """The pairs of arms that are compared, at most six: those named, or each with uniform."""
+    """The pairs of arms that are compared, at most six: those named, or each with uniform.
+
+    Without names they are in the order of the arms, of which the last may be left out.
+    """
     if not named:
-        base = "uniform" if "uniform" in arms else "onehot"
+        base = base_of(arms)
         pairs = [(arm, base) for arm in arms if arm not in ("onehot", base)]
         if base == "uniform":
             pairs.insert(0, ("uniform", "onehot"))
@@ -118,6 +121,17 @@ def contrasts_of(named: tuple[str, ...], arms: Sequence[str]) -> list[tuple[str,
         must = f"be at most {MOST_CONTRASTS}"
         raise InputError("`contrasts`", must, len(pairs), "Choose those that you ask about.")
     return pairs
+
+
+def base_of(arms: Collection[str]) -> str:
+    """The arm that all others are set against."""
+    return "uniform" if "uniform" in arms else "onehot"
+
+
+def explored(contrasts: Sequence[tuple[str, str]], arms: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of each arm and the base that are no contrast: they have no adjusted p."""
+    base, named = base_of(arms), {frozenset(pair) for pair in contrasts}
+    return [(arm, base) for arm in arms if arm != base and frozenset((arm, base)) not in named]
 
 
 def least_p(seeds: int, contrasts: int) -> float:

@@ -56,7 +56,7 @@ def results_of(
 ) -> Results:
     """Reads the rows of the test and compares them."""
     values = {entrant.name: _values(schedule, entrant) for entrant in schedule.entrants}
-    base = "uniform" if "uniform" in values else "onehot"
+    base = inference.base_of(values)
     compared = [
         inference.difference(
             arm, than, values[arm]["accuracy"], values[than]["accuracy"], config.margin
