@@ -8,6 +8,7 @@ Writes:   the part of experiments/README.md between its two marks.
 import dataclasses
 import pathlib
 import tempfile
+import textwrap
 from typing import Any
 
 from studies import RESULTS, STUDIES
@@ -78,9 +79,12 @@ def table(name: str, found: Results) -> list[str]:
         means = arm.means
         cells = [ENTRANT[arm.name].title, f"{means['accuracy']:.2f}", arm.against or ""]
         cells += [f"{means['superclass_accuracy']:.2f}"] if has_tree else []
-        cells += [f"{means['nll_at_temperature']:.3f}", f"{means['aurc']:.4f}", arm.setting]
+        cells += [f"{means['nll_at_temperature']:.3f}"]
+        cells += [f"{means['aurc']:.4f}" if "aurc" in means else "", arm.setting]
         lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, "", *(f"- {sentence}" for sentence in found.sentences), ""]
+    for sentence in ("", *(f"- {sentence}" for sentence in found.sentences)):
+        lines += textwrap.wrap(sentence, 110, subsequent_indent="  ") or [""]
+    return [*lines, ""]
 
 
 def written() -> str:
