@@ -82,8 +82,8 @@ def _about(schedule: Schedule) -> list[str]:
         f"{data.num_classes} classes; {drawn:,} of {len(data.train):,} training {data.holds} a "
         f"seed, {len(data.validation):,} to choose by, {len(data.test):,} to test on.{noise} Each "
         f"way{tuned} tried {_counted(config.points, 'setting')} on "
-        f"{_counted(config.tuning_seeds, 'seed')}; the best was trained on {config.seeds} other seeds, each with its own subset, weights "
-        "and order, the same for all.",
+        f"{_counted(config.tuning_seeds, 'seed')}; the best was trained on "
+        f"{config.seeds} other seeds, each with its own subset, weights and order, the same for all.",
     ]
 
 
