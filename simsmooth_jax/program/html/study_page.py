@@ -83,7 +83,8 @@ def _about(schedule: Schedule) -> list[str]:
         f"seed, {len(data.validation):,} to choose by, {len(data.test):,} to test on.{noise} Each "
         f"way{tuned} tried {_counted(config.points, 'setting')} on "
         f"{_counted(config.tuning_seeds, 'seed')}; the best was trained on "
-        f"{config.seeds} other seeds, each with its own subset, weights and order, the same for all.",
+        f"{config.seeds} other seeds, each with its own subset, weights and order, the same for "
+        "all.",
     ]
 
 
