@@ -100,6 +100,26 @@ def test_an_older_one_gets_it_by_the_same_command(
     assert {file.name: file.read_bytes() for file in (directory / "tables").iterdir()} == tables
 
 
+def test_a_run_shows_the_superclasses_of_its_own_data(tmp_path: Path) -> None:
+    """The share of nearest classes in the same superclass, from its similarity in NumPy."""
+    random, tree = np.random.default_rng(0), np.array([0, 1, 0, 1, 0, 1])
+    labels = np.tile(np.arange(6), 40)
+    centres = 4 * np.eye(8)[tree] + random.normal(size=(6, 8))
+    features = (centres[labels] + random.normal(size=(240, 8))).astype("f")
+    parts = {"train": slice(160), "val": slice(160, 200), "test": slice(200, 240)}
+    arrays = {f"{part}_features": features[at] for part, at in parts.items()}
+    arrays |= {f"{part}_labels": labels[at] for part, at in parts.items()}
+    words = []
+    for name, held in (("with", tree), ("unfit", tree[1:])):
+        np.savez(tmp_path / f"{name}.npz", **(arrays | {"fine_to_coarse": held}))  # type: ignore[arg-type]
+        simsmooth("run", "--data", f"npz:{name}.npz", *RUN[1:5], "--out", name, cwd=tmp_path)
+        words.append((tmp_path / name / "report.html").read_text())
+    similarity = np.load(tmp_path / "with" / "similarity.npz")["table"] - 9 * np.eye(6)
+    share = np.mean(tree[similarity.argmax(axis=1)] == tree)
+    assert f"lies in the same superclass for {share:.0%} of the" in words[0]
+    assert "Superclasses:" not in words[1]
+
+
 def test_a_report_from_before_temperatures_makes_a_page(folder: Path) -> None:
     path = folder / "run" / "report.json"
     whole = path.read_text()

@@ -91,7 +91,9 @@ def test_each_arm_is_tested_at_what_validation_has_chosen(out: Path) -> None:
         assert all(row["given"] == tried[0]["given"] for row in tests)
 
 
-def test_a_weight_decay_that_is_not_tuned_is_that_of_the_recipe(tmp_path: Path) -> None:
+def test_a_weight_decay_that_is_not_tuned_is_that_of_the_recipe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """And an arm that has nothing else to tune is trained once a seed."""
     optimizer = dataclasses.replace(OPTIMIZER, weight_decay=0.0)
     training = dataclasses.replace(TRAINING, optimizer=optimizer)
@@ -101,6 +103,23 @@ def test_a_weight_decay_that_is_not_tuned_is_that_of_the_recipe(tmp_path: Path) 
     assert {row["given"]["weight_decay"] for row in rows} == {0.0}
     tuned = Counter(row["arm"] for row in rows if row["phase"] == "tune")
     assert tuned == {"onehot": 2, "uniform": 6, "neighbours-shuffled": 6}
+    printed = capsys.readouterr().out
+    assert "chosen on validation by accuracy, but for wd, which was given" in printed
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "weight decay as it was given; strength ε and sharpness τ, chosen on valid" in page
+    assert "Each way that has a strength or sharpness to tune tried 3 settings on" in page
+
+
+def test_the_page_has_the_limit_of_a_table_beside_its_strength(out: Path) -> None:
+    tests = [row for row in rows_of(out) if row["phase"] == "test"]
+    page = (out / "report.html").read_text().replace("\u00a0", " ")
+    used, limits = (
+        [row[key] for row in tests if row["arm"] == "neighbours-shuffled"]
+        for key in ("strength", "limit")
+    )
+    assert np.mean(limits) < 0.9
+    assert f"ε {np.mean(used):.2f} of at most {np.mean(limits):.2f}, τ" in page
+    assert page.count("of at most") == 1  # uniform smoothing has none
 
 
 def test_means_and_differences_are_those_of_the_rows(out: Path) -> None:

@@ -71,7 +71,7 @@ def study(config: StudyConfig) -> None:
                 return
         found = results_of(config, schedule, contrasts)
         write_json(directory / STUDY, found.to_json())
-        _show(found)
+        _show(found, config.tune_weight_decay)
         print(write_study(directory, schedule, found, confusions))
         print(f"{directory}: finished")
 
@@ -146,9 +146,10 @@ def _others_done(schedule: Schedule, stage: list[Trial], shard: Shard, directory
     return True
 
 
-def _show(found: Results) -> None:
+def _show(found: Results, tuned: bool) -> None:
     results = Table(title=found.title, box=box.SIMPLE, title_justify="left")
-    settings = Table(title=f"chosen on validation by {found.select}", box=box.SIMPLE)
+    given = "" if tuned else ", but for wd, which was given"
+    settings = Table(title=f"chosen on validation by {found.select}{given}", box=box.SIMPLE)
     settings.title_justify = "left"
     results.add_column("arm")
     for column in ("top-1 %", f"against {found.base}", "NLL", "ECE %"):

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from simsmooth_jax.data.dataset import Dataset
+from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import load_table
+from simsmooth_jax.machine.files import read_json
 from simsmooth_jax.program import report
 from simsmooth_jax.program.html import explorer
 from simsmooth_jax.program.html.calibration import Measured, reliability, risk_coverage
@@ -14,8 +17,10 @@ from simsmooth_jax.program.html.page import Figure, Page, Said, Table, write_pag
 from simsmooth_jax.program.html.strengths import Tried, Tuned, strengths
 from simsmooth_jax.program.pictures import TITLES
 from simsmooth_jax.program.report import COLUMNS, RECOMMENDED
+from simsmooth_jax.program.run_directory import CONFIG
 from simsmooth_jax.study.agreement import stability
 from simsmooth_jax.study.arms import ARM, ONEHOT, RELATION, UNIFORM
+from simsmooth_jax.study.comparison.superclasses import of_data
 from simsmooth_jax.study.tuning import best, in_words
 
 ONE_SEED = (
@@ -40,6 +45,7 @@ def write_run(
     arms = [Measured(ARM[name].title, ARM[name].colour, [test]) for name, test in tests.items()]
     labels, file = (load_table(directory / f"{name}.npz") for name in ("labels", "similarity"))
     similarity = np.asarray(file.table.to_dense(), np.float64)
+    names, tree = file.shown_names, _superclasses(directory, dataset)
     source = TITLES.get(file.source, f"Similarity of the classes ({file.source})")
     count = next(iter(tests.values()))["count"]
     settings = _settings(result, report.settings(labels))
@@ -57,9 +63,17 @@ def write_run(
         notes=[note for note in (RECOMMENDED, ONE_SEED, chosen, result.get("note", "")) if note],
         results=_results(tests, count, dataset.holds, settings),
         figures=[figure for figure in figures if figure is not None],
-        explorer=explorer.explorer(stability([similarity]), 1, file.shown_names, source),
+        explorer=explorer.explorer(stability([similarity]), 1, names, source, tree),
     )
     return write_page(page, directory)
+
+
+def _superclasses(directory: Path, dataset: Dataset) -> Int[np.ndarray, " classes"] | None:
+    """Those that npz: data hold; none where these are gone or unfit, as the run itself is done."""
+    try:
+        return of_data(read_json(directory / CONFIG)["training"]["data"]["data"], dataset)
+    except (InputError, KeyError):  # what is as it was by default is not written
+        return None
 
 
 def _sentence(tests: dict[str, dict[str, Any]], examples: str) -> str:

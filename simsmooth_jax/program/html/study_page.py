@@ -21,6 +21,7 @@ from simsmooth_jax.study.agreement import stability
 from simsmooth_jax.study.comparison import inference
 from simsmooth_jax.study.comparison.entrants import ENTRANT, Entrant
 from simsmooth_jax.study.comparison.inference import Difference
+from simsmooth_jax.study.comparison.points import MOST_STRENGTH
 from simsmooth_jax.study.comparison.results import Results
 from simsmooth_jax.study.comparison.schedule import Schedule
 
@@ -60,8 +61,8 @@ def write_study(
         title=f"Does it help on {data.name}?",
         compared=_about(schedule),
         said=_said(found),
-        notes=_notes(found, seeds),
-        results=_results(found),
+        notes=_notes(found, seeds, schedule.config.tune_weight_decay),
+        results=_results(found, schedule),
         figures=[figure for figure in figures if figure is not None],
         explorer=_explorer(schedule, confusions),
         settings=_settings(schedule),
@@ -75,15 +76,17 @@ def _about(schedule: Schedule) -> list[str]:
     noise = ""
     if config.label_noise:
         noise = f" {config.label_noise:.0%} of the training labels are wrong ({config.noise})."
+    tuned = "" if config.tune_weight_decay else " that has a strength or sharpness to tune"
     titles = [entrant.title for entrant in schedule.entrants]
     return [
         f"{len(titles)} ways to label, with the same network ({config.training.model.model}): "
         f"{'; '.join(titles)}.",
         f"{data.num_classes} classes; {drawn:,} of {len(data.train):,} training {data.holds} a "
         f"seed, {len(data.validation):,} to choose by, {len(data.test):,} to test on.{noise} Each "
-        f"way tried {_counted(config.points, 'setting')} on {_counted(config.tuning_seeds, 'seed')}"
-        f"; the best was trained on {config.seeds} other seeds, each with its own subset, weights "
-        "and order, the same for all.",
+        f"way{tuned} tried {_counted(config.points, 'setting')} on "
+        f"{_counted(config.tuning_seeds, 'seed')}; the best was trained on "
+        f"{config.seeds} other seeds, each with its own subset, weights and order, the same for "
+        "all.",
     ]
 
 
@@ -102,10 +105,11 @@ def _said(found: Results) -> list[Said]:
     ]
 
 
-def _notes(found: Results, seeds: int) -> list[str]:
+def _notes(found: Results, seeds: int, tuned: bool) -> list[str]:
+    decay = "weight decay," if tuned else "weight decay as it was given;"
     notes = [
         f"Against {ENTRANT[found.base].title}: the paired difference in top-1 with its 95% "
-        "interval. T: the temperature that validation gave. Under each name: weight decay, "
+        f"interval. T: the temperature that validation gave. Under each name: {decay} "
         f"strength ε and sharpness τ, chosen on validation by {found.select}."
     ]
     count = len(found.contrasts)
@@ -117,7 +121,7 @@ def _notes(found: Results, seeds: int) -> list[str]:
     return notes
 
 
-def _results(found: Results) -> Table:
+def _results(found: Results, schedule: Schedule) -> Table:
     names = [name for name in COLUMNS if any(name in arm.means for arm in found.arms)]
     head = (
         "arm",
@@ -133,9 +137,24 @@ def _results(found: Results) -> Table:
         rows.append((ENTRANT[arm.name].title, first, against, *shown))
     colours = [ENTRANT[arm.name].colour for arm in found.arms]
     file_rows = [(*row, arm.setting) for row, arm in zip(rows, found.arms, strict=True)]
-    settings = [re.sub("(wd|ε|τ) ", "\\1\u00a0", arm.setting) for arm in found.arms]
+    limited = [_with_limit(arm.setting, _limit(schedule, ENTRANT[arm.name])) for arm in found.arms]
+    settings = [re.sub("(wd|ε|τ) ", "\\1\u00a0", setting) for setting in limited]
     caption, whole = "Means over the seeds, on test.", (*head, "setting")
     return Table("results", caption, head, rows, colours, settings, whole, file_rows)
+
+
+def _with_limit(setting: str, limit: float | None) -> str:
+    """Says the largest ε of a table, where it is what ends the range."""
+    if limit is None or limit >= MOST_STRENGTH:
+        return setting
+    return re.sub(r"ε [\d.]+", rf"\g<0> of at most {limit:.2f}", setting)
+
+
+def _limit(schedule: Schedule, entrant: Entrant) -> float | None:
+    """The mean over the seeds, as ε is one."""
+    point, seeds = schedule.choice(entrant), range(schedule.config.seeds)
+    limits = [schedule.rows[schedule.key("test", entrant, point, s)]["limit"] for s in seeds]
+    return None if limits[0] is None else float(np.mean(limits))
 
 
 def _compared(found: Results) -> list[Compared]:

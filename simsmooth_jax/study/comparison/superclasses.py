@@ -15,15 +15,22 @@ KEY = "fine_to_coarse"  # as CIFAR-100's own metadata call it
 
 def read_superclasses(config: StudyConfig, dataset: Dataset) -> Int[np.ndarray, " classes"] | None:
     """Integers [K], counted from 0; None where nobody says them."""
-    path = config.superclasses
-    if path is None:
-        kind, _, where = config.training.data.data.partition(":")
-        if kind != "npz":
-            return None
-        path = Path(where).expanduser()
-    given = _read(path)
-    if given is None and config.superclasses is None:
+    if config.superclasses is None:
+        return of_data(config.training.data.data, dataset)
+    return _checked(config.superclasses, _read(config.superclasses), dataset)
+
+
+def of_data(data: str, dataset: Dataset) -> Int[np.ndarray, " classes"] | None:
+    """Those that npz: data hold themselves."""
+    kind, _, where = data.partition(":")
+    if kind != "npz":
         return None
+    path = Path(where).expanduser()
+    given = _read(path)
+    return None if given is None else _checked(path, given, dataset)
+
+
+def _checked(path: Path, given: Any, dataset: Dataset) -> Int[np.ndarray, " classes"]:
     who = f"`superclasses={path}`"
     then = f"Save an array .npy, or {KEY} in an .npz."
     if given is None or given.shape != (dataset.num_classes,) or given.dtype.kind not in "iu":
