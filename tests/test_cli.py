@@ -102,7 +102,7 @@ def checkpoint(tmp_path: Path) -> str:
         ("run --top-k 1 --no-include-self --epsilon 0.5", "top_k must be an integer from 2 to 10"),
         (
             "run --rule neighbours --perplexity 3 --epsilon 1",
-            "--epsilon must be below 1 where the relation row",
+            "--epsilon must be below 0.9 where the relation r",
         ),
         ("run --uniform-epsilon -1", "--uniform-epsilon must be from 0 to 1, got -1.0."),
         ("run --batch-size 1001", "--batch-size must be from 1 to the 1000 training images"),

@@ -52,13 +52,16 @@ def test_mean_softened_predictions_are_relation_rows_themselves(folder: Path) ->
 
 
 def test_mean_rows_that_are_no_labels_are_named(folder: Path) -> None:
-    options = ("--rule", "mean", "--epsilon", 0.9)
+    options = ("--rule", "mean", "--epsilon", 0.89)
     failed = simsmooth(
         "labels", "first", "--similarity", "predictions", *options, cwd=folder, status=2
     )
-    message = "--rule mean: relation_labels: every label must be largest at its own class, got 0.1 "
+    message = (
+        "--epsilon must leave each class on top of its own label, got 0.89 and so 0.11 there and"
+    )
     assert message in failed.stderr
-    assert "or a smaller epsilon." in failed.stderr
+    assert failed.stderr.endswith(". Try 0.2.\n")
+    assert failed.stdout == ""
 
 
 @pytest.mark.parametrize(
@@ -107,21 +110,19 @@ def test_neighbours_of_a_perplexity(folder: Path) -> None:
         ({"temperature": 2.0}, "not with others, got temperature=2.0 with rule 'clip'."),
         (
             {"rule": "mean", "similarity": "kernel"},
-            "`rule=mean` must be given with `similarity=predictions`, without `center` and "
-            "`perplexity`, got kernel, center=False and perplexity=None. Its rows are "
-            "predictions, no cosines: choose another `rule`, as neighbours.",
+            "`similarity` must be predictions with `rule=mean`, got kernel. Choose another `ru",
         ),
         (
             {"rule": "mean", "temperature": 3.0, "center": True, "similarity": "predictions"},
-            "got predictions, center=True and perplexity=None.",
+            "`center` must be given with a rule of cosines, got rule 'mean'. Choose another ",
         ),
         (
             {"rule": "mean", "temperature": 3.0, "perplexity": 2.0, "similarity": "predictions"},
-            "got predictions, center=False and perplexity=2.0.",
+            "`perplexity` must be given with `rule=neighbours` and with no other, got perplexity=2",
         ),
         (
             {"include_self": False},
-            "`epsilon` must be below 1 where the relation row has no own class, got 1.0. Try 0.3.",
+            "`epsilon` must be below 0.9 where the relation row has no own class, got 1.0. Try",
         ),
         ({"rule": "neighbours", "perplexity": 9.0, "epsilon": 0.1}, "from 1 to below 9 (the othe"),
     ],

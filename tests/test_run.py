@@ -94,7 +94,7 @@ def test_everything_promised_is_there(run: Path, report: dict[str, Any]) -> None
     for arm in ARMS:
         for part in ("validation", "test"):
             assert {"accuracy", "nll", "ece", "brier", "aurc"} <= set(report["arms"][arm][part])
-    assert [row["rule"] for row in report["diagnosis"]["rules"]][:3] == ["literal", "clip", "shift"]
+    assert report["diagnosis"] is None  # it is about cosines
 
 
 def test_every_step_has_one_row(run: Path) -> None:

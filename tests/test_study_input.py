@@ -23,6 +23,10 @@ pytestmark = pytest.mark.slow
         ),
         ("--label-noise 1", "--label-noise must be at least 0 and below 1, got 1.0. Try 0.2."),
         ("--images-per-class 200", "--images-per-class must be at most 87, what class '7' has to"),
+        (
+            "--label-noise 0.9",
+            "--label-noise must be below 0.9, where each wrong label is as likely as",
+        ),
         ("--shard 3/2", "--shard must be from 1/2 to 2/2, got '3/2'. Number the parts from 1."),
         ("--shard 1/2 --overwrite", "--overwrite must not be given with --shard, got both. Delet"),
         ("--contrasts uniform", "--contrasts must be two of the arms, as predictions:uniform, got"),

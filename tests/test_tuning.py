@@ -52,11 +52,12 @@ def test_the_least_nll_on_validation_is_trained_and_told(run: Any) -> None:
     for arm, directory in (("uniform", "uniform"), ("relation", "second")):
         row = next(r for r in rows if (r["arm"], r["epsilon"]) == (arm, least[arm]))
         assert found["arms"][arm]["validation"]["accuracy"] == pytest.approx(row["accuracy"])
-        tried = Classifier.restore(run.path / "tuning" / f"{arm} {least[arm]:g}").params
+        tried = Classifier.restore(run.path / "tuning" / f"{arm}-{least[arm]:g}").params
         chosen = Classifier.restore(run.path / directory).params
         np.testing.assert_array_equal(tried["head"]["kernel"], chosen["head"]["kernel"])
     told = " ".join(run.printed.split())
-    assert f"Uniform smoothing: epsilon {least['uniform']:g}, chosen on validation as that" in told
+    assert f"Uniform smoothing: epsilon {least['uniform']:g}. Chosen on validation by NLL" in told
+    assert "With 0.7 or more a relation label would have another class on top." in told
     assert "Recommended: uniform smoothing." in told
     page = (run.path / "report.html").read_text()
     assert "of every setting that was tried" in page
@@ -66,7 +67,7 @@ def test_the_least_nll_on_validation_is_trained_and_told(run: Any) -> None:
 @pytest.mark.slow
 def test_nll_is_at_the_temperature_of_the_validation_images(run: Any) -> None:
     """From one of the checkpoints, with SciPy's own search of the temperature."""
-    classifier = Classifier.restore(run.path / "tuning" / "uniform 0.3")
+    classifier = Classifier.restore(run.path / "tuning" / "uniform-0.3")
     images, labels = classifier.dataset.validation.take(np.arange(297))
     mean, deviation = classifier.image_statistics
     x = ((images / 255 - mean) / deviation).reshape(297, -1)
@@ -98,7 +99,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(run: Any, tmp_path: Path) -> None
     """Without its end, one whole training of the tuning and the last steps of another."""
     path = tmp_path / "run"
     shutil.copytree(run.path, path)
-    for lost in ("second", "uniform", "tuning/relation 0.5", "tuning/relation 0.3"):
+    for lost in ("second", "uniform", "tuning/relation-0.5", "tuning/relation-0.3"):
         shutil.rmtree(path / lost)
     (path / "report.json").unlink()
     done = simsmooth("run", *TINY, *SHARP, "--tune", "--out", "run", cwd=tmp_path)

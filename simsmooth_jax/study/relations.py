@@ -210,7 +210,7 @@ def refuse_relation(config: RelationConfig, num_classes: int) -> None:
         )
     kept = config.top_k or num_classes  # of which the others share what the own class leaves
     most, epsilon = (kept - 1) / kept, config.epsilon or 0.0
-    if epsilon >= most and (config.rule == "neighbours" or not config.include_self):
+    if 0 < most <= epsilon and (config.rule == "neighbours" or not config.include_self):
         must = f"be below {most:.3g} where the relation row has no own class"
         raise InputError("`epsilon`", must, epsilon, f"Try {USUAL_EPSILON}.")
     if (config.perplexity is not None) != (config.rule == "neighbours"):

@@ -63,6 +63,7 @@ class Draws:
     def _refuse_noise(self) -> None:
         if self.within_superclass:
             self._refuse_lonely_classes()
+        self._refuse_mostly_wrong()
         labels: Any = self.dataset.train.all_labels()
         drawn = self._wrong_labels(0, labels[self._chosen(0, labels)])
         if not any(map(self._has_all, itertools.islice(drawn, MOST_DRAWS))):
@@ -72,6 +73,18 @@ class Draws:
                 f"a class without one in each of {MOST_DRAWS} draws of {self.label_noise}",
                 "Take less of it, or more `images_per_class`.",
             )
+
+    def _refuse_mostly_wrong(self) -> None:
+        """Refuses a share at which a wrong label is as likely as the right one."""
+        size = self.dataset.num_classes
+        if self.within_superclass:
+            assert self.superclasses is not None
+            size = int(np.bincount(self.superclasses).min())
+        if self.label_noise >= 1 - 1 / size:
+            must = (
+                f"be below {1 - 1 / size:.3g}, where each wrong label is as likely as the right one"
+            )
+            raise InputError("`label_noise`", must, self.label_noise, "Try 0.4.")
 
     def _refuse_lonely_classes(self) -> None:
         if self.superclasses is None:
