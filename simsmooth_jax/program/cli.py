@@ -47,12 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Greek letters
     warnings.showwarning = _show_warning
-    command = _parse(sys.argv[1:] if arguments is None else arguments)
     try:
+        command = _parse(sys.argv[1:] if arguments is None else arguments)
         options.check(command)
         enable_compilation_cache()
         _silence_orbax()
         _carry_out(command)
+        sys.stdout.flush()  # here, where a closed pipe is known, and not at the exit
     except BrokenPipeError:  # as in `simsmooth … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -152,6 +153,7 @@ def _parse(arguments: Sequence[str]) -> Any:
             )
     except SystemExit as stop:
         if stop.code in (0, None):
+            sys.stdout.flush()
             raise
         sys.exit(_fail(_unframed(errors.getvalue()), 2))
 
