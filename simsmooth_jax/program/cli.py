@@ -26,7 +26,7 @@ from simsmooth_jax.config.commands import (
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.errors import DivergenceError, InputError
 from simsmooth_jax.machine.terminal import say
-from simsmooth_jax.program.wording import as_options
+from simsmooth_jax.program.wording import as_options, in_order
 
 DESCRIPTION = """Class-similarity label smoothing: the classifier's own final layer says which \
 classes are alike, and a second classifier is trained on labels that know it.
@@ -155,7 +155,7 @@ def _parse(arguments: Sequence[str]) -> Any:
         if stop.code in (0, None):
             sys.stdout.flush()
             raise
-        sys.exit(_fail(_unframed(errors.getvalue()), 2))
+        sys.exit(_fail(_reworded(_unframed(errors.getvalue()), arguments[0]), 2))
 
 
 def _unframed(message: str) -> str:
@@ -167,6 +167,26 @@ def _unframed(message: str) -> str:
     return OF_SEVERAL_TYPES.sub("", ". ".join(said))
 
 
+def _reworded(message: str, command: str) -> str:
+    """A message about a value in the words of the others; any other message as it is."""
+    if found := NO_CHOICE.match(message):
+        got, option, choices = found.groups()
+        known = ", ".join(in_order(option, re.findall(r"'([^']*)'", choices)))
+        must = f"one of {known}"
+    elif found := NO_NUMBER.match(message):
+        option, whole, got = found.groups()
+        must = "a whole number" if whole else "a number"
+    else:
+        return message
+    return f"{option} must be {must}, got {got}. See simsmooth {command} --help."
+
+
+FOOT = r"\. For full helptext"
+NO_CHOICE = re.compile(f"invalid choice (.*) for argument '(\\S+)'\\. Expected one of (.*){FOOT}")
+NO_NUMBER = re.compile(
+    r"Error parsing (\S+): (?:invalid literal for (int)\(\) with base 10|"
+    rf"could not convert string to float): (.*){FOOT}"
+)
 # Of an option that may be left out, only what is wrong with a value of it.
 OF_SEVERAL_TYPES = re.compile(r"no type matching .* Got errors: .*- <class '\w+'>: ")
 
