@@ -163,4 +163,5 @@ def in_words(found: Difference, titles: dict[str, str], margin: float, contrasts
         return f"{arm}: {none}, {figures}, p {found.p_equivalent:.2g}."
     if kind == "too few seeds":
         return f"{arm}: {found.seeds} seeds are too few to tell it from {than}, {figures}."
-    return f"{arm}: not told apart from {than} by {found.seeds} seeds, {figures}."
+    untold = f"not told apart from {than} by {found.seeds} seeds"
+    return f"{arm}: {untold}, {figures}, p {found.p_holm:.2g}."
