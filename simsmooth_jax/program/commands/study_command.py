@@ -111,9 +111,10 @@ def _describe(config: StudyConfig, trials: Trials, names: list[str], contrasts: 
     if config.label_noise:
         wrong = f"{config.label_noise:.0%} of the training labels are wrong ({config.noise})"
         print(f"{wrong}; validation and test are clean")
-    if (least := inference.least_p(config.seeds, contrasts)) > inference.SIGNIFICANT:
+    if inference.least_p(config.seeds, contrasts) > inference.SIGNIFICANT:
+        least = inference.least_p_in_words(config.seeds, contrasts)
         print(
-            f"Warning: with so few seeds no contrast can be told: p is {least:.2g} or more. Take "
+            f"Warning: with so few seeds no contrast can be told: {least}. Take "
             f"{inference.least_seeds(contrasts)} seeds or more."
         )
 
