@@ -21,10 +21,13 @@ def similarities(classes: int, seeds: int = 3) -> list[np.ndarray]:
     return found
 
 
-def relations(classes: int, names: tuple[str, ...] = (), seeds: int = 3) -> Explorer:
+def relations(
+    classes: int, names: tuple[str, ...] = (), seeds: int = 3, positive: bool = False
+) -> Explorer:
     """An explorer with all that can be known: superclasses, and what people confuse."""
     names = names or tuple(f"a class of things, number {k}" for k in range(classes))
-    found = stability(similarities(classes, seeds))
+    given = similarities(classes, seeds)
+    found = stability([(3 + one) / 4 for one in given] if positive else given)
     counts = np.random.default_rng(0).poisson(0.3, size=(classes, classes)) + 50 * np.eye(classes)
     tree = np.arange(classes) // 5
     shown = explorer(found, seeds, names, "Cosines", tree, counts.astype(np.int64))

@@ -36,9 +36,9 @@ def browser() -> Iterator[Any]:
     found.quit()
 
 
-@pytest.fixture(scope="module")
-def shown() -> Explorer:
-    return relations(K, NAMES)
+@pytest.fixture(scope="module", params=[False, True], ids=["signed", "positive"])
+def shown(request: pytest.FixtureRequest) -> Explorer:
+    return relations(K, NAMES, positive=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_hover_names_the_pair_and_its_cosine(
     given = float(told.removeprefix(pair(shown, i, j))[:5].replace("−", "-"))
     exact = dict(zip(shown.data["nearest"][i], shown.data["cosines"][i], strict=True)).get(j)
     if exact is not None:
-        assert abs(given - exact / 1000) <= 0.005 + shown.limit / 127
+        assert abs(given - exact / 1000) <= 0.005 + (shown.high - shown.low) / 254
     assert "Over 3 seeds ±" in told
     assert "superclass" in told
     assert "People take" in told

@@ -56,18 +56,16 @@ def checkpoint(tmp_path: Path) -> str:
     ("arguments", "message"),
     [
         ("run --rul clip", ": Unrecognized options: --rul, clip. Perhaps you meant: --rule"),
-        ("run --rule clap", "invalid choice 'clap' for argument '--rule'. Expected one of"),
-        ("run --epsilon x", "--epsilon: could not convert string to float: 'x'"),
-        (
-            "runn",
-            "runn. Available subcommands: run, train, study, labels, inspect, evaluate, data.",
-        ),
+        ("run --rule x", "--rule must be one of literal, clip, shift, softmax, neighbours, mean, "),
+        ("train --rule x", "--rule must be one of literal, clip, shift, softmax, neighbours, got "),
+        ("study --select x", "--select must be one of accuracy, nll, got 'x'. See simsmooth study"),
+        ("study --seeds x", ": --seeds must be a whole number, got 'x'. See simsmooth study --he"),
+        ("run --width 1.5", ": --width must be a whole number, got '1.5'. See simsmooth run --hel"),
+        ("run --epsilon x", ": --epsilon must be a number, got 'x'. See simsmooth run --help.\n"),
+        ("runn", "Available subcommands: run, train, study, labels, inspect, evaluate, data. "),
         ("labels", "CHECKPOINT must be given with --similarity kernel, got none. A run's"),
         ("inspect", "Missing from simsmooth inspect: CHECKPOINT"),
-        (
-            "labels none --similarity kernal",
-            "--similarity must be kernel, features, predictions, v",
-        ),
+        ("labels x --similarity kernal", "--similarity must be kernel, features, predictions, v"),
         (
             "labels x --similarity vectors:none.npy",
             "--similarity vectors:FILE must name an existing f",

@@ -57,6 +57,23 @@ def test_directory_is_one_configurations(tmp_path: Path) -> None:
         assert not (out / "report.json").exists()
 
 
+@pytest.mark.parametrize(("there", "part"), [("", "-1-of-1"), ("-1-of-1", "")])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_refused_command_leaves_nothing(
+    tmp_path: Path, there: str, part: str, overwrite: bool
+) -> None:
+    """A study in a run's directory, and a run in a study's: here `overwrite` while it is in use."""
+    with open_directory(tmp_path, {"arms": 1}, False, part=there):
+        before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+        message = "not be in use" if overwrite else "hold no run of another configuration"
+        with (
+            pytest.raises(ss.InputError, match=message),
+            open_directory(tmp_path, {"seeds": 2}, overwrite, part=part),
+        ):
+            pass
+        assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
 def test_directory_has_one_process(tmp_path: Path) -> None:
     with (
         open_directory(tmp_path, {}, overwrite=False),

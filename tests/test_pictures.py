@@ -4,6 +4,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib import image
@@ -27,6 +28,21 @@ def test_similarity_of_any_number_of_classes(tmp_path: Path, num_classes: int) -
     names = tuple(f"class {k}" for k in range(num_classes))
     pictures.draw_similarity((kernel.T @ kernel).astype(np.float32), names, tmp_path / "a.png")
     assert colours(tmp_path / "a.png") > 20
+
+
+def test_similarities_of_one_sign_are_told_apart(tmp_path: Path) -> None:
+    """All between .65 and .98: by both ends of the colours, and by their names at the scale."""
+    ends = pictures.colour_ends(np.array([0.65, 0.7, 0.98]))
+    assert ends == (0.65, 0.98)
+    assert pictures.colour_ends(np.array([-0.1, 0.7])) == (-0.7, 0.7)
+    low, high = pictures.colour_ends(np.zeros(2))
+    assert (low, 0 < high < 0.01) == (0, True)
+    similarity = np.array([[1, 0.98, 0.65], [0.98, 1, 0.7], [0.65, 0.7, 1]], np.float32)
+    pictures.draw_similarity(similarity, ("a", "b", "c"), tmp_path / "a.png")
+    drawn = image.imread(tmp_path / "a.png")[..., :3]
+    for end in (0.0, 1.0):  # each fills two cells, and not one line of the scale
+        colour = np.array(matplotlib.colormaps[pictures.SEQUENTIAL](end)[:3])
+        assert (np.abs(drawn - colour).max(axis=-1) < 0.01).sum() > 5000
 
 
 def test_names_are_drawn_as_they_are_written(tmp_path: Path) -> None:

@@ -77,21 +77,30 @@ def test_the_same_input_gives_the_same_bytes_in_whole_files(tmp_path: Path) -> N
     assert {path.name for path in (tmp_path / "tables").iterdir()} == {"results.csv", "nearest.csv"}
 
 
-def test_picture_holds_the_mean_similarity_in_dendrogram_order() -> None:
-    given = similarities(40)
-    mean = np.mean(given, axis=0)
+@pytest.mark.parametrize("positive", [False, True])
+def test_picture_holds_the_mean_similarity_in_dendrogram_order(positive: bool) -> None:
+    """By all colours: as far on both sides of 0, or over what is there where none is negative."""
+    mean = np.mean(similarities(40), axis=0)
+    mean = (3 + mean) / 4 if positive else mean
     order = dendrogram_order(mean)[1]
-    shown = relations(40)
+    shown = relations(40, positive=positive)
     assert list(shown.names) == [f"a class of things, number {k}" for k in order]
     pixels = Image.open(io.BytesIO(base64.b64decode(shown.picture.split(",")[1])))
     assert (pixels.mode, pixels.size) == ("L", (40, 40))
     levels = np.asarray(pixels).astype(float)
     assert (np.diag(levels) == 0).all()
     off = ~np.eye(40, dtype=bool)
-    read = shown.limit * (levels - 128) / 127
+    least, greatest = mean[off].min(), mean[off].max()
+    most = max(-least, greatest)
+    assert (least > 0) == positive
+    expected = (least, greatest) if positive else (-most, most)
+    np.testing.assert_allclose((shown.low, shown.high), expected, rtol=1e-12)
+    np.testing.assert_allclose((shown.data["low"], shown.data["high"]), expected, rtol=1e-12)
+    read = shown.low + (shown.high - shown.low) * (levels - 1) / 254
     error = np.abs(read - mean[np.ix_(order, order)])[off]
-    assert error.max() <= shown.limit / 254 + 1e-12
-    assert np.abs(mean[off]).max() == shown.limit
+    assert error.max() <= (shown.high - shown.low) / 508 + 1e-12
+    key = re.findall(r"<span>([+−][^<]*)</span>", render(page(shown)))
+    assert key == [f"{end:+.2f}".replace("-", "−") for end in expected]
 
 
 def test_deviation_of_each_pair_is_kept_to_half_a_step() -> None:

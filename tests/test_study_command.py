@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,7 @@ def test_what_is_shown_fits(out: Path, shown: Any, columns: int) -> None:
         assert results.split()[1] == f"{arm['means']['accuracy']:.2f}"
         assert (arm["against"] or "") in results
     assert " ".join(found["sentences"]) in " ".join(text.split())
-    assert lines[1] == "arms: 3; points of each: 3; tuning seeds: 2; seeds: 3"
+    assert lines[1] == "arms: 3; points of each, at most: 3; tuning seeds: 2; seeds: 3"
     assert lines[2] == (
         "20% of the training labels are wrong (symmetric); validation and test are clean"
     )
@@ -168,6 +169,14 @@ def test_what_is_shown_fits(out: Path, shown: Any, columns: int) -> None:
     assert "Warning: with so few seeds no contrast can be told: p is 0.5 or more." in text
     assert "Take 7 seeds or more." in text
     assert "3 seeds are too few to tell it from" in " ".join(text.split())
+
+
+def test_a_p_is_never_more_than_1(out: Path, tmp_path: Path, shown: Any) -> None:
+    """Two contrasts and two seeds, whose p is 1 at least: in the terminal and on the page."""
+    text = shown(shutil.copytree(out, tmp_path / "two"), seeds=2)
+    page = (tmp_path / "two" / "report.html").read_text()
+    for where in (text, page):
+        assert "can be told: p is always 1. " in where
 
 
 def test_more_seeds_and_arms_go_on_in_the_same_directory(out: Path, shown: Any) -> None:

@@ -189,7 +189,7 @@ FOUND = Difference("a", "b", 10, 0.5, 0.2, 0.8, 0.001, 0.004, 0.6)
         ),
         (
             {"p_holm": 0.4, "low": -0.2},
-            "Ann: not told apart from Bob by 10 seeds, +0.50 points (-0.20 to +0.80).",
+            "Ann: not told apart from Bob by 10 seeds, +0.50 points (-0.20 to +0.80), p 0.4.",
         ),
         (
             {"p_holm": 0.5, "seeds": 4, "p_equivalent": 0.001},
@@ -197,7 +197,7 @@ FOUND = Difference("a", "b", 10, 0.5, 0.2, 0.8, 0.001, 0.004, 0.6)
         ),
         (
             {"p_holm": 1.0, "p_equivalent": None},
-            "Ann: not told apart from Bob by 10 seeds, +0.50 points (+0.20 to +0.80).",
+            "Ann: not told apart from Bob by 10 seeds, +0.50 points (+0.20 to +0.80), p 1.",
         ),
     ],
 )

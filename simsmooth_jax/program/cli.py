@@ -26,7 +26,7 @@ from simsmooth_jax.config.commands import (
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.errors import DivergenceError, InputError
 from simsmooth_jax.machine.terminal import say
-from simsmooth_jax.program.wording import as_options
+from simsmooth_jax.program.wording import as_options, in_order
 
 DESCRIPTION = """Class-similarity label smoothing: the classifier's own final layer says which \
 classes are alike, and a second classifier is trained on labels that know it.
@@ -47,12 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Greek letters
     warnings.showwarning = _show_warning
-    command = _parse(sys.argv[1:] if arguments is None else arguments)
     try:
+        command = _parse(sys.argv[1:] if arguments is None else arguments)
         options.check(command)
         enable_compilation_cache()
         _silence_orbax()
         _carry_out(command)
+        sys.stdout.flush()  # here, where a closed pipe is known, and not at the exit
     except BrokenPipeError:  # as in `simsmooth … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -152,8 +153,9 @@ def _parse(arguments: Sequence[str]) -> Any:
             )
     except SystemExit as stop:
         if stop.code in (0, None):
+            sys.stdout.flush()
             raise
-        sys.exit(_fail(_unframed(errors.getvalue()), 2))
+        sys.exit(_fail(_reworded(_unframed(errors.getvalue()), arguments[0]), 2))
 
 
 def _unframed(message: str) -> str:
@@ -165,6 +167,26 @@ def _unframed(message: str) -> str:
     return OF_SEVERAL_TYPES.sub("", ". ".join(said))
 
 
+def _reworded(message: str, command: str) -> str:
+    """A message about a value in the words of the others; any other message as it is."""
+    if found := NO_CHOICE.match(message):
+        got, option, choices = found.groups()
+        known = ", ".join(in_order(option, re.findall(r"'([^']*)'", choices)))
+        must = f"one of {known}"
+    elif found := NO_NUMBER.match(message):
+        option, whole, got = found.groups()
+        must = "a whole number" if whole else "a number"
+    else:
+        return message
+    return f"{option} must be {must}, got {got}. See simsmooth {command} --help."
+
+
+FOOT = r"\. For full helptext"
+NO_CHOICE = re.compile(f"invalid choice (.*) for argument '(\\S+)'\\. Expected one of (.*){FOOT}")
+NO_NUMBER = re.compile(
+    r"Error parsing (\S+): (?:invalid literal for (int)\(\) with base 10|"
+    rf"could not convert string to float): (.*){FOOT}"
+)
 # Of an option that may be left out, only what is wrong with a value of it.
 OF_SEVERAL_TYPES = re.compile(r"no type matching .* Got errors: .*- <class '\w+'>: ")
 

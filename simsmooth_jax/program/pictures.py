@@ -22,10 +22,13 @@ TITLES = {
     "features": "Cosine similarity of the classes' mean features",
     "predictions": "Cosine similarity of the classes' mean predictions",
 }
+DIVERGING, SEQUENTIAL = "RdBu_r", "YlOrRd"  # around 0, and where no similarity is negative
+DIAGONAL = "#3b3b3b"
 ERROR_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 MAX_NAMES = 60  # more class names than this cannot be read
 MAX_LETTERS = 18  # of a name
 AS_WRITTEN: Any = {"text.parse_math": False}  # a class may be called $x$
+LEAST_RANGE = 1e-3  # of the colours
 SAMPLE_PIXELS = 64  # the longer side of a sample in the sheet, at most
 SAMPLE_INCHES = 0.62  # the same on paper
 
@@ -53,10 +56,10 @@ def draw_similarity(
 
     ordered = similarity[np.ix_(order, order)]
     off_diagonal = ordered[~np.eye(len(ordered), dtype=bool)]
-    limit = max(np.abs(off_diagonal).max(), 0.05)
+    low, high = colour_ends(off_diagonal)
     shown = np.where(np.eye(len(ordered), dtype=bool), np.nan, ordered)
-    map_axes.set_facecolor("#3b3b3b")  # the diagonal is 1 by definition: it would flatten the rest
-    image = map_axes.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    map_axes.set_facecolor(DIAGONAL)  # the diagonal is 1 by definition: it would flatten the rest
+    image = map_axes.imshow(shown, cmap=_colours(low), vmin=low, vmax=high)
     if len(order) <= MAX_NAMES:
         names = [_short(class_names[i]) for i in order]
         size = 10 if len(order) <= 20 else 6
@@ -66,13 +69,28 @@ def draw_similarity(
         map_axes.set_xticks([])
         map_axes.set_yticks([])
     if len(order) <= 12:
+        neutral = low if low >= 0 else 0
         for i, j in np.argwhere(~np.isnan(shown)):
-            colour = "white" if abs(shown[i, j]) > 0.6 * limit else "#222222"
+            strong = abs(shown[i, j] - neutral) > 0.6 * (high - neutral)
+            colour = "white" if strong else "#222222"
             text = f"{shown[i, j]:+.2f}".replace("-", "−")
             map_axes.text(j, i, text, ha="center", va="center", size=7.5, color=colour)
     map_axes.tick_params(length=0)
     figure.colorbar(image, ax=[top, map_axes], shrink=0.6, label="cosine (own class left out)")
     _save(figure, path)
+
+
+def colour_ends(off_diagonal: Float[np.ndarray, " pairs"]) -> tuple[float, float]:
+    """The ends of the colours: as far on both sides of 0, or of what is there if none is below."""
+    low, high = float(off_diagonal.min()), float(off_diagonal.max())
+    if low < 0:
+        high = max(-low, high)
+        low = -high
+    return low, max(high, low + LEAST_RANGE)
+
+
+def _colours(low: float) -> str:
+    return DIVERGING if low < 0 else SEQUENTIAL
 
 
 def dendrogram_order(

@@ -73,6 +73,7 @@ def open_directory(
             f"{path}, which holds {foreign}",
             "Choose another one.",
         )
+    _refuse(path, config, overwrite, absent or {}, part)  # before anything of ours stands there
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(path / f"{_LOCK}{part}")
@@ -94,12 +95,13 @@ def open_directory(
             "Choose another one.",
         ) from error
     with held:
+        _refuse(path, config, overwrite, absent or {}, part)  # what has come there meanwhile
         owner = f"process {os.getpid()} on {socket.gethostname()}"
         write_atomically(path / f"{_OWNER}{part}", owner.encode())
         if overwrite:
-            _refuse_other_parts(path, part)
             _clear(path)
-        _keep_config(path, config, absent or {})
+        if not (path / CONFIG).exists():
+            write_json(path / CONFIG, _of_json(config))
         from_writer("config", _of_json(config))
         yield path
 
@@ -165,6 +167,23 @@ def is_in_use(path: Path, part: str) -> bool:
         return True
 
 
+def _refuse(
+    path: Path, config: dict[str, Any], overwrite: bool, absent: dict[str, Any], part: str
+) -> None:
+    """Refuses a directory of another configuration, and to empty one of which a part is written."""
+    if overwrite:
+        _refuse_other_parts(path, part)
+    elif (path / CONFIG).exists() and (
+        differing := _differences(read_json(path / CONFIG), _of_json(config), absent)
+    ):
+        raise InputError(
+            f"--out {path}",
+            "hold no run of another configuration",
+            differing,
+            "Choose another --out; --overwrite would delete the run that is there.",
+        )
+
+
 def _refuse_other_parts(path: Path, part: str) -> None:
     """Refuses to empty a directory of which another process writes a part."""
     for file in path.glob(f"{_LOCK}*"):
@@ -182,20 +201,6 @@ def _clear(path: Path) -> None:
         else:
             shutil.rmtree(child)
     (path / CONFIG).unlink(missing_ok=True)  # last: without it the rest is no run of ours
-
-
-def _keep_config(path: Path, config: dict[str, Any], absent: dict[str, Any]) -> None:
-    config = _of_json(config)
-    if not (path / CONFIG).exists():
-        write_json(path / CONFIG, config)
-        return
-    if differing := _differences(read_json(path / CONFIG), config, absent):
-        raise InputError(
-            f"--out {path}",
-            "hold no run of another configuration",
-            differing,
-            "Choose another --out; --overwrite would delete the run that is there.",
-        )
 
 
 def _of_json(config: dict[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ import ast
 import dataclasses
 import re
 import shlex
-from collections.abc import Iterator
-from typing import Any, get_args
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, get_args, get_origin
 
 import tyro.conf
 
@@ -38,6 +38,21 @@ def _shown(found: re.Match[str]) -> str:
     if value and value[0] in "'\"":
         value = str(ast.literal_eval(value))
     return option if value is None else f"{option} {shlex.quote(value)}"
+
+
+def in_order(option: str, choices: Sequence[str]) -> list[str]:
+    """The choices of --option in the order that its help has, without the None of no choice."""
+    name = option.lstrip("-").replace("-", "_")
+    orders = [_choices(field.type) for field in _FIELDS if field.name == name]
+    order = next((order for order in orders if {*order} == {*choices} - {"None"}), sorted(choices))
+    return [choice for choice in order if choice != "None"]
+
+
+def _choices(kind: Any) -> list[str]:
+    """The texts that a type allows, also as one of several types."""
+    if get_origin(kind) is Literal:
+        return list(get_args(kind))
+    return [choice for part in get_args(kind) for choice in _choices(part)]
 
 
 def _fields(config: Any) -> Iterator[dataclasses.Field[Any]]:

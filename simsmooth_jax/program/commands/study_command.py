@@ -105,7 +105,7 @@ def _describe(config: StudyConfig, trials: Trials, contrasts: list[tuple[str, st
         f"{data.name}: {drawn:,} of {len(data.train):,} training images a seed, "
         f"{len(data.validation):,} validation, {len(data.test):,} test, {data.num_classes} classes"
     )
-    counts = {"arms": len(config.arms), "points of each": config.points}
+    counts = {"arms": len(config.arms), "points of each, at most": config.points}
     counts |= {"tuning seeds": config.tuning_seeds, "seeds": config.seeds}
     print("; ".join(f"{what}: {count:,}" for what, count in counts.items()))
     if config.label_noise:
@@ -115,9 +115,10 @@ def _describe(config: StudyConfig, trials: Trials, contrasts: list[tuple[str, st
     if rest := inference.explored(contrasts, config.arms):
         print(f"exploratory, without adjusted p: {' '.join(map(':'.join, rest))}")
     count = len(contrasts)
-    if (least := inference.least_p(config.seeds, count)) > inference.SIGNIFICANT:
+    if inference.least_p(config.seeds, count) > inference.SIGNIFICANT:
         print(
-            f"Warning: with so few seeds no contrast can be told: p is {least:.2g} or more. Take "
+            f"Warning: with so few seeds no contrast can be told: "
+            f"{inference.least_p_in_words(config.seeds, count)}. Take "
             f"{inference.least_seeds(count)} seeds or more."
         )
 

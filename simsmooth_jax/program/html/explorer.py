@@ -15,16 +15,18 @@ from jaxtyping import Float, Int, Real, UInt8
 from markupsafe import Markup
 from PIL import Image
 
+from simsmooth_jax.program import pictures
 from simsmooth_jax.program.html.page import Table
-from simsmooth_jax.program.pictures import dendrogram_order
 from simsmooth_jax.study.agreement import Stability, human_agreement, superclass_agreement, upper
 
 NEAREST = 20  # classes that are listed of each
 MAX_CLASSES = 2000  # of more the page would weigh tens of megabytes
 MAX_NAMES = 30  # classes whose names fit beside the map
-LEVELS = 255  # of the picture: 1 is -limit, 128 is 0, 255 is +limit; 0 is the diagonal
+LEVELS = 255  # of the picture: 1 is the low end of the colours, 255 the high; 0 is the diagonal
 STEPS = 32  # of the deviations: the picture of half of the pairs stays small
-SCHEMES = {"light": ("RdBu_r", "#3b3b3b"), "dark": ("berlin", "#8a8f98")}  # and of the diagonal
+DIVERGING = {"light": pictures.DIVERGING, "dark": "berlin"}  # around 0
+SEQUENTIAL = {"light": pictures.SEQUENTIAL, "dark": "inferno"}  # where no similarity is negative
+DIAGONAL = {"light": pictures.DIAGONAL, "dark": "#8a8f98"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Explorer:
 
     names: Sequence[str]
     picture: str
-    limit: float
+    low: float  # of the colours
+    high: float
     words: Sequence[str]
     table: Table
     data: dict[str, Any]
@@ -57,12 +60,16 @@ class Explorer:
     @property
     def schemes(self) -> dict[str, tuple[str, str, str]]:
         """For light and dark: the three channels of all levels."""
-        return {name: _channels(*scheme) for name, scheme in SCHEMES.items()}
+        return {name: _channels(scheme, DIAGONAL[name]) for name, scheme in self._maps.items()}
 
     @property
     def keys(self) -> dict[str, str]:
-        """For light and dark: the colours from -limit to +limit, as CSS."""
-        return {name: _gradient(scheme[0]) for name, scheme in SCHEMES.items()}
+        """For light and dark: the colours from the low end to the high, as CSS."""
+        return {name: _gradient(scheme) for name, scheme in self._maps.items()}
+
+    @property
+    def _maps(self) -> dict[str, str]:
+        return DIVERGING if self.low < 0 else SEQUENTIAL
 
 
 def explorer(
@@ -76,17 +83,18 @@ def explorer(
     """The mean similarity `[K, K]`, and what is known beside it; None of very many classes."""
     if len(class_names) > MAX_CLASSES:
         return None
-    order = np.asarray(dendrogram_order(found.mean)[1])
+    order = np.asarray(pictures.dendrogram_order(found.mean)[1])
     ordered = found.mean[np.ix_(order, order)]
     names = [class_names[int(k)] for k in order]
     own = np.eye(len(names), dtype=bool)
-    limit = float(max(np.abs(ordered[~own]).max(), 1e-3))
+    low, high = pictures.colour_ends(ordered[~own])
     nearest = np.argsort(np.where(own, np.inf, -ordered), axis=1, kind="stable")
     nearest = nearest[:, : min(NEAREST, len(names) - 1)]
     cosines = np.take_along_axis(ordered, nearest, axis=1)
     data = {
         "names": names,
-        "limit": limit,
+        "low": low,
+        "high": high,
         "seeds": seeds,
         "nearest": nearest.tolist(),
         "cosines": np.round(1000 * cosines).astype(int).tolist(),
@@ -100,16 +108,20 @@ def explorer(
         data |= _deviations(deviation, float(ordered[upper(len(names))].std()))
     return Explorer(
         names,
-        _png(_levels(ordered, limit)),
-        limit,
+        _png(_levels(ordered, low, high)),
+        low,
+        high,
         _words(found, seeds, source, superclasses, confusions),
         _table(names, nearest, cosines),
         data,
     )
 
 
-def _levels(similarity: Float[np.ndarray, "k k"], limit: float) -> UInt8[np.ndarray, "k k"]:
-    levels = np.round(128 + 127 * np.clip(similarity / limit, -1, 1)).astype(np.uint8)
+def _levels(
+    similarity: Float[np.ndarray, "k k"], low: float, high: float
+) -> UInt8[np.ndarray, "k k"]:
+    share = np.clip((similarity - low) / (high - low), 0, 1)
+    levels = np.round(1 + (LEVELS - 1) * share).astype(np.uint8)
     np.fill_diagonal(levels, 0)
     return levels
 

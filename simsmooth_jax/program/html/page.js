@@ -18,7 +18,7 @@
     return { canvas, one };
   };
 
-  const cosine = (i, j) => data.limit * (levels.one[i * K + j] - 128) / 127;
+  const cosine = (i, j) => data.low + (data.high - data.low) * (levels.one[i * K + j] - 1) / 254;
 
   const ordinal = n => n === 1 ? "" : n + (n % 100 >= 11 && n % 100 <= 13 ? "th" : ["th", "st", "nd", "rd"][n % 10] || "th") + " ";
 
@@ -94,7 +94,7 @@
         name.appendChild(Object.assign(document.createElement("small"), { textContent: notes.join(", ") }));
         button.appendChild(Object.assign(document.createElement("span"), { textContent: signed(value) }));
         const bar = button.appendChild(document.createElement("i"));
-        bar.style.width = Math.max(1, 100 * Math.min(1, Math.abs(value) / data.limit)) + "%";
+        bar.style.width = Math.max(1, 100 * Math.min(1, Math.abs(value) / data.high)) + "%";
         bar.className = value < 0 ? "below" : "";
         button.type = "button";
         button.dataset.other = other;

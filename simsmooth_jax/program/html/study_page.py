@@ -113,9 +113,10 @@ def _notes(found: Results, seeds: int, tuned: bool) -> list[str]:
         f"strength ε and sharpness τ, chosen on validation by {found.select}."
     ]
     count = len(found.contrasts)
-    if (least := inference.least_p(seeds, count)) > inference.SIGNIFICANT:
+    if inference.least_p(seeds, count) > inference.SIGNIFICANT:
+        least = inference.least_p_in_words(seeds, count)
         notes.append(
-            f"With so few seeds none of {count} differences can be told: p is {least:.2g} or more. "
+            f"With so few seeds none of {count} differences can be told: {least}. "
             f"It takes {inference.least_seeds(count)} seeds."
         )
     return notes

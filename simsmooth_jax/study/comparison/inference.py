@@ -139,6 +139,12 @@ def least_p(seeds: int, contrasts: int) -> float:
     return min(1.0, contrasts * 2.0 ** (1 - seeds))
 
 
+def least_p_in_words(seeds: int, contrasts: int) -> str:
+    """What is said of seeds that are too few: how large p is, whatever is found."""
+    least = least_p(seeds, contrasts)
+    return "p is always 1" if least == 1 else f"p is {least:.2g} or more"
+
+
 def least_seeds(contrasts: int) -> int:
     """The fewest seeds by which one of so many contrasts can be told."""
     return next(n for n in itertools.count(1) if least_p(n, contrasts) <= SIGNIFICANT)
@@ -177,4 +183,5 @@ def in_words(found: Difference, titles: dict[str, str], margin: float, contrasts
         return f"{arm}: {none}, {figures}, p {found.p_equivalent:.2g}."
     if kind == "too few seeds":
         return f"{arm}: {found.seeds} seeds are too few to tell it from {than}, {figures}."
-    return f"{arm}: not told apart from {than} by {found.seeds} seeds, {figures}."
+    untold = f"not told apart from {than} by {found.seeds} seeds"
+    return f"{arm}: {untold}, {figures}, p {found.p_holm:.2g}."

@@ -19,6 +19,7 @@ from simsmooth_jax.errors import DivergenceError, InputError, first_line
 from simsmooth_jax.machine.files import write_atomically
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.metrics import Accumulated
+from simsmooth_jax.training.checkpoints import latest_step
 from simsmooth_jax.training.evaluation import Evaluator
 from simsmooth_jax.training.loop import Metrics
 from simsmooth_jax.training.step import TrainState
@@ -137,7 +138,7 @@ class ValidationRows:
 
 def diverged(arm: str, what: str, got: str, directory: Path) -> DivergenceError:
     """The error of a training that went wrong, with the step in `got`."""
+    kept = f" Checkpoints before it are kept in {directory}." if latest_step(directory) else ""
     return DivergenceError(
-        f"training {arm}: the {what} must stay finite, got {got}. Lower `learning_rate`. "
-        f"Checkpoints before it are kept in {directory}."
+        f"training {arm}: the {what} must stay finite, got {got}. Lower `learning_rate`.{kept}"
     )
