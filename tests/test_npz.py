@@ -217,7 +217,7 @@ def test_header_that_claims_more_than_there_is(tmp_path: Path) -> None:
 
 def test_archive_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "x.npz")
-    monkeypatch.setattr("simsmooth_jax.data.sources.npz.available_memory", lambda: 1000)
+    monkeypatch.setattr("simsmooth_jax.machine.memory.available_memory", lambda: 1000)
     message = (
         r"must fit twice into the memory of 0.0 GiB, got 0.0 GiB of arrays. Write the images as f"
     )

@@ -13,7 +13,7 @@ from simsmooth_jax.data.features import read_features
 from simsmooth_jax.data.splits import ALL_NAMES
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.formats.stores.numpy_files import read_header, texts_of
-from simsmooth_jax.machine.memory import available_memory
+from simsmooth_jax.machine import memory
 
 KEYS = (
     "train_images, train_labels, test_images, test_labels and, if you have them, class_names; "
@@ -76,10 +76,10 @@ def _read(path: Path) -> Mapping[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             size = sum(member.file_size for member in members)
-            if 2 * size > available_memory():  # read, and put into its order
+            if 2 * size > memory.available_memory():  # read, and put into its order
                 raise InputError(
                     f"`data=npz:{path}`",
-                    f"fit twice into the memory of {available_memory() / 2**30:.1f} GiB",
+                    f"fit twice into the memory of {memory.available_memory() / 2**30:.1f} GiB",
                     f"{size / 2**30:.1f} GiB of arrays",
                     "Write the images as files and stream them: `data=folder:PATH`.",
                 )
