@@ -35,7 +35,7 @@ class RunConfig:
     """Weight of uniform smoothing, the baseline, 0 to 1."""
     tune: bool = option(False, before=False)
     """Choose both weights on the validation images, by NLL after temperature, among four values
-    each: eight trainings more, and fewer than 1,000 images choose by luck."""
+    each: up to eight trainings more; fewer than 1,000 images choose by luck."""
     saving: SavingConfig = option(SavingConfig(), resume=True)
     out: Path | None = option(None, resume=True)
     """Run directory (default: runs/DATA-MODEL-RULE-CONFIG)."""

@@ -17,7 +17,7 @@ HARD_TO_SOFT = "0 is the hard label, 1 the soft one alone."
 
 @dataclasses.dataclass(frozen=True)
 class RelationConfig:
-    """How the kernel of the first classifier becomes the labels of the second."""
+    """How what the first classifier has learned becomes the labels of the second."""
 
     similarity: str | None = option(None, example="kernel")
     """Cosines of what: kernel (the head's columns), features or predictions (their means over the
@@ -53,12 +53,8 @@ class RelationConfig:
 
     def resolved(self, usual: LabelRule = "clip") -> "RelationConfig":
         """With all that was left out; `usual` is the rule where no similarity is given either."""
-        similarity, rule, epsilon, temperature = (
-            self.similarity,
-            self.rule,
-            self.epsilon,
-            self.temperature,
-        )
+        similarity, rule = self.similarity, self.rule
+        epsilon, temperature = self.epsilon, self.temperature
         if rule is None:
             rule = "mean" if similarity == "predictions" else "clip" if similarity else usual
         if similarity is None:

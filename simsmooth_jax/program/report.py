@@ -18,8 +18,6 @@ RECOMMENDED = (
     "asks your own data."
 )
 MAX_CLASSES = 20  # rows of the table of nearest classes
-
-
 COLUMNS = {  # title, scale, digits
     "accuracy": ("top-1 %", 100, 2),
     "nll": ("NLL", 1, 4),
