@@ -133,6 +133,8 @@ def _show_run(directory: Path, result: dict[str, Any], examples: str) -> None:
     console.print(report.nearest_table(shown, similarity.shown_names))
     softened = result.get("at_temperature", {})  # which older runs have not
     show_arms(result["arms"], examples, softened)
+    if softened:
+        console.print("at T: NLL at the temperature that the validation images give.")
     own = labels.own_mass()
     console.print(
         f"Relation labels: {report.settings(labels)}. The own class keeps {own:.2f} of its label "

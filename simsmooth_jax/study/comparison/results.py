@@ -40,9 +40,8 @@ class Results:
     select: str
     arms: tuple[ArmResult, ...]
     contrasts: tuple[Difference, ...]
-    exploratory: tuple[
-        dict[str, Any], ...
-    ]  # every other arm against the base, of each figure of both
+    # Every other arm against the base, in each figure that both have.
+    exploratory: tuple[dict[str, Any], ...]
     sentences: tuple[str, ...]
     margin: float
 
