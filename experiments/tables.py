@@ -22,6 +22,7 @@ from simsmooth_jax.study.comparison.schedule import Schedule
 PAGE = pathlib.Path(__file__).with_name("README.md")
 START, END = "<!-- studies: written by tables.py -->", "<!-- end of studies -->"
 TITLES = {"features": "CIFAR-100, frozen features", "network": "CIFAR-100, ResNet-8 from scratch"}
+TITLES |= {"resnet18": "CIFAR-100, ResNet-18 from scratch"}
 TITLES |= {"digits": "Digits, a CNN from scratch", "fashion": "Fashion-MNIST, a CNN from scratch"}
 
 
