@@ -14,7 +14,7 @@ from fuzz_oracles import EITHER, REFUSED, cosines, expected_losses, labels_of, r
 import simsmooth_jax as ss
 
 N, K, B = 4, 6, 5
-RULES = ("literal", "clip", "shift", "softmax")
+RULES = ("literal", "clip", "shift", "softmax", "neighbours")
 
 
 def numbers(rng: np.random.RandomState, *shape: int) -> np.ndarray:
@@ -92,17 +92,21 @@ def similarity_case(rng: np.random.RandomState) -> Case:
 
 
 def labels_case(rng: np.random.RandomState) -> Case:
-    rule, tau = RULES[rng.randint(4)], float(np.float32(rng.uniform(0.05, 2)))
+    rule, tau = RULES[rng.randint(len(RULES))], float(np.float32(rng.uniform(0.05, 2)))
     epsilon, own_in = float(np.float32(rng.rand())), bool(rng.randint(2))
-    options: dict[str, Any] = {"rule": rule, "epsilon": epsilon, "include_self": own_in}
-    options |= {"temperature": tau} if rule == "softmax" else {}
+    options: dict[str, Any] = {"rule": rule, "epsilon": epsilon}
+    if rule == "neighbours":
+        options["perplexity"] = tau = 2 + tau
+    else:
+        options |= {"include_self": own_in} | ({"temperature": tau} if rule == "softmax" else {})
     kernel = numbers(rng, N, K)
     given, s = passed(rng, kernel), cosines(kernel, False)
     expected = labels_of(relation(s, rule, tau, own_in), epsilon)
+    loose = {"atol": 1e-3} if rule == "neighbours" else {}  # of a perplexity within 1e-4 of it
     if rng.rand() < 0.5 and not isinstance(s, str):
         square = passed(rng, s.astype(np.float32))
-        return lambda: ss.relation_labels(square, **options), expected, {}
-    return lambda: ss.relation_labels_from_kernel(given, **options), expected, {}
+        return lambda: ss.relation_labels(square, **options), expected, loose
+    return lambda: ss.relation_labels_from_kernel(given, **options), expected, loose
 
 
 def top_k_case(rng: np.random.RandomState) -> Case:

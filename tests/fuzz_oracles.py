@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import scipy.optimize
 import scipy.special
 
 REFUSED = "refused"  # what an oracle gives where a value must be
@@ -30,6 +31,8 @@ def relation(s: Any, rule: str, tau: float, own_in: bool) -> Any:
     """Relation rows of float64 cosines."""
     if isinstance(s, str):
         return s
+    if rule == "neighbours":
+        return neighbours(s, tau)
     if rule == "literal" and (s < 1e-5).any():
         least = s.min()
         return REFUSED if least < -1e-5 else EITHER
@@ -41,6 +44,24 @@ def relation(s: Any, rule: str, tau: float, own_in: bool) -> Any:
         if (mass.sum(axis=1) < 1e-4).any():
             return EITHER
     return mass / mass.sum(axis=1, keepdims=True)
+
+
+def neighbours(s: np.ndarray, perplexity: float) -> Any:
+    """Softmax over the others, each row as sharp as its perplexity says."""
+    rows = np.zeros_like(s)
+    for i, row in enumerate(s):
+        others = np.flatnonzero(np.arange(len(s)) != i)
+        x = row[others] - row[others].max()
+
+        def excess(log_beta: float, x: np.ndarray = x) -> float:
+            p = scipy.special.softmax(np.exp(log_beta) * x)
+            return np.exp(scipy.special.entr(p).sum()) - perplexity
+
+        if excess(np.log(300)) > 0 or excess(np.log(1e-3)) < 0:
+            return EITHER  # others as near as each other, as far as float32 knows
+        beta = np.exp(scipy.optimize.brentq(excess, np.log(1e-3), np.log(300), xtol=1e-12))
+        rows[i, others] = scipy.special.softmax(beta * x)
+    return rows
 
 
 def labels_of(r: Any, epsilon: float) -> Any:

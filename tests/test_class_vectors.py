@@ -39,6 +39,17 @@ def test_they_go_into_the_similarity_like_a_kernel() -> None:
     np.testing.assert_allclose(table.sum(axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_predictions_of_16_bits_are_distributions(dtype: Any) -> None:
+    rows = jnp.asarray(PROBABILITIES, dtype)
+    sums = np.asarray(rows, np.float64).sum(axis=1)
+    assert np.abs(sums - 1).max() > (1e-3 if dtype == jnp.bfloat16 else 1e-4)
+    found = ss.mean_predictions(rows, LABELS)
+    np.testing.assert_allclose(found, means_by_hand(np.asarray(rows)), atol=1e-6)
+    table = ss.relation_labels_from_kernel(found)
+    np.testing.assert_allclose(table.sum(axis=1), 1, atol=1e-6)
+
+
 def test_accurate_over_many_examples() -> None:
     """A large common part, and a class with 100,000 examples of its own."""
     count = 200_000

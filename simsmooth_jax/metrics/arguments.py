@@ -13,8 +13,6 @@ from simsmooth_jax.errors import InputError
 from simsmooth_jax.method.arrays import checks, meshes, operands
 from simsmooth_jax.method.tables import targets
 
-ROUNDING = 1e-3  # of the sum of a row in float32
-
 Formula = Callable[..., Any]  # (probabilities [n, K], labels [n], where [n], *numbers) -> scalars
 
 
@@ -84,9 +82,7 @@ def sound_rows(
     probabilities: Shaped[Array, "examples classes"], where: Bool[Array, " examples"]
 ) -> tuple[Float[Array, "examples classes"], Bool[Array, " examples"], list[checks.Flaw]]:
     """Rows in float32, uniform for what does not count; which are finite; what is refused."""
-    # Casting to bfloat16 moves a sum by eps / 4, and a softmax within it by some more.
-    is_float = jnp.issubdtype(probabilities.dtype, jnp.floating)
-    rounding = max(ROUNDING, float(jnp.finfo(probabilities.dtype).eps) if is_float else 0)
+    rounding = checks.sum_rounding(probabilities.dtype)
     values = probabilities.astype(jnp.float32)
     finite = jnp.isfinite(values).all(axis=1)
     least, total = values.min(axis=1), values.sum(axis=1)

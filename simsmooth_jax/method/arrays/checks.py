@@ -13,6 +13,16 @@ from jaxtyping import Array, Bool, Int
 from simsmooth_jax.errors import InputError
 
 SMALLEST = 1e-30  # float32 holds a little less, but not what is divided by it
+ROUNDING = 1e-3  # of the sum of a distribution in float32
+
+
+def sum_rounding(dtype: Any) -> float:
+    """How far from 1 the sum of a distribution of this type may be.
+
+    Casting to bfloat16 moves a sum by eps / 4, and a softmax within it by some more.
+    """
+    is_float = jnp.issubdtype(dtype, jnp.floating)
+    return max(ROUNDING, float(jnp.finfo(dtype).eps) if is_float else 0)
 
 
 def is_traced(*values: Any) -> bool:

@@ -11,8 +11,6 @@ from jaxtyping import Array, Float, Int, Shaped
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.method.arrays import checks, meshes, operands
 
-ROUNDING = 1e-3  # of a row of probabilities, also in bfloat16
-
 
 def class_means(
     features: Shaped[Array | np.ndarray, "examples features"],
@@ -124,6 +122,7 @@ def _means_program(
 def _means_and_flaws(
     features: Array, labels: Array, *, argument: str, num_classes: int, sum_to_one: bool
 ) -> tuple[Array, list[checks.Flaw]]:
+    rounding = checks.sum_rounding(features.dtype)
     features = jnp.asarray(features, jnp.float32)
     labels = jnp.asarray(labels, jnp.int32)
     common = features.mean(axis=0)  # without it, sums of many examples would lose digits
@@ -137,7 +136,7 @@ def _means_and_flaws(
         then="Leave that example out.",
     )
     odd_row = checks.Flaw.of(
-        (features < 0).any(axis=1) | (jnp.abs(features.sum(axis=1) - 1) > ROUNDING),
+        (features < 0).any(axis=1) | (jnp.abs(features.sum(axis=1) - 1) > rounding),
         who=f"every row of {argument}",
         must="be a distribution",
         got="another in row {i}",
