@@ -125,6 +125,10 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
         partial(objective_loss, ss.objectives.margin_smoothing(margin=1.0)),
         LOGITS,
     ),
+    "conditional_smoothing": (
+        partial(objective_loss, ss.objectives.conditional_smoothing(margin=0.5)),
+        LOGITS,
+    ),
     "label_smoothing_plus_plus": (
         partial(objective_loss, ss.objectives.label_smoothing_plus_plus(K)),
         LOGITS,

@@ -92,6 +92,12 @@ REFUSED: dict[str, Any] = {
     "margin_smoothing: margin must be a finite number above 0, got -1. Smaller is smoother; try": (
         lambda: objectives.margin_smoothing(margin=-1)
     ),
+    "conditional_smoothing: strength must be in [0, 1], got -0.1.": (
+        lambda: objectives.conditional_smoothing(-0.1)
+    ),
+    "conditional_smoothing: margin must be a finite number above 0, got 0. Smaller is smoother;": (
+        lambda: objectives.conditional_smoothing(margin=0)
+    ),
 }
 
 
@@ -108,6 +114,7 @@ ALL = {
     "pskd": pskd(),
     "zipf": objectives.zipf_smoothing(),
     "mbls": objectives.margin_smoothing(),
+    "acls": objectives.conditional_smoothing(),
 }
 
 

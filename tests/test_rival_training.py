@@ -34,7 +34,10 @@ RIVALS = {
     "distillation": objectives.self_distillation(TEACHER, 0.3),
     "zipf": objectives.zipf_smoothing(),
     "mbls": objectives.margin_smoothing(margin=1),
+    "acls": objectives.conditional_smoothing(margin=1),
 }
+
+HEAVY = ("pskd", "zipf", "mbls", "acls")
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +116,7 @@ def test_data_parallel_states_agree(devices: list[Any]) -> None:
 
 @pytest.mark.parametrize(
     "labels",
-    ["lspp", *(pytest.param(name, marks=pytest.mark.heavy) for name in ("pskd", "zipf", "mbls"))],
+    ["lspp", *(pytest.param(name, marks=pytest.mark.heavy) for name in HEAVY)],
 )
 def test_names_of_arms_on_the_command_line(labels: str, tmp_path: Path) -> None:
     options = ("--strength", 0.2, "--image-size", 4, "--model", "mlp", "--width", 32, "--depth", 1)

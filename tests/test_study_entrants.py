@@ -160,6 +160,7 @@ PUBLIC: dict[str, Callable[[float], Any]] = {
     "lspp": lambda s: ss.objectives.label_smoothing_plus_plus(K, s),
     "zipf": ss.objectives.zipf_smoothing,
     "mbls": ss.objectives.margin_smoothing,
+    "acls": ss.objectives.conditional_smoothing,
     "pskd": lambda s: ss.objectives.progressive_self_distillation(
         N, K, s, steps_per_epoch=10, epochs=4
     ),

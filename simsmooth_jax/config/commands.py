@@ -51,7 +51,7 @@ class TrainConfig:
     labels: str = "onehot"
     """What to train against: onehot, uniform, or the path of a labels.npz or of your own table
     [K, K] in .npz, .npy or .safetensors; online (relation labels of the classifier that is being
-    trained), ols, maxsup, lspp, pskd, zipf or mbls (rivals); ./ols is a file."""
+    trained), ols, maxsup, lspp, pskd, zipf, mbls or acls (rivals); ./ols is a file."""
     training: TrainingConfig = TrainingConfig()
     uniform_epsilon: float = option(USUAL_EPSILON, least=0, most=1, then=HARD_TO_SOFT)
     """Weight of uniform smoothing, 0 to 1, where --labels is uniform."""

@@ -77,7 +77,7 @@ class RelationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ObjectiveConfig:
-    """How the labels that are made while the training goes on are made, from online to mbls."""
+    """How the labels that are made while the training goes on are made, from online to acls."""
 
     strength: float | None = option(None, least=0, most=1, example=0.1, before=None)
     """Weight of the soft part, 0 to 1 (ols 0.5, pskd 0.8, all others 0.1)."""

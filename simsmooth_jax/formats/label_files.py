@@ -81,8 +81,8 @@ def load_table(path: Path) -> TableFile:
     if not path.is_file():
         raise InputError(
             "`labels`",
-            "be onehot, uniform, online, ols, maxsup, lspp, pskd, zipf, mbls or an existing .npz, "
-            ".npy or .safetensors file",
+            "be onehot, uniform, online, ols, maxsup, lspp, pskd, zipf, mbls, acls or an existing "
+            ".npz, .npy or .safetensors file",
             path,
             "Make one with: simsmooth labels CHECKPOINT --out labels.npz",
         )

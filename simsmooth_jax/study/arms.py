@@ -150,6 +150,10 @@ def _margin_smoothing(plan: Plan) -> Objective:
     return objectives.margin_smoothing(plan.strength(0.1))
 
 
+def _conditional_smoothing(plan: Plan) -> Objective:
+    return objectives.conditional_smoothing(plan.strength(0.1))
+
+
 STRENGTH = ("strength",)
 TIMES = (*STRENGTH, "label_warmup", "label_period")
 SHARPNESS = ("rule", "temperature", "perplexity")
@@ -164,6 +168,7 @@ ARMS = (
     Arm("pskd", "PS-KD", "#a55194", _progressive_self_distillation, STRENGTH),
     Arm("zipf", "Zipf's label smoothing", "#637939", _zipf_smoothing, STRENGTH),
     Arm("mbls", "margin smoothing (MbLS)", "#3f6f9f", _margin_smoothing, STRENGTH),
+    Arm("acls", "conditional smoothing (ACLS)", "#9c4f6f", _conditional_smoothing, STRENGTH),
 )
 ARM = {arm.name: arm for arm in ARMS}
 ONEHOT, UNIFORM, RELATION = ARMS[:3]  # those of the method itself

@@ -1,5 +1,6 @@
 """What a training minimises, in the manner of `optax.GradientTransformation`: `ss.objectives`."""
 
+from simsmooth_jax.method.objectives.conditional_smoothing import conditional_smoothing
 from simsmooth_jax.method.objectives.label_smoothing_plus_plus import label_smoothing_plus_plus
 from simsmooth_jax.method.objectives.margin_smoothing import margin_smoothing
 from simsmooth_jax.method.objectives.max_suppression import max_suppression
@@ -15,6 +16,7 @@ from simsmooth_jax.method.objectives.zipf_smoothing import zipf_smoothing
 __all__ = [
     "Batch",
     "Objective",
+    "conditional_smoothing",
     "label_smoothing_plus_plus",
     "label_table",
     "margin_smoothing",

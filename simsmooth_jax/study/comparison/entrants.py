@@ -207,6 +207,7 @@ ENTRANTS = (
     _trained("pskd", (0.0, 0.95), unmixed=True),
     _trained("zipf", WHOLE),
     _trained("mbls", WHOLE),
+    _trained("acls", WHOLE),
     Entrant(
         "onehot-longer",
         "one-hot, both trainings' steps",
