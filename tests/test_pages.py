@@ -79,7 +79,8 @@ def test_every_page_is_found_from_the_readme() -> None:
 
 @every_page
 def test_commands_and_their_options_are_the_programs(page: Path) -> None:
-    written = [line for code in blocks(page, "bash") for line in re.split(r"\n|&&", code)]
+    joined = [re.sub(r"\\\n *", "", code) for code in blocks(page, "bash")]
+    written = [line for code in joined for line in re.split(r"\n|&&", code)]
     written += [line for code in blocks(page, "text") for line in code.splitlines()]
     written = [line.split("  ")[0].strip() for line in written] + spans(page)
     for line in written:
