@@ -59,8 +59,8 @@ def neighbours(s: np.ndarray, perplexity: float) -> Any:
 
         if excess(np.log(300)) > 0 or excess(np.log(1e-3)) < 0:
             return EITHER  # others as near as each other, as far as float32 knows
-        beta = np.exp(scipy.optimize.brentq(excess, np.log(1e-3), np.log(300), xtol=1e-12))
-        rows[i, others] = scipy.special.softmax(beta * x)
+        log_beta: Any = scipy.optimize.brentq(excess, np.log(1e-3), np.log(300), xtol=1e-12)
+        rows[i, others] = scipy.special.softmax(np.exp(log_beta) * x)
     return rows
 
 
