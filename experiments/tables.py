@@ -5,10 +5,10 @@ Time:     seconds.
 Writes:   the part of experiments/README.md between its two marks.
 """
 
-import dataclasses
 import pathlib
 import tempfile
 import textwrap
+from itertools import product
 from typing import Any
 
 from studies import RESULTS, STUDIES
@@ -21,16 +21,14 @@ from simsmooth_jax.study.comparison.schedule import Schedule
 
 PAGE = pathlib.Path(__file__).with_name("README.md")
 START, END = "<!-- studies: written by tables.py -->", "<!-- end of studies -->"
-TITLES = {"features": "CIFAR-100, frozen features", "network": "CIFAR-100, ResNet-8 from scratch"}
+TITLES = {"features": "CIFAR-100, frozen features", "every": "Every arm, frozen features"}
+TITLES |= {"network": "CIFAR-100, ResNet-8 from scratch"}
 TITLES |= {"resnet18": "CIFAR-100, ResNet-18 from scratch"}
 TITLES |= {"digits": "Digits, a CNN from scratch", "fashion": "Fashion-MNIST, a CNN from scratch"}
 
 
 def read(name: str) -> Schedule | None:
-    """What was done of a study; None while a seed of an arm is missing, or all of it.
-
-    Arms that were added and are not done on as many seeds as one-hot labels are left out.
-    """
+    """What was done of a study; None while a seed of an arm is missing, or all of it."""
     kept, config = RESULTS / f"{name}.jsonl", STUDIES[name]
     if not kept.exists():
         return None
@@ -39,13 +37,10 @@ def read(name: str) -> Schedule | None:
         (directory / "rows-0-of-0.jsonl").write_text(kept.read_text())
         rows = Rows(directory, Shard())
     tested = {(row["arm"], row["seed"]) for row in rows if row["phase"] == "test"}
-    seeds = len({seed for arm, seed in tested if arm == "onehot"})
-    entrants = tuple(e for e in ENTRANTS if all((e.name, seed) in tested for seed in range(seeds)))
-    names = [entrant.name for entrant in entrants]
-    if seeds < config.seeds or not {*config.arms} <= {*names}:
+    if not {*product(config.arms, range(config.seeds))} <= tested:
         return None
+    entrants = tuple(entrant for entrant in ENTRANTS if entrant.name in config.arms)
     no_trials: Any = None  # nothing is trained here
-    config = dataclasses.replace(config, arms=tuple(names), seeds=seeds)
     return Schedule(config, entrants, no_trials, rows)
 
 
