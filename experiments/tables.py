@@ -11,6 +11,7 @@ import textwrap
 from itertools import product
 from typing import Any
 
+import numpy as np
 from studies import RESULTS, STUDIES
 
 from simsmooth_jax.study.comparison import inference
@@ -78,9 +79,24 @@ def table(name: str, found: Results) -> list[str]:
         cells += [f"{means['nll_at_temperature']:.3f}"]
         cells += [f"{means['aurc']:.4f}" if "aurc" in means else "", arm.setting]
         lines.append(f"| {' | '.join(cells)} |")
-    for sentence in ("", *(f"- {sentence}" for sentence in found.sentences)):
-        lines += textwrap.wrap(sentence, 110, subsequent_indent="  ") or [""]
+    said = [*found.sentences, likelihood(found)]
+    for sentence in ("", *(f"- {sentence}" for sentence in said)):
+        lines += textwrap.wrap(sentence, 110, subsequent_indent="  ", break_on_hyphens=False) or [
+            ""
+        ]
     return [*lines, ""]
+
+
+def likelihood(found: Results) -> str:
+    """What was not asked beforehand: how the likelihood of each arm differs."""
+    values = {arm.name: np.array(arm.values["nll_at_temperature"]) for arm in found.arms}
+    others = []
+    for name in values.keys() - {"uniform"}:
+        differing = inference.difference(name, "uniform", values[name], values["uniform"], None)
+        numbers = (differing.mean, differing.low, differing.high)
+        others.append((differing.mean, name, "{:+.3f} ({:+.3f} to {:+.3f})".format(*numbers)))
+    listed = ", ".join(f"{ENTRANT[name].title} {text}" for _, name, text in sorted(others))
+    return f"exploratory, NLL at T against uniform smoothing: {listed}."
 
 
 def written() -> str:
