@@ -14,8 +14,8 @@ from simsmooth_jax.study.neighbours import Neighbours
 
 RECOMMENDED = (
     "Recommended: uniform smoothing. In studies of other data, over many seeds and with all arms "
-    "tuned alike, relation labels were at best as accurate. One run cannot tell; simsmooth study "
-    "asks your own data."
+    "tuned alike, relation labels were nowhere shown to be more accurate. One run cannot tell; "
+    "simsmooth study asks your own data."
 )
 MAX_CLASSES = 20  # rows of the table of nearest classes
 COLUMNS = {  # title, scale, digits
