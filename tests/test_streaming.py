@@ -52,6 +52,9 @@ class OnDisk:
     def all_labels(self) -> np.ndarray:
         return self.split.labels
 
+    def identity(self) -> Any:
+        return self.split.identity()
+
 
 class FailingError(Exception):
     pass

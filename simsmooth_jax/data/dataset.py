@@ -5,7 +5,7 @@ They are images, or features in their place: vectors, whose `image_shape` is `(D
 
 import dataclasses
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from simsmooth_jax.formats.stores.class_names import told_apart
 Images = UInt8[np.ndarray, "n height width channels"]
 
 STATISTICS_IMAGES = 10_000  # of the training images
+IDENTITY_EXAMPLES = 1000  # of a streamed part whose bytes say that they are the same
 _CHUNK = 100  # of them are looked at at a time
 
 
@@ -50,6 +51,10 @@ class Examples(Protocol):
 
     def all_labels(self) -> Int32[np.ndarray, " n"]:
         """Every label, without decoding an image."""
+        ...
+
+    def identity(self) -> Iterator[bytes]:
+        """Bytes that are others where the examples are: of all in memory, or of fixed ones."""
         ...
 
 
@@ -88,6 +93,12 @@ class Split:
     def all_labels(self) -> np.ndarray:
         """Every label."""
         return self.labels
+
+    def identity(self) -> Iterator[bytes]:
+        """All of the labels and images."""
+        yield self.labels.tobytes()
+        for start in range(0, len(self), IDENTITY_EXAMPLES):
+            yield self.images[start : start + IDENTITY_EXAMPLES].tobytes()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +203,11 @@ class Dataset:
                 split.image_shape,
                 "Declare one: `image_size`, `image_mode`.",
             )
+
+
+def fixed_places(count: int) -> Int[np.ndarray, " places"]:
+    """Which of so many streamed examples are read to see that they are the same: evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, IDENTITY_EXAMPLES)).round().astype(int))
 
 
 def known_labels(examples: Any) -> Int32[np.ndarray, " n"] | None:

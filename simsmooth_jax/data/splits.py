@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain, combinations
 from typing import Any
 
@@ -203,3 +203,9 @@ class Joined:
     def all_labels(self) -> np.ndarray:
         """Every label."""
         return np.concatenate([piece.all_labels() for piece in self.pieces])[self.indices]
+
+    def identity(self) -> Iterator[bytes]:
+        """What each piece says, and which of their examples these are."""
+        for piece in self.pieces:
+            yield from piece.identity()
+        yield self.indices.tobytes()

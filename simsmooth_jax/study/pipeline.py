@@ -14,7 +14,7 @@ from rich.progress import Progress
 from simsmooth_jax.config import options
 from simsmooth_jax.config.commands import RunConfig
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.formats.label_files import TableFile
+from simsmooth_jax.formats.label_files import TableFile, load_table
 from simsmooth_jax.formats.stores.class_names import called_by_name
 from simsmooth_jax.machine.bars import ProgressBars, advance
 from simsmooth_jax.machine.processes import is_writer
@@ -28,6 +28,8 @@ from simsmooth_jax.study.relations import Relations, find_relations
 from simsmooth_jax.training.observers.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
 from simsmooth_jax.training.step import TrainState
+
+ROUNDING = 1e-5  # of a label that is computed again
 
 
 def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[str, Any]:
@@ -46,6 +48,7 @@ def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[st
             plan = plan._replace(uniform_epsilon=tuning.best(tuned, UNIFORM))
             weighted = tuning.of_weight(relations, tuning.best(tuned, RELATION))
             labels = make_labels(weighted, names)
+        labels = _as_kept(directory / "labels.npz", labels)
         if is_writer():
             for suffix in ("npz", "safetensors"):
                 labels.save(directory / f"labels.{suffix}")
@@ -101,6 +104,24 @@ def make_labels(relations: Relations, class_names: tuple[str, ...]) -> TableFile
         parts = (error.who, error.must, error.got, error.then)
         raise IllPosedError(*parts, relations.diagnosis) from error
     return TableFile(labels, class_names, rule, parameters, source, relations.sha256)
+
+
+def _as_kept(path: Path, made: TableFile) -> TableFile:
+    """The labels in a file where the new ones differ from them in rounding alone.
+
+    A run that goes on with other devices or versions computes them anew, and what was trained
+    against the old ones would be another objective's.
+    """
+    try:
+        kept = load_table(path)
+    except InputError:  # none yet, or damaged: made anew
+        return made
+    sources = dataclasses.replace(kept, table=made.table, source_sha256=made.source_sha256)
+    if sources != made:
+        return made
+    pairs = zip(kept.table.arrays().values(), made.table.arrays().values(), strict=True)
+    same = all(a.shape == b.shape and np.allclose(a, b, rtol=0, atol=ROUNDING) for a, b in pairs)
+    return kept if same else made
 
 
 def similarity_file(relations: Relations, class_names: tuple[str, ...]) -> TableFile:

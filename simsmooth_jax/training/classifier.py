@@ -19,7 +19,7 @@ from simsmooth_jax.data.streaming import evaluation_batches
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.method.heads.head_kernel import head_kernel
 from simsmooth_jax.method.relations.class_vectors import class_sums
-from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training import checkpoints, made_from
 from simsmooth_jax.training.evaluation import Evaluator
 from simsmooth_jax.training.models.built_in import build_model, normalise_images, refuse_model
 from simsmooth_jax.training.models.head_module import head_module
@@ -87,6 +87,8 @@ class Classifier:
                 f"{checkpoint} with {metadata['class_names'][:5]} first",
                 "Restore the data that it was trained on.",
             )
+        if data is None:
+            made_from.refuse_other_examples(checkpoint, metadata, dataset, recorded.data)
         shape = tuple(metadata.get("image_shape", dataset.image_shape))
         if dataset.image_shape != shape:
             must = f"hold images of the checkpoint's height, width and channels {shape}"

@@ -4,20 +4,18 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from simsmooth_jax.config import options
 from simsmooth_jax.config.training import SavingConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.data.load import load_dataset
-from simsmooth_jax.formats.label_files import array_sha256, table_sha256
 from simsmooth_jax.machine.bars import Progress
 from simsmooth_jax.machine.devices import local
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.method.objectives.objective import Objective, table_loss
 from simsmooth_jax.method.tables.forms import trainable_table
-from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training import checkpoints, made_from
 from simsmooth_jax.training.classifier import Classifier
 from simsmooth_jax.training.evaluation import Evaluator
 from simsmooth_jax.training.fitting import refuse_checkpoint_steps
@@ -49,6 +47,7 @@ class ArmRunner:
         self.dataset = load_dataset(config.data)
         self.trainer = Trainer(config, self.dataset)
         self.evaluator = Evaluator(self.trainer.model, self.trainer.image_statistics)
+        self.made_from = made_from.of_data(self.dataset)
 
     def train(
         self, arm: str, objective: Objective, directory: Path, log: MetricsLog, progress: Progress
@@ -57,11 +56,14 @@ class ArmRunner:
         self.refuse(objective)
         trainer, saving, seed = self.trainer, self.saving, self.config.seed
         state = trainer.init(seed, objective.init)
+        metadata = self._metadata(arm) | made_from.of_objective(objective)
+        if (last := checkpoints.latest_step(directory)) is not None:
+            made_from.refuse_other(last, checkpoints.read_metadata(last), metadata)
         state = checkpoints.restore_state(directory, like=state) or state
         step = int(state.step)
         log.rewind(arm, step)
         progress.start(arm, step, trainer.total_steps)
-        observers = self._observers(arm, objective, directory, log, progress)
+        observers = self._observers(arm, metadata, directory, log, progress)
         dispatches = (trainer.total_steps - step) // trainer.steps_per_dispatch
         if self.profile is None or dispatches < 2:
             return train(trainer, objective, seed, state, observers, saving.checkpoint_steps)
@@ -80,11 +82,15 @@ class ArmRunner:
             trainable_table("train", objective.data, self.dataset.num_classes)
 
     def _observers(
-        self, arm: str, objective: Objective, directory: Path, log: MetricsLog, progress: Progress
+        self,
+        arm: str,
+        metadata: dict[str, Any],
+        directory: Path,
+        log: MetricsLog,
+        progress: Progress,
     ) -> list[Observer]:
         """In this order: a checkpoint comes after the rows of its step."""
         trainer, saving, each = self.trainer, self.saving, self.trainer.steps_per_epoch
-        metadata = self._metadata(arm) | sha256(objective)
         every = saving.checkpoint_every, saving.checkpoint_steps
         return [
             StepRows(arm, directory, each, log),
@@ -129,6 +135,8 @@ class ArmRunner:
             "class_counts": None if counts is None else counts.tolist(),
             "image_shape": list(self.dataset.image_shape),
             "image_statistics": self.trainer.image_statistics,
+            **self.made_from,
+            **made_from.versions(),
         }
 
 
@@ -143,11 +151,3 @@ def data_sha256(dataset: Dataset, statistics: Any) -> str:
         digest.update(f"{part} {len(split)} {split.image_shape}".encode())
         digest.update(getattr(split, "labels", np.zeros(0, np.int32)).tobytes())
     return digest.hexdigest()
-
-
-def sha256(objective: Objective) -> dict[str, str]:
-    """What says that an objective is still the same: its table, or its other constants."""
-    if objective.loss is table_loss:
-        return {"table_sha256": table_sha256(objective.data)}
-    numbers = " ".join(map(array_sha256, jax.tree.leaves(objective.data)))
-    return {"objective_sha256": hashlib.sha256(numbers.encode()).hexdigest()}

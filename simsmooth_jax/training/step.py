@@ -16,6 +16,7 @@ from simsmooth_jax.config.training import TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.devices import BATCH_AXIS, data_mesh, place
+from simsmooth_jax.machine.randomness import new_key
 from simsmooth_jax.method.objectives.objective import Batch, Objective, no_state
 from simsmooth_jax.training.augmentation import augment
 from simsmooth_jax.training.fitting import refuse_unfitting
@@ -65,7 +66,7 @@ class Trainer:
         self.optimizer = partial(build_optimizer, config.optimizer, self.schedule)
         self.augmentation = config.augmentation
         self.freeze, path = config.model.freeze, config.model.init
-        variables = {} if path is None else jax.eval_shape(self._variables, jax.random.key(0))
+        variables = {} if path is None else jax.eval_shape(self._variables, new_key(0))
         self.initial = None if path is None else read_initial(path, variables, self.freeze)
         self.trained = head_module(variables["params"]) if self.freeze else WHOLE
 
@@ -85,14 +86,14 @@ class Trainer:
 
     def init(self, seed: int, start: Callable[[], Any] = no_state) -> TrainState:
         """The state before the first step, with an objective's own, a pure function of the seed."""
-        state = self._init(jax.random.key(seed))
+        state = self._init(new_key(seed))
         if self.initial is not None:
             state = self.initial.into(state, partial(place, sharding=self.replicated))
         return state.replace(objective=jax.jit(start, out_shardings=self.replicated)())
 
     def key(self, seed: int) -> Array:
         """The key of all random changes of the images."""
-        return jax.jit(jax.random.key, out_shardings=self.replicated)(seed)
+        return jax.jit(new_key, out_shardings=self.replicated)(seed)
 
     def place(self, objective: Objective) -> Objective:
         """The objective with its data on the devices."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from simsmooth_jax.data.conversion import Conversion, read_image
-from simsmooth_jax.data.dataset import Source
+from simsmooth_jax.data.dataset import Source, fixed_places
 from simsmooth_jax.data.sources.folder_listing import (
     SUFFIXES,
     list_split,
@@ -51,6 +52,15 @@ class FileExamples:
     def all_labels(self) -> np.ndarray:
         """Every label."""
         return self.labels
+
+    def identity(self) -> Iterator[bytes]:
+        """All names, labels and sizes of files, and the bytes of some."""
+        yield self.labels.tobytes()
+        yield b"\0".join(self.names)
+        paths = [os.path.join(self.root, os.fsdecode(name)) for name in self.names]
+        yield np.array([size_of(path) for path in paths]).tobytes()
+        for place in fixed_places(len(paths)):
+            yield content_of(paths[place])
 
     def _decode(self, path: str) -> np.ndarray:
         pixels = read_image(path, content_of(path), partial(self.conversion.convert, path))
@@ -139,12 +149,20 @@ def content_of(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise InputError(
-            f"{path}: it",
-            "be a file that can be read",
-            error.strerror,
-            "Restore it, or take it out.",
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def size_of(path: str) -> int:
+    """The bytes that a file has, which is refused by name where it is gone."""
+    try:
+        return os.stat(path).st_size
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: OSError) -> InputError:
+    must, then = "be a file that can be read", "Restore it, or take it out."
+    return InputError(f"{path}: it", must, error.strerror, then)
 
 
 def _in_order(

@@ -15,7 +15,7 @@ from google.protobuf.json_format import ParseError
 from jaxtyping import Int
 
 from simsmooth_jax.data.conversion import Conversion, read_image
-from simsmooth_jax.data.dataset import Source, refuse_unknown_classes
+from simsmooth_jax.data.dataset import Source, fixed_places, refuse_unknown_classes
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.machine.borrowed import tfds_directory, tfds_prepared
 
@@ -70,6 +70,16 @@ class RecordExamples:
             some = np.arange(start, min(start + LABELS_AT_ONCE, len(self)))
             labels[some] = [record[self.keys[1]] for record in self._records(some)]
         return labels
+
+    def identity(self) -> Iterator[bytes]:
+        """The sizes of all files of the set, and the bytes and labels of some records."""
+        files = sorted(Path(self.source.dataset_info.data_dir).iterdir())
+        yield repr([(file.name, file.stat().st_size) for file in files]).encode()
+        yield self.indices.tobytes()
+        for places in np.array_split(fixed_places(len(self)), 10):
+            for record in self._records(places):
+                yield record[self.keys[0]]
+                yield int(record[self.keys[1]]).to_bytes(8, "little")
 
     def _records(self, indices: Any) -> list[dict[str, Any]]:
         with refusing_damage(f"{self.where} in {self.source.dataset_info.data_dir}"):

@@ -33,6 +33,7 @@ from simsmooth_jax.program.run_directory import (
     open_directory,
 )
 from simsmooth_jax.study import neighbours, pipeline, relations, tuning
+from simsmooth_jax.training import made_from
 from simsmooth_jax.training.observers.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
 
@@ -68,7 +69,8 @@ def run(config: RunConfig) -> None:
     fixed, absent = identity(config, runner) | file, stored.identity_before(type(config))
     directory = config.out or default_directory(_short_name(config), fixed)
     refuse_lost_start(config, directory)
-    with open_directory(directory, fixed, config.overwrite, absent):
+    absent |= made_from.before(runner.made_from)
+    with open_directory(directory, fixed | runner.made_from, config.overwrite, absent):
         found = all((directory / name).exists() for name in PROMISED)
         finished = from_writer("finished", found)
         if not finished:

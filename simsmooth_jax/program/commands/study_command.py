@@ -31,6 +31,7 @@ from simsmooth_jax.study.comparison.rows import Rows, Shard
 from simsmooth_jax.study.comparison.schedule import Schedule, Trial
 from simsmooth_jax.study.comparison.superclasses import read_superclasses
 from simsmooth_jax.study.comparison.trials import Trials
+from simsmooth_jax.training import made_from
 from simsmooth_jax.training.models.built_in import refuse_model
 from simsmooth_jax.training.runner import data_sha256
 
@@ -57,10 +58,11 @@ def study(config: StudyConfig) -> None:
     fixed = _identity(config, dataset, superclasses)
     name = f"{config.training.data.short_name}-{config.training.model.short_name}-study"
     directory = config.out or default_directory(name, fixed)
-    absent, part = stored.identity_before(StudyConfig), f"-{shard}"
+    made, part = made_from.of_data(dataset), f"-{shard}"
+    absent = stored.identity_before(StudyConfig) | made_from.before(made)
     trials = Trials(config, dataset, superclasses, directory / FIRST_MODELS)
     trials.refuse(entrants)
-    with open_directory(directory, fixed, config.overwrite, absent, part):
+    with open_directory(directory, fixed | made, config.overwrite, absent, part):
         rows = Rows(directory, shard)
         schedule = Schedule(config, entrants, trials, rows)
         _describe(config, trials, contrasts)

@@ -21,8 +21,9 @@ from simsmooth_jax.program.run_directory import (
 )
 from simsmooth_jax.study.arms import ARM, RELATION, Plan, refuse_options
 from simsmooth_jax.study.empty_classes import refuse_for_online
+from simsmooth_jax.training import made_from
 from simsmooth_jax.training.observers.recording import METRICS, MetricsLog
-from simsmooth_jax.training.runner import ArmRunner, sha256
+from simsmooth_jax.training.runner import ArmRunner
 
 
 def train(config: TrainConfig) -> None:
@@ -45,11 +46,11 @@ def train(config: TrainConfig) -> None:
         )
     objective = arm.objective(plan)
     runner.refuse(objective)
-    fixed = identity(config, runner) | sha256(objective)
+    fixed = identity(config, runner) | made_from.of_objective(objective)
     directory = config.out or default_directory(name, fixed)
     refuse_lost_start(config, directory)
-    absent = stored.identity_before(type(config))
-    with open_directory(directory, fixed, config.overwrite, absent):
+    absent = stored.identity_before(type(config)) | made_from.before(runner.made_from)
+    with open_directory(directory, fixed | runner.made_from, config.overwrite, absent):
         finished = from_writer("finished", (directory / REPORT).exists())
         if not finished:
             describe(runner)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from simsmooth_jax.machine.randomness import new_key
 from simsmooth_jax.method.labels.hierarchy_labels import distance_labels, superclass_labels
 from simsmooth_jax.method.labels.shuffled_labels import permuted_labels, shuffled_labels
 from simsmooth_jax.method.relations.class_vectors import mean_predictions
@@ -74,12 +75,12 @@ def neighbours(seen: Seen, perplexity: Any) -> Rows:
 
 def neighbours_shuffled(seen: Seen, perplexity: Any) -> Rows:
     """The same weights on wrong classes, row by row."""
-    return shuffled_labels(neighbours(seen, perplexity), jax.random.key(seen.seed))
+    return shuffled_labels(neighbours(seen, perplexity), new_key(seen.seed))
 
 
 def neighbours_permuted(seen: Seen, perplexity: Any) -> Rows:
     """The same table of wrong classes."""
-    return permuted_labels(neighbours(seen, perplexity), jax.random.key(seen.seed))
+    return permuted_labels(neighbours(seen, perplexity), new_key(seen.seed))
 
 
 def neighbours_centred(seen: Seen, perplexity: Any) -> Rows:
@@ -107,7 +108,7 @@ def predictions(seen: Seen, temperature: Any) -> Rows:
 
 def predictions_shuffled(seen: Seen, temperature: Any) -> Rows:
     """The same weights on wrong classes, row by row."""
-    return shuffled_labels(predictions(seen, temperature), jax.random.key(seen.seed))
+    return shuffled_labels(predictions(seen, temperature), new_key(seen.seed))
 
 
 def predictions_whole(seen: Seen, temperature: Any) -> Rows:

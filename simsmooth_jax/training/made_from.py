@@ -1,0 +1,107 @@
+"""What an artefact was made from, which is noted in it and compared where it is used again."""
+
+import hashlib
+import warnings
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from simsmooth_jax.config import stored
+from simsmooth_jax.config.training import TrainingConfig
+from simsmooth_jax.data.dataset import Dataset
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.formats.label_files import array_sha256, table_sha256
+from simsmooth_jax.machine import randomness
+from simsmooth_jax.method.objectives.objective import Objective, table_loss
+
+PACKAGES = ("simsmooth_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+EXACT = ("arm", "table_sha256", "objective_sha256", "images_sha256", "random", "class_names")
+
+Noted = dict[str, Any]  # of what JSON can hold
+
+
+def of_data(dataset: Dataset) -> Noted:
+    """Digests of the examples of each part, and the settings of random numbers."""
+    digests = {}
+    for part in ("train", "validation", "test"):
+        digest = hashlib.sha256()
+        for content in getattr(dataset, part).identity():
+            digest.update(content)
+        digests[part] = digest.hexdigest()
+    return {"images_sha256": digests, "random": randomness.settings()}
+
+
+def before(noted: Noted) -> Noted:
+    """The same of a run from before it was noted: these data, and JAX's usual settings."""
+    return noted | {"random": randomness.USUAL}
+
+
+def of_objective(objective: Objective) -> Noted:
+    """The digest of an objective's table, or of its other constants."""
+    if objective.loss is table_loss:
+        return {"table_sha256": table_sha256(objective.data)}
+    numbers = " ".join(map(array_sha256, jax.tree.leaves(objective.data)))
+    return {"objective_sha256": hashlib.sha256(numbers.encode()).hexdigest()}
+
+
+def versions() -> Noted:
+    """The versions of the packages that numbers depend on."""
+    return {"versions": {name: metadata.version(name) for name in PACKAGES}}
+
+
+def refuse_other(checkpoint: Path, noted: Noted, expected: Noted) -> None:
+    """Refuses a checkpoint that was made from something else, and warns of other versions.
+
+    What an older one does not note is not compared. The data's place may be another: their
+    content is compared.
+    """
+    stored_values, values = _flat(noted), _flat(expected)
+    for name in values:
+        if name.startswith("versions") or name not in stored_values:
+            continue
+        if stored_values[name] != values[name]:
+            raise InputError(
+                f"checkpoint {checkpoint}: its {name}",
+                f"be {_short(values[name])}",
+                _short(stored_values[name]),
+                "It is another training's: put its own back, or choose another `out`.",
+            )
+    was, now = noted.get("versions", {}), expected["versions"]
+    if differing := [f"{k} {was[k]}, now {now[k]}" for k in now if was.get(k, now[k]) != now[k]]:
+        text = f"{checkpoint} was written with {'; '.join(differing)}: numbers may differ in digits"
+        warnings.warn(text, stacklevel=2)
+
+
+def refuse_other_examples(checkpoint: Path, noted: Noted, dataset: Dataset, data: str) -> None:
+    """Refuses data of the recorded name that have changed; those of an older one are not known."""
+    before = noted.get("images_sha256", {})
+    now = of_data(dataset)["images_sha256"] if before else {}
+    for part, digest in before.items():
+        if digest != now[part]:
+            raise InputError(
+                f"data {dataset.name}: its {part} examples",
+                f"be those that {checkpoint} has seen, SHA-256 {_short(digest)}",
+                _short(now[part]),
+                f"Restore them, or say that others are meant: `data={data}`.",
+            )
+
+
+def _flat(noted: Noted) -> Noted:
+    """What is compared, by names with dots."""
+    found = {name: noted[name] for name in EXACT if name in noted}
+    if "training" in noted:
+        config = stored.identity(TrainingConfig.from_json(noted["training"]))
+        found |= {name: value for name, value in config.items() if name != "data"}
+    flat: Noted = {}
+    for name, value in found.items():
+        inner = value.items() if isinstance(value, dict) else ()
+        flat |= {f"{name}.{key}": each for key, each in inner} if inner else {name: value}
+    return flat
+
+
+def _short(value: Any) -> str:
+    """A value as a reader can take it in."""
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:16]}…"
