@@ -16,9 +16,15 @@ ADVICE = "Use top_k_labels(kernel, 32), which takes {compact:.2f} GiB, or factor
 
 def available_memory() -> int:
     """Bytes of the smallest one of the host's memory, this process's share of it and a device's."""
-    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    host = host_memory()
     statistics = jax.local_devices()[0].memory_stats() or {}  # CPU devices have none
-    return min(host, *group_limits(), statistics.get("bytes_limit", host))
+    return min(host, statistics.get("bytes_limit", host))
+
+
+def host_memory() -> int:
+    """Bytes of the smaller one of the host's memory and this process's share of it."""
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min((host, *group_limits()))
 
 
 @functools.cache  # asked for before every table

@@ -4,10 +4,11 @@ import dataclasses
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from jaxtyping import Int32
+from PIL import Image
 
 from simsmooth_jax.data.conversion import Conversion, read_image
 from simsmooth_jax.data.dataset import Source
@@ -18,6 +19,9 @@ from simsmooth_jax.data.sources.folder_listing import (
     split_folders,
 )
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.machine.inputs import MIB, open_input, refuse_size
+
+MOST_FILE = 256 * MIB  # of an image: of the 89 million pixels that Pillow decodes, uncompressed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,18 +57,21 @@ class FileExamples:
         return self.labels
 
     def _decode(self, path: str) -> np.ndarray:
-        pixels = read_image(path, content_of(path), partial(self.conversion.convert, path))
-        if pixels.shape != self.image_shape:
-            raise InputError(
-                f"{path}: it",
-                (
-                    f"have the height, width and channels {self.image_shape} of the first image, "
-                    f"{self.first}"
-                ),
-                pixels.shape,
-                "Declare one for all: `image_size` and `image_mode`.",
-            )
-        return pixels
+        def pixels_of(image: Image.Image) -> np.ndarray:
+            shape = self.conversion.shape(path, image)
+            if shape != self.image_shape:  # before it is decoded
+                raise InputError(
+                    f"{path}: it",
+                    (
+                        f"have the height, width and channels {self.image_shape} of the first "
+                        f"image, {self.first}"
+                    ),
+                    shape,
+                    "Declare one for all: `image_size` and `image_mode`.",
+                )
+            return self.conversion.convert(path, image)
+
+        return read_image(path, content_of(path), pixels_of)
 
 
 def open_folder(path: Path, conversion: Conversion) -> Source:
@@ -133,11 +140,16 @@ def _compare_classes(
         )
 
 
-def content_of(path: str) -> bytes:
-    """The bytes of a file, which is refused by name where it cannot be read."""
+def content_of(path: str) -> IO[bytes]:
+    """An open file, which is refused by name where it cannot be read; of it a decoder asks parts.
+
+    Raises:
+      InputError: it cannot be opened, is no file, or larger than an image of which it may be made.
+    """
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        file = open_input(f"{path}: it", Path(path))
+        refuse_size(f"{path}: it", os.fstat(file.fileno()).st_size, MOST_FILE)
+        return file
     except OSError as error:
         raise InputError(
             f"{path}: it",

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup
 
+from simsmooth_jax.errors import escaped
 from simsmooth_jax.machine.files import write_atomically
 from simsmooth_jax.program.html.svg import minus
 from simsmooth_jax.program.run_directory import PAGE, TABLES
@@ -117,6 +118,7 @@ def render(page: Page) -> str:
         loader=files,
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda shown: escaped(shown) if type(shown) is str else shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
