@@ -164,7 +164,9 @@ SIZES: dict[str, Callable[[Path], Path]] = {
         path,
         b"\x93NUMPY\x01\x00"
         + struct.pack("<H", 9000)
-        + f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({'1,' * 2000})}}".encode().ljust(9000)
+        + f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({'1,' * 2000})}}".encode().ljust(
+            9000
+        )
         + bytes(4),
     ),
     "members.npz": _many_members,
