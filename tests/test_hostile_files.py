@@ -78,8 +78,8 @@ READ = {("manifest.ocdbt", "directory"), ("tfds", "directory")}
 READ |= {("manifest.ocdbt", kind) for kind in ("empty", "no text", "deep", "of numbers")}
 READ |= {("_CHECKPOINT_METADATA", kind) for kind in ("empty", "no text", "deep", "of numbers")}
 READ |= {("config.json", kind) for kind in ("empty", "no text", "deep", "of numbers", "nowhere")}
-READ |= {("_CHECKPOINT_METADATA", "long"), ("config.json", "long"), ("class names", "never")}
-READ |= {("tfds", "of numbers"), ("tfds", "long")}
+READ |= {("_CHECKPOINT_METADATA", "long"), ("config.json", "long")}
+READ |= {("tfds", "of numbers"), ("tfds", "long"), ("run", "long")}
 
 
 @pytest.fixture

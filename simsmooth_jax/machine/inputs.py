@@ -25,17 +25,19 @@ KINDS = {
 AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
 
-def open_input(who: str, path: Path) -> IO[bytes]:
+def open_input(who: str, path: Path, most: int | None = None) -> IO[bytes]:
     """Opens a regular file, also through links; `who` is what an error's line starts with.
 
     Raises:
-      InputError: it is anything else.
+      InputError: it is anything else, or has more than `most` bytes.
       OSError: there is none, or it may not be read.
     """
     refuse_odd(who, path, path.stat().st_mode)  # opening some devices does something already
     file = os.fdopen(os.open(path, AT_ONCE | getattr(os, "O_BINARY", 0)), "rb")
     try:
-        refuse_odd(who, path, os.fstat(file.fileno()).st_mode)  # of what was opened
+        found = os.fstat(file.fileno())  # of what was opened
+        refuse_odd(who, path, found.st_mode)
+        refuse_size(who, found.st_size, found.st_size if most is None else most)
     except InputError:
         file.close()
         raise
@@ -57,8 +59,7 @@ def read_input(who: str, path: Path, most: int = MOST_TEXT) -> bytes:
       InputError: it is larger, or no regular file.
       OSError: there is none, or it may not be read.
     """
-    with open_input(who, path) as file:
-        refuse_size(who, os.fstat(file.fileno()).st_size, most)
+    with open_input(who, path, most) as file:
         content = file.read(most + 1)  # files of the kernel have no size
         refuse_size(who, len(content), most)
     return content

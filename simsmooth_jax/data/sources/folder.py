@@ -19,7 +19,7 @@ from simsmooth_jax.data.sources.folder_listing import (
     split_folders,
 )
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.machine.inputs import MIB, open_input, refuse_size
+from simsmooth_jax.machine.inputs import MIB, open_input
 
 MOST_FILE = 256 * MIB  # of an image: of the 89 million pixels that Pillow decodes, uncompressed
 
@@ -147,9 +147,7 @@ def content_of(path: str) -> IO[bytes]:
       InputError: it cannot be opened, is no file, or larger than an image of which it may be made.
     """
     try:
-        file = open_input(f"{path}: it", Path(path))
-        refuse_size(f"{path}: it", os.fstat(file.fileno()).st_size, MOST_FILE)
-        return file
+        return open_input(f"{path}: it", Path(path), MOST_FILE)
     except OSError as error:
         raise InputError(
             f"{path}: it",

@@ -53,8 +53,9 @@ def recognises(path: Path, start: bytes) -> bool:
 
 def starts_as_tree(start: bytes) -> bool:
     """Whether bytes start with a map of which the first key is a text."""
-    key = {0xDE: 3, 0xDF: 5}.get(start[0], 1)  # behind the map's own length
-    return start[0] in MAPS and start[key : key + 1] in TEXTS
+    first = start[0] if start else 0
+    key = {0xDE: 3, 0xDF: 5}.get(first, 1)  # behind the map's own length
+    return first in MAPS and start[key : key + 1] in TEXTS
 
 
 def last_of_directory(path: Path) -> Path | None:

@@ -41,8 +41,8 @@ class Table:
         """As a file for other programs: UTF-8, lines as RFC 4180 has them."""
         file = io.StringIO()
         writer = csv.writer(file)
-        writer.writerow(self.file_head or self.head)
-        writer.writerows(self.file_rows or self.rows)
+        for row in (self.file_head or self.head, *(self.file_rows or self.rows)):
+            writer.writerow(map(escaped, row))
         return file.getvalue()
 
     @property
