@@ -26,6 +26,7 @@ from simsmooth_jax.training.models.built_in import build_model, normalise_images
 from simsmooth_jax.training.models.head_module import head_module
 
 BATCH_SIZE = 256
+MOST_LETTERS = 1000  # of an option that a checkpoint notes, as a path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +170,7 @@ def _sound(checkpoint: Path, noted: dict[str, Any]) -> dict[str, Any]:
         "image_statistics": are(list, statistics)
         and len(statistics) == 2  # mean and deviation
         and all(are(float | int, v) and len(v) in channels for v in statistics),
+        "training": _longest(noted.get("training")) <= MOST_LETTERS,
     }
     for name, is_sound in sound.items():
         if not is_sound:
@@ -179,6 +181,20 @@ def _sound(checkpoint: Path, noted: dict[str, Any]) -> dict[str, Any]:
                 "Restore it from a copy.",
             )
     return noted
+
+
+def _longest(values: Any) -> int:
+    """Letters of the longest text in a JSON value."""
+    longest, waiting = 0, [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str):
+            longest = max(longest, len(value))
+    return longest
 
 
 def _given(checkpoint: Path, recorded: ModelConfig, model: str | None) -> ModelConfig:
