@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,6 +125,17 @@ def test_tfds_knows_the_layout_of_cifar(official: Any, keys: list[str], tmp_path
 
 
 PUBLIC = {"_asdict", "_exit", "_replace"}  # of os and of named tuples, by their documentation
+
+
+def test_zip_says_how_long_its_list_of_members_is(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(100):
+            archive.writestr(f"{number:02d}", b"content")
+    with needed_for("a list of any length is read"), (tmp_path / "a.zip").open("rb") as file:
+        assert borrowed.zip_directory_size(file) == 100 * (46 + 2)
+    (tmp_path / "b.zip").write_bytes(b"none")
+    with (tmp_path / "b.zip").open("rb") as file:
+        assert borrowed.zip_directory_size(file) == 0
 
 
 def test_nothing_is_borrowed_elsewhere() -> None:

@@ -6,20 +6,22 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from simsmooth_jax.config.data import ImageMode
-from simsmooth_jax.errors import InputError
+from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.machine.memory import available_memory
 
 CHANNELS = {"L": 1, "RGB": 3}  # what a network is fed; anything else has to be converted to it
 MODES = {"grey": "L", "rgb": "RGB"}
 DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # Pillow cuts these off at 255
 MAX_SIDE = 4096
+# Pillow knows many more, of which some start other programs; what a name says is not asked.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 BROKEN = (
     OSError,
     SyntaxError,
@@ -132,9 +134,10 @@ class Conversion:
             )
 
 
-def read_image(where: str, content: bytes, use: Callable[[Image.Image], Any]) -> Any:
+def read_image(where: str, content: bytes | IO[bytes], use: Callable[[Image.Image], Any]) -> Any:
     """What `use` makes of an encoded image; one that cannot be decoded is refused by name."""
-    with refusing_broken(where), Image.open(io.BytesIO(content)) as image:
+    file = io.BytesIO(content) if isinstance(content, bytes) else content
+    with refusing_broken(where), file, Image.open(file, formats=FORMATS) as image:
         # Pillow only warns up to twice its limit, and filters of warnings are shared by threads.
         if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
             raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
@@ -149,9 +152,8 @@ def refusing_broken(where: str) -> Iterator[None]:
     except InputError:
         raise
     except BROKEN as error:
-        reason = (
-            "no image that Pillow knows" if isinstance(error, UnidentifiedImageError) else error
-        )
+        known = not isinstance(error, UnidentifiedImageError)
+        reason = first_line(error) if known else "no image that Pillow knows"
         raise InputError(
             f"{where}: it",
             "be a whole image",

@@ -2,7 +2,6 @@
 
 import math
 import os
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from simsmooth_jax.data.splits import cut_splits
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.bars import transient_bar
 from simsmooth_jax.machine.memory import available_memory
+from simsmooth_jax.machine.terminal import warn
 
 
 def load_dataset(config: DataConfig) -> Dataset:
@@ -37,7 +37,7 @@ def _warn_of_missing_classes(source: Source, parts: dict[str, Examples]) -> None
             names = ", ".join(source.class_names[k] for k in missing[:5])
             more = f" and {len(missing) - 5} other classes" if len(missing) > 5 else ""
             message = f"data {source.name}: {part} has no image of {names}{more}"
-            warnings.warn(message, stacklevel=3)
+            warn(message, stacklevel=3)
 
 
 def open_source(data: str, config: SourceConfig) -> Source:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.errors import InputError, first_line, listed
 from simsmooth_jax.formats.stores import numpy_files, safetensors_files
 from simsmooth_jax.formats.stores.arrays import Name, StoredArrays
 from simsmooth_jax.formats.stores.class_names import told_apart
 from simsmooth_jax.machine.files import write_atomically
+from simsmooth_jax.machine.inputs import MOST_TEXT, parsed_json, refuse_size
 from simsmooth_jax.method.tables.forms import as_table
 from simsmooth_jax.method.tables.top_k import TopKLabels
 
@@ -100,7 +101,7 @@ def load_table(path: Path) -> TableFile:
             table=TopKLabels(indices[0], table) if indices else table,
             class_names=class_names and told_apart(f"{path}: class_names", class_names),
             rule=texts.get("rule", ""),
-            parameters=json.loads(texts.get("parameters", "{}")),
+            parameters=_parameters(texts.get("parameters", "{}")),
             source=texts.get("source", ""),
             source_sha256=texts.get("source_sha256", ""),
         )
@@ -122,8 +123,8 @@ def _names_of_arrays(stored: StoredArrays) -> list[Name]:
         matrices = [name for name, info in stored.arrays.items() if len(info.shape) == 2]
         found = [("table",)] if ("table",) in stored.arrays else matrices
     if len(found) != 1 and ("weights",) not in found:
-        listed = ", ".join("/".join(name) for name in stored.arrays) or "no array"
-        raise ValueError(f"neither a table nor a single matrix: {listed}")
+        held = listed("/".join(name) for name in stored.arrays) or "no array"
+        raise ValueError(f"neither a table nor a single matrix: {held}")
     for name in found:
         dtype = stored.arrays[name].dtype
         if dtype == "object":
@@ -136,8 +137,16 @@ def _names_of_arrays(stored: StoredArrays) -> list[Name]:
 def _texts(stored: StoredArrays) -> dict[str, str]:
     """What is noted of a table: in a safetensors file its metadata, in an archive arrays."""
     held = [(name,) for name in TEXTS if (name,) in stored.arrays]
+    refuse_size("its texts", sum(stored.arrays[name].nbytes for name in held), MOST_TEXT)
     noted = {name[0]: str(array) for name, array in stored.read(held).items()} if held else {}
     return {name: str(stored.metadata[name]) for name in TEXTS if name in stored.metadata} | noted
+
+
+def _parameters(text: str) -> dict[str, Any]:
+    values = parsed_json("parameters", text)
+    if not isinstance(values, dict):
+        raise ValueError("parameters are no JSON object")
+    return values
 
 
 def _class_names(stored: StoredArrays) -> tuple[str, ...] | None:

@@ -1,7 +1,6 @@
 """A file of labels for the classes of some data: their names, their order, their own weight."""
 
 import dataclasses
-import warnings
 from pathlib import Path
 from typing import get_args
 
@@ -11,6 +10,7 @@ from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import TableFile, load_table
 from simsmooth_jax.formats.stores.class_names import called_by_name, numbered, order_of
 from simsmooth_jax.literals import LabelRule
+from simsmooth_jax.machine.terminal import warn
 from simsmooth_jax.method.tables.forms import trainable_table
 from simsmooth_jax.method.tables.placement import placed
 
@@ -106,4 +106,4 @@ def _compare_own(file: TableFile, names: tuple[str, ...], where: str) -> None:
             "Rows and columns count from 0, in the order of the class names.",
         )
     rows = f"{below.sum()} of {len(own)} rows are not largest at their own class"
-    warnings.warn(f"{where}: {rows}, as {got}", stacklevel=3)
+    warn(f"{where}: {rows}, as {got}", stacklevel=3)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from simsmooth_jax.errors import InputError
+from simsmooth_jax.errors import InputError, listed
 from simsmooth_jax.formats.stores.class_names import told_apart
 from simsmooth_jax.formats.stores.numpy_files import NAMES
 from simsmooth_jax.formats.stores.opening import StoredArrays, open_stored
@@ -75,11 +75,11 @@ def _read(kind: str, text: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
     matrices = [name for name, info in stored.arrays.items() if len(info.shape) == 2]
     found = [name for name in matrices if name[-1] == kind] or matrices
     if len(found) != 1:
-        listed = ", ".join("/".join(name) for name in stored.arrays) or "nothing"
+        held = listed("/".join(name) for name in stored.arrays) or "nothing"
         raise InputError(
             f"`similarity={text}`: it",
             f"hold one matrix, or one named {kind}",
-            listed,
+            held,
             f"Save it alone: numpy.savez(FILE, {kind}=matrix).",
         )
     dtype = stored.arrays[found[0]].dtype

@@ -6,7 +6,8 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.errors import UNSEEN, InputError
+from simsmooth_jax.machine.inputs import parsed_json, read_input
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -44,9 +45,9 @@ def refuse_output(path: Path) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object that `write_json` wrote; a damaged one is refused by name."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _damaged(path, first_line(error)) from error
+        value = parsed_json(f"{path}: it", read_input(f"{path}: it", path))
+    except InputError as error:
+        raise _damaged(path, error.got) from error
     if not isinstance(value, dict):
         raise _damaged(path, f"a {type(value).__name__}")
     return value
@@ -60,4 +61,5 @@ def _damaged(path: Path, reason: str) -> InputError:
 def write_json(path: Path, value: Any) -> None:
     """JSON with two spaces, keys in the given order; NaN and infinity are refused."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    text = UNSEEN.sub(lambda c: c[0] if c[0] == "\n" else f"\\u{ord(c[0]):04x}", text)
     write_atomically(path, (text + "\n").encode())

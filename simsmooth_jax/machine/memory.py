@@ -16,9 +16,15 @@ ADVICE = "Use top_k_labels(kernel, 32), which takes {compact:.2f} GiB, or factor
 
 def available_memory() -> int:
     """Bytes of the smallest one of the host's memory, this process's share of it and a device's."""
-    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    host = host_memory()
     statistics = jax.local_devices()[0].memory_stats() or {}  # CPU devices have none
-    return min(host, *group_limits(), statistics.get("bytes_limit", host))
+    return min(host, statistics.get("bytes_limit", host))
+
+
+def host_memory() -> int:
+    """Bytes of the smaller one of the host's memory and this process's share of it."""
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min((host, *group_limits()))
 
 
 @functools.cache  # asked for before every table
@@ -66,6 +72,12 @@ def refuse_dense_table(
     _refuse(what, 4 * count * num_classes**2, available_memory() * share, whose, then)
 
 
+def refuse_compact_table(function: str, num_classes: int, k: int) -> None:
+    """Refuses indices and weights `[K, k]` before any of them is allocated."""
+    what, whose = f"{function}: labels [K, k]", f"{k} of K = {num_classes} classes"
+    _refuse(what, 8 * num_classes * k, available_memory(), whose, "Use a smaller k.")
+
+
 def refuse_predictions(function: str, num_examples: int, num_classes: int, advice: str) -> None:
     """Refuses an array of float32 with a row for each example before any of it is allocated."""
     size, whose = (
@@ -73,6 +85,24 @@ def refuse_predictions(function: str, num_examples: int, num_classes: int, advic
         f"{num_examples} examples of {num_classes} classes",
     )
     _refuse(f"{function}: predictions [n, K]", size, available_memory(), whose, advice)
+
+
+def refuse_means(function: str, num_features: int, num_classes: int, advice: str) -> None:
+    """Refuses sums and means of float32 with a column for each class, and counts beside them."""
+    size = means_bytes(num_features, num_classes)
+    whose = f"{num_classes} classes of {num_features} features"
+    _refuse(f"{function}: means [D, K]", size, available_memory(), whose, advice)
+
+
+def means_bytes(num_features: int, num_classes: int) -> int:
+    """What means of classes take with their sums and counts."""
+    return 4 * 3 * (num_features + 1) * num_classes
+
+
+def refuse_bins(function: str, num_examples: int, num_bins: int) -> None:
+    """Refuses an array that says for each example in which bin it is."""
+    size, whose = 8 * (num_examples + 8) * num_bins, f"{num_examples} examples in {num_bins} bins"
+    _refuse(f"{function}: bins [n, B]", size, available_memory(), whose, "15 bins are usual.")
 
 
 def _refuse(what: str, size: int, memory: int, whose: str, then: str) -> None:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from simsmooth_jax.machine import memory
 from simsmooth_jax.method.arrays import checks
 from simsmooth_jax.metrics.arguments import measured
 from simsmooth_jax.metrics.ranking import ranking, top_prediction
@@ -51,7 +52,7 @@ def expected_calibration_error(
       0.4100
     """
     function = "expected_calibration_error"
-    lower, upper = _edges(function, num_bins)
+    lower, upper = _edges(function, num_bins, labels)
     return measured(function, _equal_width, probabilities, labels, where, lower, upper)
 
 
@@ -93,7 +94,7 @@ def adaptive_calibration_error(
       0.3825
     """
     function = "adaptive_calibration_error"
-    checks.whole(function, "num_bins", num_bins, 1, "15 is usual.")
+    _refuse_bins(function, num_bins, labels)
     bins = np.arange(num_bins, dtype=np.int32)
     return measured(function, _equal_mass, probabilities, labels, where, bins)
 
@@ -135,7 +136,7 @@ def classwise_calibration_error(
       0.45
     """
     function = "classwise_calibration_error"
-    lower, upper = _edges(function, num_bins)
+    lower, upper = _edges(function, num_bins, labels)
     return measured(function, _class_by_class, probabilities, labels, where, lower, upper)
 
 
@@ -167,9 +168,14 @@ def edges(num_bins: int) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, 
     return np.concatenate([ends[0], inner]), np.concatenate([inner, ends[1]])
 
 
-def _edges(function: str, num_bins: int) -> tuple[np.ndarray, np.ndarray]:
-    checks.whole(function, "num_bins", num_bins, 1, "15 is usual.")
+def _edges(function: str, num_bins: int, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+    _refuse_bins(function, num_bins, labels)
     return edges(num_bins)
+
+
+def _refuse_bins(function: str, num_bins: int, labels: Any) -> None:
+    checks.whole(function, "num_bins", num_bins, 1, "15 is usual.")
+    memory.refuse_bins(function, np.size(labels), int(num_bins))
 
 
 def _equal_width(

@@ -15,6 +15,7 @@ from PIL import Image
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
+from simsmooth_jax.errors import escaped
 from simsmooth_jax.study.arms import ARM, ARMS
 
 TITLES = {
@@ -52,7 +53,7 @@ def draw_similarity(
     heights = tree[:, 2]
     top.set_ylim(heights.min() - 0.5 * (np.ptp(heights) + 0.01), heights.max() + 0.005)
     top.set_axis_off()
-    top.set_title(TITLES.get(source, f"Similarity of the classes ({source})"), fontsize=12)
+    top.set_title(TITLES.get(source, f"Similarity of the classes ({_short(source)})"), fontsize=12)
 
     ordered = similarity[np.ix_(order, order)]
     off_diagonal = ordered[~np.eye(len(ordered), dtype=bool)]
@@ -202,6 +203,7 @@ def _smooth(values: np.ndarray, window: int = 9) -> np.ndarray:
 
 
 def _short(name: str) -> str:
+    name = escaped(name)
     return name if len(name) <= MAX_LETTERS else f"{name[: MAX_LETTERS - 1]}…"
 
 

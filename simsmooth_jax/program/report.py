@@ -7,8 +7,10 @@ import numpy as np
 from rich import box
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
+from rich.text import Text
 
+from simsmooth_jax.errors import escaped
 from simsmooth_jax.formats.label_files import TableFile
 from simsmooth_jax.study.neighbours import Neighbours
 
@@ -28,6 +30,28 @@ COLUMNS = {  # title, scale, digits
     "aurc": ("AURC", 1, 5),
 }
 WIDE = ("ece_at_temperature", "brier")  # with those at a temperature, too many for a terminal
+
+
+class Table(RichTable):
+    """A table of which no cell can do more to a terminal than to be read there."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """A row of texts, plain or styled in one way each."""
+        super().add_row(*map(_harmless, cells), **options)
+
+
+class _Printed(Console):
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*map(_harmless, objects), **options)
+
+
+def _harmless(shown: Any) -> Any:
+    """The same with its text escaped; a table has done that, but for its title."""
+    if isinstance(shown, RichTable) and isinstance(shown.title, str):
+        shown.title = escaped(shown.title)
+    if isinstance(shown, Text):
+        return Text(escaped(shown.plain), style=shown.style)
+    return escaped(shown) if isinstance(shown, str) else shown
 
 
 def results_table(metrics: dict[str, dict[str, Any]], part: str, examples: str) -> Table:
@@ -92,4 +116,4 @@ def shortened(name: str, cells: int) -> str:
 def console() -> Console:
     """Standard output, at most 100 columns wide; names of classes are shown as they are written."""
     plain = Console()
-    return Console(width=min(plain.width, 100), markup=False, emoji=False)
+    return _Printed(width=min(plain.width, 100), markup=False, emoji=False)

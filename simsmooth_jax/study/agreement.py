@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int, Real
 from scipy import stats
 
 from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.formats.stores.numpy_files import ONLY, open_file
 
 Similarity = Float[np.ndarray, "classes classes"]
 
@@ -75,14 +76,18 @@ def read_confusions(path: Path | None, classes: int) -> Real[np.ndarray, "classe
         return None
     who, then = f"`confusions={path}`", "Save an array .npy with numpy.save."
     try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        stored = open_file(path)
+    except (OSError, InputError) as error:
         raise InputError(who, "be an .npy file", first_line(error), then) from error
     must = f"hold counts [{classes}, {classes}], each 0 or more"
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in "iuf":
-        raise InputError(who, must, getattr(found, "dtype", "an archive"), then)
-    if found.shape != (classes, classes):
-        raise InputError(who, must, f"{found.dtype}{list(found.shape)}", then)
+    if ONLY not in stored.arrays:
+        raise InputError(who, must, "an archive", then)
+    info = stored.arrays[ONLY]
+    if info.shape != (classes, classes):  # before it is read
+        raise InputError(who, must, f"{info.dtype}{list(info.shape)}", then)
+    found = stored.read([ONLY])[ONLY]
+    if found.dtype.kind not in "iuf":
+        raise InputError(who, must, found.dtype, then)
     if not (np.isfinite(found).all() and (found >= 0).all()):
         raise InputError(who, must, "a negative or infinite one", then)
     return found

@@ -11,6 +11,7 @@ from orbax.checkpoint import v1 as ocp
 
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.formats.stores.buckets import here
+from simsmooth_jax.formats.stores.orbax import refuse_hostile
 from simsmooth_jax.formats.stores.orbax_steps import STEP, find_step, no_checkpoint
 
 ALWAYS = {"step", "params", "batch_stats", "opt_state"}  # of every checkpoint, also if empty
@@ -135,6 +136,7 @@ def _parts(state: Any) -> dict[str, Any]:
 
 def _arrays(path: Path) -> Any:
     """The tree of shapes and dtypes of a checkpoint, read without its arrays."""
+    refuse_hostile(path)
     tree = _orbax(ocp.metadata, path).metadata
     if tree is None:  # Orbax logs what it could not read, and goes on
         raise _damaged(path, "its arrays cannot be listed")

@@ -1,6 +1,7 @@
 """A classifier that this program trained, with its data: evaluated, or asked for class vectors."""
 
 import dataclasses
+import types
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.data.features import are_features
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.data.streaming import evaluation_batches
-from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.errors import InputError, excerpt, first_line, listed
 from simsmooth_jax.method.heads.head_kernel import head_kernel
 from simsmooth_jax.method.relations.class_vectors import class_sums
 from simsmooth_jax.training import checkpoints, made_from
@@ -25,6 +26,7 @@ from simsmooth_jax.training.models.built_in import build_model, normalise_images
 from simsmooth_jax.training.models.head_module import head_module
 
 BATCH_SIZE = 256
+MOST_LETTERS = 1000  # of an option that a checkpoint notes, as a path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +61,12 @@ class Classifier:
                 f"{checkpoint}, which does not say its model and data",
                 "Its kernel can still be used: simsmooth labels CHECKPOINT.",
             )
+        metadata = _sound(checkpoint, metadata)
         try:
             config = TrainingConfig.from_json(metadata["training"])
             if not config.model.is_own:
                 refuse_model(config.model)
-        except InputError as error:
+        except (InputError, TypeError) as error:  # a text where a number is meant
             raise InputError(
                 "`checkpoint`",
                 "be of a model that this version has",
@@ -84,7 +87,7 @@ class Classifier:
             raise InputError(
                 "`checkpoint`",
                 f"be of the classes of {dataset.name} in their order",
-                f"{checkpoint} with {metadata['class_names'][:5]} first",
+                f"{checkpoint} with {listed(metadata['class_names'], 5)} first",
                 "Restore the data that it was trained on.",
             )
         if data is None:
@@ -151,6 +154,49 @@ class Classifier:
             jax.block_until_ready(total)  # bounds the memory of the images
         sums, counts = total
         return sums / jnp.maximum(counts, 1), counts
+
+
+def _sound(checkpoint: Path, noted: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint notes, where all that is used of it is of the type that it is saved in."""
+
+    def are(kind: type | types.UnionType, values: Any) -> bool:
+        wrong = not isinstance(values, list) or not values
+        return not wrong and all(isinstance(v, kind) and type(v) is not bool for v in values)
+
+    statistics, shape = noted.get("image_statistics"), noted.get("image_shape", [1])
+    is_shape = are(int, shape)
+    channels = {1, shape[-1]} if is_shape and "image_shape" in noted else range(1, 10**6)
+    sound = {
+        "class_names": are(str, noted.get("class_names")),
+        "image_shape": is_shape,
+        "image_statistics": are(list, statistics)
+        and len(statistics) == 2  # mean and deviation
+        and all(are(float | int, v) and len(v) in channels for v in statistics),
+        "training": _longest(noted.get("training")) <= MOST_LETTERS,
+    }
+    for name, is_sound in sound.items():
+        if not is_sound:
+            raise InputError(
+                f"checkpoint {checkpoint}: {name}",
+                "be noted as simsmooth does it",
+                excerpt(repr(noted.get(name))),
+                "Restore it from a copy.",
+            )
+    return noted
+
+
+def _longest(values: Any) -> int:
+    """Letters of the longest text in a JSON value."""
+    longest, waiting = 0, [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str):
+            longest = max(longest, len(value))
+    return longest
 
 
 def _given(checkpoint: Path, recorded: ModelConfig, model: str | None) -> ModelConfig:

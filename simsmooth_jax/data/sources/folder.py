@@ -5,10 +5,11 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from jaxtyping import Int32
+from PIL import Image
 
 from simsmooth_jax.data.conversion import Conversion, read_image
 from simsmooth_jax.data.dataset import Source, fixed_places
@@ -19,6 +20,9 @@ from simsmooth_jax.data.sources.folder_listing import (
     split_folders,
 )
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.machine.inputs import MIB, open_input
+
+MOST_FILE = 256 * MIB  # of an image: of the 89 million pixels that Pillow decodes, uncompressed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,18 +67,21 @@ class FileExamples:
             yield content_of(paths[place])
 
     def _decode(self, path: str) -> np.ndarray:
-        pixels = read_image(path, content_of(path), partial(self.conversion.convert, path))
-        if pixels.shape != self.image_shape:
-            raise InputError(
-                f"{path}: it",
-                (
-                    f"have the height, width and channels {self.image_shape} of the first image, "
-                    f"{self.first}"
-                ),
-                pixels.shape,
-                "Declare one for all: `image_size` and `image_mode`.",
-            )
-        return pixels
+        def pixels_of(image: Image.Image) -> np.ndarray:
+            shape = self.conversion.shape(path, image)
+            if shape != self.image_shape:  # before it is decoded
+                raise InputError(
+                    f"{path}: it",
+                    (
+                        f"have the height, width and channels {self.image_shape} of the first "
+                        f"image, {self.first}"
+                    ),
+                    shape,
+                    "Declare one for all: `image_size` and `image_mode`.",
+                )
+            return self.conversion.convert(path, image)
+
+        return read_image(path, content_of(path), pixels_of)
 
 
 def open_folder(path: Path, conversion: Conversion) -> Source:
@@ -143,11 +150,14 @@ def _compare_classes(
         )
 
 
-def content_of(path: str) -> bytes:
-    """The bytes of a file, which is refused by name where it cannot be read."""
+def content_of(path: str) -> IO[bytes]:
+    """An open file, which is refused by name where it cannot be read; of it a decoder asks parts.
+
+    Raises:
+      InputError: it cannot be opened, is no file, or larger than an image of which it may be made.
+    """
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return open_input(f"{path}: it", Path(path), MOST_FILE)
     except OSError as error:
         raise _unreadable(path, error) from error
 

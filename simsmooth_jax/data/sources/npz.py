@@ -11,9 +11,10 @@ from simsmooth_jax.data.conversion import CHANNELS, Conversion
 from simsmooth_jax.data.dataset import Source, Split, refuse_arrays, refuse_unknown_classes
 from simsmooth_jax.data.features import read_features
 from simsmooth_jax.data.splits import ALL_NAMES
-from simsmooth_jax.errors import InputError, first_line
-from simsmooth_jax.formats.stores.numpy_files import read_header, texts_of
+from simsmooth_jax.errors import InputError, excerpt, first_line, listed
+from simsmooth_jax.formats.stores.numpy_files import open_zip, read_member, texts_of
 from simsmooth_jax.machine import memory
+from simsmooth_jax.machine.inputs import MOST_TEXT, open_input, refuse_size
 
 KEYS = (
     "train_images, train_labels, test_images, test_labels and, if you have them, class_names; "
@@ -71,9 +72,10 @@ def open_npz(path: Path, conversion: Conversion) -> Source:
 
 def _read(path: Path) -> Mapping[str, np.ndarray]:
     """The arrays with names that we know; no pickle, and no more than the file can hold."""
+    shown = f"`data=npz:{path}`"
     known = {f"{split}_{kind}" for split in ALL_NAMES for kind in ("labels", *KINDS)}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_input(shown, path) as content, open_zip(path, content) as archive:
             members = archive.infolist()
             size = sum(member.file_size for member in members)
             if 2 * size > memory.available_memory():  # read, and put into its order
@@ -83,11 +85,13 @@ def _read(path: Path) -> Mapping[str, np.ndarray]:
                     f"{size / 2**30:.1f} GiB of arrays",
                     "Write the images as files and stream them: `data=folder:PATH`.",
                 )
-            for member in members:
-                with archive.open(member) as file:  # before memory is taken for what it claims
-                    read_header(file, member.file_size)
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files if name in known | {"class_names"}}
+            for member in members:  # before memory is taken for what it claims
+                read_member(path, archive, member)
+                if member.filename == "class_names.npy":
+                    refuse_size(f"{shown}: class_names", member.file_size, MOST_TEXT)
+            content.seek(0)
+            with np.load(content, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files if name in known | {"class_names"}}
     except InputError:
         raise
     except BROKEN as error:
@@ -116,7 +120,7 @@ def _kind(where: str, arrays: Mapping[str, np.ndarray]) -> str:
         if f"train_{kind}" in arrays:
             return kind
     raise InputError(
-        where, f"hold {KEYS}", ", ".join(arrays) or "nothing", "Save it with numpy.savez."
+        where, f"hold {KEYS}", listed(arrays) or "nothing", "Save it with numpy.savez."
     )
 
 
@@ -214,6 +218,6 @@ def _class_names(
         raise InputError(
             f"{where}: class_names",
             "be texts in UTF-8",
-            f"{error.object!r}",
+            excerpt(repr(error.object)),
             "Save them with numpy.array(names, str).",
         ) from error

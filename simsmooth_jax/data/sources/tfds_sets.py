@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from google.protobuf.json_format import ParseError
 from jaxtyping import Int
 
 from simsmooth_jax.data.conversion import Conversion, read_image
 from simsmooth_jax.data.dataset import Source, fixed_places, refuse_unknown_classes
+from simsmooth_jax.data.sources.tfds_files import refuse_hostile
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.machine.borrowed import tfds_directory, tfds_prepared
 
@@ -101,6 +101,7 @@ def open_tfds(name: str, data_dir: Path | None, conversion: Conversion) -> Sourc
     directory = data_dir or tfds_directory()
     try:
         with refusing_damage(f"{name} in {directory}"):
+            refuse_hostile(directory / re.split(r"[/:]", name)[0])
             builder = tfds_prepared(name, directory)
     except tfds.core.DatasetNotFoundError as error:
         raise _not_prepared(name, directory) from error
@@ -114,17 +115,18 @@ def open_tfds(name: str, data_dir: Path | None, conversion: Conversion) -> Sourc
             "pip install 'simsmooth_jax[tf]' && tfds convert_format "
             f"--dataset_version_dir={place} --out_file_format=array_record",
         )
-    keys = _image_and_label(name, builder.info)
-    label = builder.info.features[keys[1]]
+    with refusing_damage(f"{name} in {place}"):
+        keys = _image_and_label(name, builder.info)
+        label: Any = builder.info.features[keys[1]]
     skip = {keys[0]: tfds.decode.SkipDecoding()}
     splits: dict[str, RecordExamples] = {}
     shape = None
     for split, info in builder.info.splits.items():
         where = f"{name} {split}"
-        source = builder.as_data_source(split, decoders=skip, file_format="array_record")
-        if info.num_examples and shape is None:
-            with refusing_damage(f"{where} in {builder.data_path}"):
-                first = source[0][keys[0]]
+        with refusing_damage(f"{where} in {place}"):
+            source = builder.as_data_source(split, decoders=skip, file_format="array_record")
+            first = source[0][keys[0]] if info.num_examples and shape is None else None
+        if first is not None:
             shape = read_image(where, first, partial(conversion.shape, where))
         indices = np.arange(info.num_examples)
         splits[split] = RecordExamples(
@@ -191,9 +193,9 @@ def refusing_damage(where: str) -> Iterator[None]:
     """What TFDS and array_record raise on files that are damaged or gone becomes one line."""
     try:
         yield
-    except (tfds.core.DatasetNotFoundError, PermissionError):
+    except (tfds.core.DatasetNotFoundError, PermissionError, InputError):
         raise
-    except (RuntimeError, OSError, LookupError, ValueError, ParseError) as error:
+    except Exception as error:  # of any kind, as their JSON may hold anything
         raise InputError(
             f"{where}: it",
             "be a whole prepared set of TFDS",

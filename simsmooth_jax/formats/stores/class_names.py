@@ -1,17 +1,18 @@
 """The names of a kernel's classes: of a file, else of its checkpoint, else their numbers."""
 
 import contextlib
-import json
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from simsmooth_jax.errors import InputError
+from simsmooth_jax.errors import InputError, excerpt
+from simsmooth_jax.machine.inputs import parsed_json, read_input
+from simsmooth_jax.machine.terminal import warn
 
 CONFIG = "config.json"
+MOST_LETTERS = 500  # of a class's name
 
 
 def of_head(metadata: Mapping[str, Any], num_classes: int, file: Path | None) -> tuple[str, ...]:
@@ -35,14 +36,17 @@ def of_head(metadata: Mapping[str, Any], num_classes: int, file: Path | None) ->
     numbers = tuple(map(str, range(num_classes)))
     if not isinstance(names, list):
         return numbers
+    if {type(name) for name in names} - {str}:
+        warn("the class names of the checkpoint are no texts, and not used", stacklevel=3)
+        return numbers
     if len(names) != num_classes:
-        warnings.warn(
+        warn(
             f"the checkpoint names {len(names)} classes, and the kernel has {num_classes} columns: "
             f"they are called 0 to {num_classes - 1}",
             stacklevel=3,
         )
         return numbers
-    return told_apart("`checkpoint`: class_names", tuple(map(str, names)))
+    return told_apart("`checkpoint`: class_names", names)
 
 
 def told_apart(who: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -51,8 +55,11 @@ def told_apart(who: str, names: Sequence[str]) -> tuple[str, ...]:
     `crane` of classes 134 and 517 becomes `crane (134)` and `crane (517)`, with a warning.
 
     Raises:
-      ValueError: such a name is another class's already.
+      ValueError: such a name is another class's already, or a name is longer than any is.
     """
+    if long := next((name for name in names if len(name) > MOST_LETTERS), None):
+        got = f"{len(long):,}: {excerpt(long)!r}"
+        raise InputError(who, f"have at most {MOST_LETTERS} letters each", got, "Shorten it.")
     counts = Counter(names)
     twice = [name for name, count in counts.items() if count > 1]
     if not twice:
@@ -65,7 +72,7 @@ def told_apart(who: str, names: Sequence[str]) -> tuple[str, ...]:
     more = f" (and {len(twice) - 1} more)" if len(twice) > 1 else ""
     shown = ", ".join(repr(name) for k, name in enumerate(found) if names[k] == twice[0])
     text = f"{who}: {twice[0]!r}{more} is the name of several classes, now {shown}"
-    warnings.warn(text, stacklevel=3)
+    warn(text, stacklevel=3)
     return found
 
 
@@ -134,12 +141,16 @@ def beside(file: Path) -> list[str] | None:
     """
     config = file.parent / CONFIG
     try:
-        labels = json.loads(config.read_bytes())["id2label"]
+        content = read_input(f"{config}: it", config)
+    except FileNotFoundError:
+        return None
+    try:  # whatever else it may be about
+        labels = parsed_json(f"{config}: it", content)["id2label"]
         names = [labels.get(str(number)) for number in range(len(labels))]
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+    except (InputError, LookupError, TypeError, AttributeError):
         return None
     if None in names:
-        warnings.warn(
+        warn(
             f"{config}: the keys of id2label are not 0 to {len(names) - 1}: its names are not used",
             stacklevel=3,
         )
@@ -179,7 +190,8 @@ def _lines(file: Path) -> tuple[str, ...]:
             "`class_names`", "be an existing text file", file, "Write a class name on each line."
         )
     try:
-        lines = file.read_text(encoding="utf-8-sig").rstrip().splitlines()
+        content = read_input(f"`class_names={file}`: it", file)
+        lines = content.decode("utf-8-sig").rstrip().splitlines()
     except UnicodeDecodeError as error:
         raise InputError(
             f"`class_names={file}`: it",

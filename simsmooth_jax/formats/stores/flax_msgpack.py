@@ -12,7 +12,17 @@ import ml_dtypes
 import msgpack
 import numpy as np
 
-from simsmooth_jax.formats.stores.arrays import ArrayInfo, Name, StoredArrays, refusing_damage
+from simsmooth_jax.errors import excerpt
+from simsmooth_jax.formats.stores.arrays import (
+    MOST_AXES,
+    MOST_NAME,
+    ArrayInfo,
+    Name,
+    StoredArrays,
+    refuse_count,
+    refusing_damage,
+)
+from simsmooth_jax.machine.inputs import MIB, open_input
 
 # The first byte of a msgpack value says its kind; an extension type has its length after that,
 # in as many bytes, or in the kind.
@@ -24,6 +34,8 @@ ONE_BYTE = frozenset([*range(0x80), 0xC0, 0xC2, 0xC3, *range(0xE0, 0x100)])
 TEXTS = frozenset(bytes([first]) for first in [*range(0xA0, 0xC0), 0xD9, 0xDA, 0xDB])
 FLAX_ARRAYS = (1, 3)  # the extension types of arrays and of NumPy's scalars
 CHUNKED = "__msgpack_chunked_array__"  # Flax splits an array above 1 GiB
+MOST_VALUES = 1_000_000  # of all kinds, in lists and maps
+MOST_VALUE = MIB  # bytes of one that is no array, as a name or a text
 
 
 @dataclasses.dataclass
@@ -41,8 +53,9 @@ def recognises(path: Path, start: bytes) -> bool:
 
 def starts_as_tree(start: bytes) -> bool:
     """Whether bytes start with a map of which the first key is a text."""
-    key = {0xDE: 3, 0xDF: 5}.get(start[0], 1)  # behind the map's own length
-    return start[0] in MAPS and start[key : key + 1] in TEXTS
+    first = start[0] if start else 0
+    key = {0xDE: 3, 0xDF: 5}.get(first, 1)  # behind the map's own length
+    return first in MAPS and start[key : key + 1] in TEXTS
 
 
 def last_of_directory(path: Path) -> Path | None:
@@ -74,17 +87,16 @@ def open_file(path: Path) -> StoredArrays:
     Raises:
       ValueError: it is no tree of Flax's, damaged, or an array claims more than there is.
     """
-    pieces: dict[Name, Piece] = {}
-    others: dict[Name, Any] = {}
-    with refusing_damage(path), path.open("rb") as file:
+    with refusing_damage(path), open_input(f"checkpoint {path}: it", path) as file:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         if hasattr(content, "madvise"):
             content.madvise(mmap.MADV_RANDOM)  # what is jumped over is not to be read ahead
-        end = _walk(content, 0, (), pieces, others)
+        tree = _Tree(content)
+        end = tree.walk(0, ())
         if end != len(content):
             raise ValueError(f"{len(content) - end:,} bytes follow the tree")
-        for name in [name[:-1] for name in others if name[-1:] == (CHUNKED,)]:
-            pieces[name] = _joined(name, pieces, others)
+        refuse_count(path, len(tree.pieces) + len(tree.others))
+        pieces = _joined(tree)
     arrays = {name: _info(piece) for name, piece in pieces.items()}
 
     def read(names: Sequence[Name]) -> dict[Name, np.ndarray]:
@@ -101,40 +113,60 @@ def _info(piece: Piece) -> ArrayInfo:
     return ArrayInfo(piece.shape, piece.chunks[0].dtype.name, sum(c.nbytes for c in piece.chunks))
 
 
-def _walk(
-    content: mmap.mmap, start: int, name: Name, pieces: dict[Name, Piece], others: dict[Name, Any]
-) -> int:
-    """Collects the value that starts there, and says where it ends."""
-    kind = content[start] if start < len(content) else None
-    if kind in MAPS:
-        length, start = _small(content, start, msgpack.Unpacker.read_map_header)
-        for _ in range(length):
-            key, start = _small(content, start, msgpack.Unpacker.unpack)
-            start = _walk(content, start, (*name, str(key)), pieces, others)
-        return start
-    if kind in LISTS:
-        length, start = _small(content, start, msgpack.Unpacker.read_array_header)
-        for index in range(length):
-            start = _walk(content, start, (*name, str(index)), pieces, others)
-        return start
-    if kind in EXTENSIONS or kind in FIXED_EXTENSIONS:
-        width = EXTENSIONS.get(kind, 0)
-        length = int.from_bytes(content[start + 1 : start + 1 + width])
-        body = start + 2 + width  # behind the number of the extension type
-        end = body + (length if width else FIXED_EXTENSIONS[kind])
-        if end > len(content):
-            raise ValueError(f"{'/'.join(name)} ends behind the file's end")
-        if content[body - 1] in FLAX_ARRAYS:
-            pieces[name] = _piece(content, body, end)
+class _Tree:
+    """Arrays, and the few other values that chunks need, of a mapped file by their names."""
+
+    def __init__(self, content: mmap.mmap) -> None:
+        self.content = content
+        self.pieces: dict[Name, Piece] = {}
+        self.others: dict[Name, Any] = {}
+        self.values = 0
+
+    def walk(self, start: int, name: Name) -> int:
+        """Collects the value that starts there, and says where it ends."""
+        content = self.content
+        self.values += 1
+        if self.values > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES:,} values, which are not looked through")
+        kind = content[start] if start < len(content) else None
+        if kind in MAPS:
+            length, start = _small(content, start, msgpack.Unpacker.read_map_header)
+            for _ in range(length):
+                key, start = _small(content, start, msgpack.Unpacker.unpack)
+                start = self.walk(start, (*name, _part(key)))
+            return start
+        if kind in LISTS:
+            length, start = _small(content, start, msgpack.Unpacker.read_array_header)
+            for index in range(length):
+                start = self.walk(start, (*name, str(index)))
+            return start
+        if kind in EXTENSIONS or kind in FIXED_EXTENSIONS:
+            width = EXTENSIONS.get(kind, 0)
+            length = int.from_bytes(content[start + 1 : start + 1 + width])
+            body = start + 2 + width  # behind the number of the extension type
+            end = body + (length if width else FIXED_EXTENSIONS[kind])
+            if end > len(content):
+                raise ValueError(f"{excerpt('/'.join(name))} ends behind the file's end")
+            if content[body - 1] in FLAX_ARRAYS:
+                self.pieces[name] = _piece(content, body, end)
+            return end
+        value, end = None, start + 1
+        if kind not in ONE_BYTE:
+            value, end = _small(content, start, msgpack.Unpacker.unpack)
+        elif kind is not None and kind < 0x80:
+            value = kind
+        if name[-1:] == (CHUNKED,) or name[-2:-1] == ("shape",):  # of a large array's chunks
+            self.others[name] = value
         return end
-    value, end = None, start + 1
-    if kind not in ONE_BYTE:
-        value, end = _small(content, start, msgpack.Unpacker.unpack)
-    elif kind is not None and kind < 0x80:
-        value = kind
-    if name[-1:] == (CHUNKED,) or name[-2:-1] == ("shape",):  # of a large array's chunks
-        others[name] = value
-    return end
+
+
+def _part(key: Any) -> str:
+    """A part of an array's name."""
+    text = str(key)
+    if len(text) > MOST_NAME:
+        got = f"{len(text):,} characters, as {excerpt(text)}"
+        raise ValueError(f"an array's name has at most {MOST_NAME}, not {got}")
+    return text
 
 
 def _small(
@@ -150,7 +182,9 @@ def _small(
         except msgpack.OutOfData:
             if start + window >= len(content):
                 raise ValueError("it ends in the middle of a value") from None
-            window *= 8
+            if window >= MOST_VALUE:
+                raise ValueError(f"a name or text of more than {MOST_VALUE:,} bytes") from None
+            window = min(8 * window, MOST_VALUE)
 
 
 def _piece(content: mmap.mmap, start: int, end: int) -> Piece:
@@ -159,9 +193,11 @@ def _piece(content: mmap.mmap, start: int, end: int) -> Piece:
     header.feed(content[start : min(end, start + 1024)])
     header.read_array_header()
     shape, dtype_name = tuple(header.unpack()), header.unpack()
+    if len(shape) > MOST_AXES:
+        raise ValueError(f"an array claims {len(shape):,} axes, of at most {MOST_AXES}")
     dtype = np.dtype(ml_dtypes.bfloat16 if dtype_name == "bfloat16" else dtype_name)
     if not all(isinstance(length, int) and length >= 0 for length in shape):
-        raise ValueError(f"an array claims the shape {shape}")
+        raise ValueError(f"an array claims the shape {excerpt(shape)}")
     claimed, held = math.prod(shape) * dtype.itemsize, end - start - header.tell()
     if dtype.hasobject or not 2 <= held - claimed <= 5:
         raise ValueError(f"an array claims {claimed:,} bytes where there are {held:,}")
@@ -169,15 +205,24 @@ def _piece(content: mmap.mmap, start: int, end: int) -> Piece:
     return Piece(shape, [view])
 
 
-def _joined(name: Name, pieces: dict[Name, Piece], others: dict[Name, Any]) -> Piece:
-    """Makes one array of the chunks of a large one, which Flax lists by number."""
-
-    def taken(part: str, entries: dict[Name, Any]) -> list[Any]:
-        found = [key for key in entries if key[:-1] == (*name, part)]
-        return [entries.pop(key) for key in sorted(found, key=lambda key: int(key[-1]))]
-
-    shape, parts = tuple(taken("shape", others)), taken("chunks", pieces)
-    chunks = [chunk for part in parts for chunk in part.chunks]
-    if sum(chunk.size for chunk in chunks) != math.prod(shape) or not chunks:
-        raise ValueError(f"the chunks of {'/'.join(name)} do not make its shape {shape}")
-    return Piece(shape, chunks)
+def _joined(tree: _Tree) -> dict[Name, Piece]:
+    """The arrays, with one made of the chunks of each large one, which Flax lists by number."""
+    parts: dict[Name, dict[int, Any]] = {}
+    whole = dict(tree.pieces)
+    chunked = [name[:-1] for name in tree.others if name[-1:] == (CHUNKED,)]
+    lists = {(*name, part) for name in chunked for part in ("shape", "chunks")}
+    for name, value in (*tree.others.items(), *tree.pieces.items()):
+        if name[:-1] in lists:
+            parts.setdefault(name[:-1], {})[int(name[-1])] = value
+            whole.pop(name, None)
+    for name in chunked:
+        shape, pieces = (
+            [found[index] for index in sorted(found)]
+            for found in (parts.get((*name, part), {}) for part in ("shape", "chunks"))
+        )
+        chunks = [chunk for piece in pieces for chunk in piece.chunks]
+        if sum(chunk.size for chunk in chunks) != math.prod(shape) or not chunks:
+            shown = excerpt("/".join(name)), excerpt(tuple(shape))
+            raise ValueError(f"the chunks of {shown[0]} do not make its shape {shown[1]}")
+        whole[name] = Piece(tuple(shape), chunks)
+    return whole

@@ -1,11 +1,12 @@
 """Checkpoints that are not read: pickles, which could run code, and other programs' formats."""
 
-import zipfile
 from pathlib import Path
 
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.formats.stores import numpy_files
 from simsmooth_jax.formats.stores.arrays import Place
 from simsmooth_jax.formats.stores.flax_msgpack import starts_as_tree
+from simsmooth_jax.machine.inputs import open_input
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 OF_KERAS = (
@@ -122,7 +123,7 @@ def refuse_directory(path: Path) -> None:
         )
     for name in sorted(names):  # what they are is for their content to say
         if Path(name).suffix in (*PICKLES, *BY_SUFFIX) and (path / name).is_file():
-            with (path / name).open("rb") as file:
+            with open_input(f"checkpoint {path / name}: it", path / name) as file:
                 refuse_file(path / name, file.read(64))
 
 
@@ -152,7 +153,12 @@ def _of_another_tool(path: Path, what: str, way_out: str) -> InputError:
 
 def _names_in_zip(path: Path) -> list[str]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with (
+            open_input(f"checkpoint {path}: it", path) as file,
+            numpy_files.open_zip(path, file) as archive,
+        ):
             return archive.namelist()
-    except zipfile.BadZipFile:
-        return []  # whoever reads it says so
+    except InputError:
+        raise
+    except Exception:  # whatever zipfile raises: whoever reads it says so
+        return []

@@ -1,18 +1,31 @@
 """NumPy's .npz and .npy files, without their objects, which are pickles."""
 
+import io
 import math
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
-from simsmooth_jax.formats.stores.arrays import ArrayInfo, Name, StoredArrays, refusing_damage
+from simsmooth_jax.formats.stores.arrays import (
+    MOST_AXES,
+    ArrayInfo,
+    Name,
+    StoredArrays,
+    refuse_bomb,
+    refuse_count,
+    refusing_damage,
+)
+from simsmooth_jax.machine.borrowed import zip_directory_size
+from simsmooth_jax.machine.inputs import MIB, MOST_TEXT, open_input, refuse_size
 
 MAGIC = b"\x93NUMPY"
 ONLY: Name = ("array",)  # an .npy file does not name its array
 NAMES: Name = ("class_names",)  # a text for each class: noted about the arrays, none of them
+MOST_HEADER = 65_536  # bytes of an .npy file's header, of which NumPy itself takes 10,000
+MOST_DIRECTORY = 4 * MIB  # of a zip archive's list of what it holds
 
 
 def recognises(path: Path, start: bytes) -> bool:
@@ -32,24 +45,39 @@ def open_file(path: Path) -> StoredArrays:
     Raises:
       ValueError: it is damaged, or a header claims more than the file holds.
     """
-    with refusing_damage(path):
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) == MAGIC:
-                file.seek(0)
-                arrays = {ONLY: read_header(file, path.stat().st_size)}
-                return StoredArrays(path, "NumPy .npy", arrays, _reader(path))
+    with refusing_damage(path), open_input(f"checkpoint {path}: it", path) as file:
+        if file.read(len(MAGIC)) == MAGIC:
+            file.seek(0)
+            arrays = {ONLY: read_header(file, path.stat().st_size)}
+            return StoredArrays(path, "NumPy .npy", arrays, _reader(path))
         arrays = {}
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path, file) as archive:
             for member in archive.infolist():
                 if member.filename.endswith(".npy"):
-                    with archive.open(member) as file:
-                        name = (member.filename.removesuffix(".npy"),)
-                        arrays[name] = read_header(file, member.file_size)
+                    name = (member.filename.removesuffix(".npy"),)
+                    arrays[name] = read_member(path, archive, member)
         read = _reader(path)
         metadata = {}
         if NAMES in arrays and arrays[NAMES].dtype.startswith(("str", "bytes")):
+            refuse_size(f"checkpoint {path}: class_names", arrays[NAMES].nbytes, MOST_TEXT)
             metadata["class_names"] = texts_of(read([NAMES])[NAMES]).tolist()
         return StoredArrays(path, "NumPy .npz", arrays, read, metadata)
+
+
+def open_zip(path: Path, file: IO[bytes]) -> zipfile.ZipFile:
+    """A zip archive, of which the list of members is read only where it is of a bounded size."""
+    refuse_size(f"{path}: its list of members", zip_directory_size(file), MOST_DIRECTORY)
+    archive = zipfile.ZipFile(file)
+    refuse_count(path, len(archive.infolist()))
+    return archive
+
+
+def read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> ArrayInfo:
+    """What the header of an archive's array says, held against what the archive holds of it."""
+    with archive.open(member) as file:
+        info = read_header(file, member.file_size)
+    refuse_bomb(path, (member.filename,), member.file_size, member.compress_size)
+    return info
 
 
 def read_header(file: IO[bytes], size: int) -> ArrayInfo:
@@ -65,14 +93,17 @@ def read_header(file: IO[bytes], size: int) -> ArrayInfo:
     Raises:
       ValueError: it is no such header, or claims another number of bytes.
     """
-    major, _ = np.lib.format.read_magic(file)
+    start = io.BytesIO(file.read(MOST_HEADER))  # NumPy reads whatever length a header claims
+    major, _ = np.lib.format.read_magic(start)
     read = (
         np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
     )
-    shape, _, dtype = read(file)
+    shape, _, dtype = read(start)
+    if len(shape) > MOST_AXES:
+        raise ValueError(f"a header claims {len(shape):,} axes, of at most {MOST_AXES}")
     if dtype.hasobject:
         return ArrayInfo(shape, "object", 0)
-    claimed, held = math.prod(shape) * dtype.itemsize, size - file.tell()
+    claimed, held = math.prod(shape) * dtype.itemsize, size - start.tell()
     if claimed != held:
         raise ValueError(f"a header claims {claimed:,} bytes where there are {held:,}")
     return ArrayInfo(shape, dtype.name, claimed)
@@ -85,12 +116,11 @@ def texts_of(array: np.ndarray) -> np.ndarray:
 
 def _reader(path: Path) -> Callable[[Sequence[Name]], dict[Name, np.ndarray]]:
     def read(names: Sequence[Name]) -> dict[Name, np.ndarray]:
-        with refusing_damage(path):
-            content = np.load(path, allow_pickle=False)
+        with refusing_damage(path), open_input(f"checkpoint {path}: it", path) as file:
+            content: Any = np.load(file, allow_pickle=False)
             if isinstance(content, np.ndarray):
                 return dict.fromkeys(names, _native(content))
-            with content:
-                return {name: _native(content[name[0]]) for name in names}
+            return {name: _native(content[name[0]]) for name in names}
 
     return read
 

@@ -16,6 +16,7 @@ from simsmooth_jax.formats.stores import (
 )
 from simsmooth_jax.formats.stores.arrays import StoredArrays, damaged
 from simsmooth_jax.formats.stores.buckets import BucketPath, local_or_bucket, not_here
+from simsmooth_jax.machine.inputs import open_input
 
 READABLE = "Give an Orbax checkpoint, a Flax msgpack file, a .safetensors, an .npz or an .npy file."
 
@@ -66,7 +67,7 @@ def _open_here(path: Path) -> StoredArrays:
 
 
 def _open_file(path: Path) -> StoredArrays:
-    with path.open("rb") as file:
+    with open_input(f"checkpoint {path}: it", path) as file:
         start = file.read(64)
     if not start:
         raise damaged(path, "an empty file")

@@ -4,7 +4,6 @@ Orbax's own restore leaves tasks behind a failed read, whose errors come up late
 program, and ends the process where an array's metadata ask for more memory than there is.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,20 +12,30 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
-from simsmooth_jax.errors import InputError
+from simsmooth_jax.errors import InputError, excerpt
 from simsmooth_jax.formats.stores.arrays import (
     ArrayInfo,
     Name,
     Place,
     StoredArrays,
     damaged,
+    refuse_bomb,
+    refuse_count,
     refusing_damage,
 )
 from simsmooth_jax.formats.stores.buckets import BucketPath
-from simsmooth_jax.formats.stores.orbax_steps import STEP, TREE, items_of, noted, step_number
+from simsmooth_jax.formats.stores.orbax_files import bytes_of
+from simsmooth_jax.formats.stores.orbax_steps import (
+    STEP,
+    TREE,
+    content_of,
+    items_of,
+    noted,
+    step_number,
+)
+from simsmooth_jax.machine.inputs import parsed_json
 
 ARRAYS = ("jax.Array", "np.ndarray", "scalar")  # the other values are texts and empty trees
-LARGEST_RATIO = 1000  # of an array to all the files; zstd makes a trained one hardly smaller
 
 
 def open_step(path: Place, directory: Place) -> StoredArrays:
@@ -46,11 +55,7 @@ def open_step(path: Place, directory: Place) -> StoredArrays:
     items = items_of(directory)
     if not items:
         raise damaged(path, f"a step without {TREE}, which lists its arrays")
-    files = [f for d in items.values() for f in d.rglob("*") if not f.is_dir()]
-    if odd := [file for file in files if not file.is_file()]:  # a pipe would be waited for
-        raise damaged(path, f"{str(odd[0]).removeprefix(f'{directory}/')} is no file")
-    # Of a bucket's objects the sizes are not listed.
-    on_disk = sum(f.stat().st_size if isinstance(f, Path) else math.inf for f in files)
+    on_disk = bytes_of(path, directory)
     stores: dict[Name, ts.TensorStore] = {}
     with refusing_damage(path):
         for item, directory in items.items():
@@ -61,9 +66,9 @@ def open_step(path: Place, directory: Place) -> StoredArrays:
     def read(names: Sequence[Name]) -> dict[Name, np.ndarray]:
         for name in names:
             chunk = [length or 1 for length in stores[name].chunk_layout.read_chunk.shape or ()]
-            size = max(math.prod(stores[name].shape), math.prod(chunk))
-            if size * stores[name].dtype.numpy_dtype.itemsize > LARGEST_RATIO * on_disk:
-                raise damaged(path, f"{'/'.join(name)} claims far more than there is in its files")
+            refuse_bomb(
+                path, name, math.prod(chunk) * stores[name].dtype.numpy_dtype.itemsize, on_disk
+            )
         with refusing_damage(path):
             futures = {name: stores[name].read() for name in names}
             return {name: future.result() for name, future in futures.items()}
@@ -76,7 +81,22 @@ def open_step(path: Place, directory: Place) -> StoredArrays:
         {name: _info(store) for name, store in stores.items()},
         read,
         metadata if isinstance(metadata, dict) else {},
+        on_disk=on_disk,
     )
+
+
+def refuse_hostile(step: Path) -> None:
+    """Refuses a step that Orbax itself would wait for, or fill the memory with, were it to read it.
+
+    Args:
+      step: its directory here.
+
+    Raises:
+      ValueError: what `open_step` refuses, or an array claims far more than all files hold.
+    """
+    stored = open_step(step, step)
+    for name, info in stored.arrays.items():
+        refuse_bomb(step, name, info.nbytes, stored.on_disk)
 
 
 def _description(step: Place, items: dict[str, Place]) -> str:
@@ -94,8 +114,13 @@ def _info(store: ts.TensorStore) -> ArrayInfo:
 
 def _open(path: Place, directory: Place) -> dict[Name, ts.TensorStore]:
     """Opens every array of one directory, which reads their metadata alone."""
-    tree = json.loads((directory / TREE).read_bytes())
+    content = content_of(f"checkpoint {path}: {TREE}", directory / TREE)
+    try:
+        tree = parsed_json(TREE, content)
+    except InputError as error:
+        raise damaged(path, f"{TREE} is no JSON: {error.got}") from error
     use_ocdbt = tree.get("use_ocdbt", (directory / "manifest.ocdbt").is_file())
+    refuse_count(path, len(tree["tree_metadata"]))
     # Where Orbax has stored the zeros too, a chunk that is missing is lost and not zero.
     strict = bool(tree.get("store_array_data_equal_to_fill_value"))
     context = ts.Context({"cache_pool": {"total_bytes_limit": 100_000_000}})
@@ -110,11 +135,13 @@ def _open(path: Place, directory: Place) -> dict[Name, ts.TensorStore]:
                 f"checkpoint {path}: every array",
                 "have a name of its own",
                 (
-                    f"{'/'.join(name)} and {'/'.join(futures[stored_as][0])}, which Orbax both "
-                    f"stores as {stored_as}"
+                    f"{excerpt('/'.join(name))} and {excerpt('/'.join(futures[stored_as][0]))}, "
+                    f"which Orbax both stores as {excerpt(stored_as)}"
                 ),
                 "Rename one where they were saved.",
             )
+        if stored_as.startswith("/"):  # TensorStore itself refuses any `..`
+            raise damaged(path, f"the array {excerpt(stored_as)} lies outside of it")
         kvstore = _kvstore(directory / stored_as)
         if use_ocdbt:
             base = _kvstore(directory)

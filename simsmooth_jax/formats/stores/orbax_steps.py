@@ -1,13 +1,13 @@
 """Which step of a directory is meant, by what Orbax writes into each; of other writers as well."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simsmooth_jax.errors import InputError
+from simsmooth_jax.errors import InputError, listed
 from simsmooth_jax.formats.stores.arrays import Place, damaged
 from simsmooth_jax.formats.stores.buckets import BucketPath
+from simsmooth_jax.machine.inputs import parsed_json, read_input
 
 PlaceT = TypeVar("PlaceT", Path, BucketPath)
 TREE = "_METADATA"  # in every directory of arrays: their names
@@ -79,7 +79,7 @@ def _several(path: Place, other: Place, step: Place) -> InputError:
 def no_checkpoint(path: Place) -> InputError:
     """The error for a directory in which no step is found."""
     names = sorted(child.name for child in path.iterdir() if child.name[0] != ".")
-    contents = f"which holds {', '.join(names[:6])}" if names else "an empty directory"
+    contents = f"which holds {listed(names)}" if names else "an empty directory"
     return InputError(
         "`checkpoint`",
         "be an Orbax checkpoint or a directory of its steps",
@@ -108,11 +108,21 @@ def is_committed(step: Place) -> bool:
 
 def noted(directory: Place) -> dict[str, Any]:
     """What Orbax has noted when it saved a step; older programs do not note anything."""
+    who = f"checkpoint {directory}: {STEP}"
     try:
-        values = json.loads((directory / STEP).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = content_of(who, directory / STEP)
+    except OSError:
+        return {}
+    try:
+        values = parsed_json(who, content)
+    except InputError:
         return {}
     return values if isinstance(values, dict) else {}
+
+
+def content_of(who: str, file: Place) -> bytes:
+    """The content of a file of metadata, of a bounded size."""
+    return file.read_bytes() if isinstance(file, BucketPath) else read_input(who, file)
 
 
 def _is_step(path: Place) -> bool:

@@ -1,6 +1,5 @@
 """safetensors files, as PyTorch, timm and Hugging Face write them."""
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -10,7 +9,15 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from simsmooth_jax.formats.stores.arrays import ArrayInfo, Name, StoredArrays, refusing_damage
+from simsmooth_jax.errors import InputError
+from simsmooth_jax.formats.stores.arrays import (
+    ArrayInfo,
+    Name,
+    StoredArrays,
+    refuse_count,
+    refusing_damage,
+)
+from simsmooth_jax.machine.inputs import MOST_TEXT, open_input, parsed_json, refuse_size
 
 NUMBERS = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint"}
 
@@ -45,8 +52,14 @@ def open_file(path: Path) -> StoredArrays:
     Raises:
       ValueError: it is damaged, or its header claims more than it holds.
     """
+    with open_input(f"checkpoint {path}: it", path) as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header <= path.stat().st_size:  # else the library says so
+        refuse_size(f"checkpoint {path}: its header", header, MOST_TEXT)
     with refusing_damage(path), safetensors.safe_open(path, "np") as file:
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, no mapping
+        found = list(file.keys())
+        refuse_count(path, len(found))
+        slices = {name: file.get_slice(name) for name in found}
         arrays = {
             (name,): _info(part.get_shape(), part.get_dtype()) for name, part in slices.items()
         }
@@ -65,8 +78,8 @@ def open_file(path: Path) -> StoredArrays:
 def _texts(text: str) -> list[str] | None:
     """The list in a text of JSON; the format's metadata are texts alone."""
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
+        values = parsed_json("class_names", text)
+    except InputError:
         return None
     return values if isinstance(values, list) and {type(v) for v in values} == {str} else None
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Int
 
 from simsmooth_jax.errors import InputError
 
+MOST = 2**31 - 1  # a number of anything that arrays of int32 count
 SMALLEST = 1e-30  # float32 holds a little less, but not what is divided by it
 ROUNDING = 1e-3  # of the sum of a distribution in float32
 
@@ -96,6 +97,7 @@ def class_count(function: str, num_classes: Any) -> None:
             f"{num_classes!r}",
             "It is the number of columns of the classifier's kernel.",
         )
+    _refuse_beyond(function, "num_classes", num_classes)
 
 
 def whole(function: str, argument: str, value: Any, least: int, advice: str) -> None:
@@ -105,3 +107,11 @@ def whole(function: str, argument: str, value: Any, least: int, advice: str) -> 
         raise InputError(
             f"{function}: {argument}", f"be an integer >= {least}", repr(value), advice
         )
+    _refuse_beyond(function, argument, value)
+
+
+def _refuse_beyond(function: str, argument: str, value: int | np.integer) -> None:
+    """Refuses a number that nothing has so many of; one of thousands of digits has no text."""
+    if value > MOST:
+        got = f"a number of {int(value).bit_length()} bits"
+        raise InputError(f"{function}: {argument}", f"be at most {MOST}", got, "Check it.")

@@ -10,6 +10,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Shaped
 
 from simsmooth_jax.literals import Rule
+from simsmooth_jax.machine.memory import refuse_compact_table
 from simsmooth_jax.method.arrays import checks, meshes, operands
 from simsmooth_jax.method.relations import rule_options, rules
 from simsmooth_jax.method.relations.nearest import Nearest, nearest_classes
@@ -77,6 +78,7 @@ def top_k_labels(
     rule_options.refuse_top_k(name, "k", k, num_classes, include_self, "Try 32.")
     own = (epsilon, temperature, perplexity)
     numbers = rule_options.checked_options(name, num_classes, *own, top_k=k, **options)
+    refuse_compact_table(name, num_classes, int(k))
     program = partial(_top_k_program, k=int(k), center=bool(center), **options)
     return checks.run_checked(name, program, kernel, *numbers)
 

@@ -9,7 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.machine import memory
 from simsmooth_jax.method.arrays import checks, meshes, operands
+
+LARGE = 2**26  # bytes
 
 
 def class_means(
@@ -160,6 +163,20 @@ def _means_and_flaws(
     return jnp.where(counts[None] > 0, means, 0), flaws
 
 
+def _refuse_empty(function: str, features: Any, labels: Any, num_classes: int) -> None:
+    """Of far more classes than examples no means are made, only to say that some have none."""
+    memory.refuse_means(function, features.shape[1], num_classes, "Give the number of classes.")
+    if (
+        num_classes > len(labels)
+        and memory.means_bytes(features.shape[1], num_classes) > LARGE
+        and not checks.is_traced(features, labels)
+    ):
+        known = set(np.asarray(labels).tolist())
+        first = next(k for k in range(num_classes) if k not in known)
+        got, then = f"none of class {first}", "Give more examples, or leave the class out."
+        raise InputError(f"{function}: every class", "have an example", got, then)
+
+
 def _checked_means(
     function: str,
     argument: str,
@@ -187,5 +204,6 @@ def _checked_means(
             advice,
         )
     labels = operands.in_32_bits(labels, num_classes)
+    _refuse_empty(function, features, labels, num_classes)
     static = {"argument": argument, "num_classes": num_classes, "sum_to_one": sum_to_one}
     return checks.run_checked(function, _means_program, features, labels, **static)

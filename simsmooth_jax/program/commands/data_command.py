@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from rich import box
-from rich.table import Table
 
 from simsmooth_jax.config.commands import DataCommandConfig
 from simsmooth_jax.config.data import DataConfig, SourceConfig
@@ -18,6 +17,7 @@ from simsmooth_jax.data.load import open_source
 from simsmooth_jax.data.splits import cut_splits
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.files import refuse_output
+from simsmooth_jax.machine.terminal import tell
 from simsmooth_jax.program import pictures, report
 
 MAX_ROWS = 100  # classes in the table
@@ -44,10 +44,10 @@ def show_data(config: DataCommandConfig) -> None:
         shown = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in alike.items())
         source, parts = _open(config.name, dataclasses.replace(config.source, **alike))
         note = f", as {shown} makes them"
-        print(f"{source.name}: images of {len(kinds):,} sizes or modes, {len(names)} classes")
+        tell(f"{source.name}: images of {len(kinds):,} sizes or modes, {len(names)} classes")
         _print_kinds(kinds, shown)
     else:
-        print(
+        tell(
             f"{source.name}: {_size(parts['train'])}, {len(names)} classes, {_bytes(parts)} decoded"
         )
         _warn_of_other_sizes(parts)
@@ -55,7 +55,7 @@ def show_data(config: DataCommandConfig) -> None:
     _print_counts(names, labels)
     rows = _samples(parts["train"], labels["train"], len(names))
     pictures.draw_samples({names[k]: images for k, images in rows.items()}, path)
-    print(f"samples: {path}{note}")
+    tell(f"samples: {path}{note}")
 
 
 def _open(name: str, options: SourceConfig) -> tuple[Source, dict[str, Examples]]:
@@ -71,18 +71,18 @@ def _show_features(config: DataCommandConfig, source: Source, parts: dict[str, E
         raise InputError("`out`", f"be left out for {source.name}", config.out, then)
     train, labels = parts["train"], {part: found.all_labels() for part, found in parts.items()}
     names, size = source.class_names, _bytes(parts)
-    print(
+    tell(
         f"{source.name}: {train.dtype} features {list(train.image_shape)}, {len(names)} classes, "
         f"{size}"
     )
     _print_counts(names, labels)
     vectors = train.take(np.arange(len(train)))[0].astype(np.float32)
     norms, mean = np.linalg.norm(vectors, axis=1), np.linalg.norm(vectors.mean(axis=0))
-    print(
+    tell(
         f"training vectors have norms from {norms.min():.3g} to {norms.max():.3g}, median "
         f"{np.median(norms):.3g}; their mean vector has {mean:.3g}"
     )
-    print("no picture of samples: features are no images")
+    tell("no picture of samples: features are no images")
 
 
 def _default_picture(name: str) -> Path:
@@ -127,7 +127,7 @@ def _warn_of_other_sizes(parts: dict[str, Examples]) -> None:
     """Says early what every training on these parts would refuse."""
     for part, examples in parts.items():
         if examples.image_shape != parts["train"].image_shape:
-            print(f"Warning: {part} is {_size(examples)}. Declare one: --image-size, --image-mode.")
+            tell(f"Warning: {part} is {_size(examples)}. Declare one: --image-size, --image-mode.")
 
 
 def _options_that_make_alike(kinds: list[Kind]) -> dict[str, str]:
@@ -146,9 +146,9 @@ def _print_kinds(kinds: list[Kind], options: str) -> None:
     others = kinds[MAX_KINDS:]
     if others:
         listed.append(f"{len(others):,} others {sum(kind.count for kind in others):,}")
-    print(f"sizes  {', '.join(listed)}")
+    tell(f"sizes  {', '.join(listed)}")
     odd = min(kinds[1:], key=lambda kind: kind.first)
-    print(f"Warning: {odd.first} is {odd}. Declare what all images become, as {options}.")
+    tell(f"Warning: {odd.first} is {odd}. Declare what all images become, as {options}.")
 
 
 def _print_counts(names: tuple[str, ...], labels: dict[str, np.ndarray]) -> None:
@@ -158,11 +158,11 @@ def _print_counts(names: tuple[str, ...], labels: dict[str, np.ndarray]) -> None
         empty = [names[k] for k in np.flatnonzero(found == 0)]
         if empty:
             listed = ", ".join(empty[:5]) + (", …" if len(empty) > 5 else "")
-            print(f"Warning: no image in {part} of {len(empty)} of the classes: {listed}")
+            tell(f"Warning: no image in {part} of {len(empty)} of the classes: {listed}")
 
 
-def _counts_table(names: tuple[str, ...], counts: dict[str, np.ndarray]) -> Table:
-    table = Table(box=box.SIMPLE)
+def _counts_table(names: tuple[str, ...], counts: dict[str, np.ndarray]) -> report.Table:
+    table = report.Table(box=box.SIMPLE)
     table.add_column("class")
     for part in counts:
         table.add_column(part, justify="right")

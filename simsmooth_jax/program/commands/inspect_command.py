@@ -2,7 +2,6 @@
 
 from rich import box
 from rich.filesize import decimal
-from rich.table import Table
 from rich.text import Text
 
 from simsmooth_jax.config.commands import InspectConfig
@@ -11,6 +10,7 @@ from simsmooth_jax.formats.head import find_head
 from simsmooth_jax.formats.kernels import StoredKernel, of_optimizer
 from simsmooth_jax.formats.stores.arrays import Name, StoredArrays
 from simsmooth_jax.formats.stores.opening import open_stored
+from simsmooth_jax.machine.terminal import tell
 from simsmooth_jax.program import report
 from simsmooth_jax.program.wording import as_options
 
@@ -26,12 +26,12 @@ def inspect(config: InspectConfig) -> None:
     except InputError as error:
         kernel, answer = None, f"none, because {as_options(str(error))}"
     total = decimal(sum(info.nbytes for info in stored.arrays.values()))
-    print(f"{stored.path}: {stored.format}, {len(stored.arrays)} arrays, {total}")
+    tell(f"{stored.path}: {stored.format}, {len(stored.arrays)} arrays, {total}")
     report.console().print(arrays_table(stored, kernel))
-    print(f"kernel that would be taken: {answer}")
+    tell(f"kernel that would be taken: {answer}")
 
 
-def arrays_table(stored: StoredArrays, kernel: StoredKernel | None) -> Table:
+def arrays_table(stored: StoredArrays, kernel: StoredKernel | None) -> report.Table:
     """A row for each array but the optimizer's; of a long list its ends and the kernel.
 
     Args:
@@ -41,7 +41,7 @@ def arrays_table(stored: StoredArrays, kernel: StoredKernel | None) -> Table:
     Returns:
       The table, in which a row that starts with `…` says how many arrays it stands for.
     """
-    table = Table(box=box.SIMPLE)
+    table = report.Table(box=box.SIMPLE)
     table.add_column("array", overflow="fold")
     for column in ("shape", "dtype", "size"):
         table.add_column(column, justify="right")
@@ -59,12 +59,12 @@ def arrays_table(stored: StoredArrays, kernel: StoredKernel | None) -> Table:
     return table
 
 
-def _say_left_out(table: Table, count: int, which: str) -> None:
+def _say_left_out(table: report.Table, count: int, which: str) -> None:
     if count:
         table.add_row(Text(f"… {count} {which}", style="dim"))
 
 
-def _add_row(table: Table, stored: StoredArrays, name: Name, is_taken: bool) -> None:
+def _add_row(table: report.Table, stored: StoredArrays, name: Name, is_taken: bool) -> None:
     info = stored.arrays[name]
     table.add_row(
         Text("/".join(name), style="bold" if is_taken else ""),

@@ -11,6 +11,7 @@ from simsmooth_jax.formats.stores import class_names
 from simsmooth_jax.formats.stores.opening import open_stored
 from simsmooth_jax.machine.bars import transient_bar
 from simsmooth_jax.machine.files import refuse_output
+from simsmooth_jax.machine.terminal import tell
 from simsmooth_jax.program import report
 from simsmooth_jax.study import empty_classes, pipeline, relations
 from simsmooth_jax.study.relations import Relations
@@ -47,8 +48,8 @@ def make_label_file(config: LabelsConfig) -> None:
     shown = found.neighbours(report.MAX_CLASSES)
     report.console().print(report.nearest_table(shown, names))
     if hard := report.hard_classes(table.parameters):
-        print(hard)
-    print(f"labels: {config.out}")
+        tell(hard)
+    tell(f"labels: {config.out}")
 
 
 def _relations(config: LabelsConfig) -> tuple[Relations, tuple[str, ...]]:
@@ -89,7 +90,7 @@ def _relations(config: LabelsConfig) -> tuple[Relations, tuple[str, ...]]:
         place = find_head(stored, config.head, config.num_classes, config.layout, given)
         head = read_head(stored, place)
         because = f", {place.because}" if place.because else ""
-        print(f"kernel: {head.path} of {stored.path} ({stored.format}){because}")
+        tell(f"kernel: {head.path} of {stored.path} ({stored.format}){because}")
         num_classes = head.kernel.shape[1]
         names = class_names.of_head(stored.metadata, num_classes, config.class_names)
         counts = empty_classes.counts_of_checkpoint(stored.metadata, num_classes)

@@ -16,6 +16,7 @@ from simsmooth_jax.machine import devices
 from simsmooth_jax.machine.files import read_json, write_json
 from simsmooth_jax.machine.memory import refuse_dense_table
 from simsmooth_jax.machine.processes import from_writer, is_writer
+from simsmooth_jax.machine.terminal import tell
 from simsmooth_jax.method.relations.diagnosis import own_mass_warning
 from simsmooth_jax.program import pictures, report
 from simsmooth_jax.program.commands.train_command import (
@@ -58,7 +59,7 @@ def run(config: RunConfig) -> None:
     config = dataclasses.replace(config, relation=today)
     config = as_recorded(config, _short_name, *older)
     if config.relation != today and is_writer():
-        print(f"going on as it began, with the defaults of then: rule {config.relation.rule}")
+        tell(f"going on as it began, with the defaults of then: rule {config.relation.rule}")
     runner = ArmRunner(config.training, config.saving)
     num_classes = runner.dataset.num_classes
     relations.refuse_dataset(config.relation, runner.dataset)
@@ -76,7 +77,7 @@ def run(config: RunConfig) -> None:
         if not finished:
             describe(runner)
             if config.tune:
-                print(tuning.cost(runner))
+                tell(tuning.cost(runner))
             with _diagnosis_shown(directory / "first", config.relation.rule):
                 result = pipeline.run_method(config, runner, directory)
         if not is_writer():
@@ -89,7 +90,7 @@ def run(config: RunConfig) -> None:
         result = read_json(directory / REPORT)
         _show_run(directory, result, runner.dataset.holds)
         decay = config.training.optimizer.weight_decay
-        print(write_run(directory, result, runner.dataset, decay))
+        tell(str(write_run(directory, result, runner.dataset, decay)))
         say_where(directory, finished)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 from rich import box
-from rich.table import Table
 
 from simsmooth_jax.config import options, stored
 from simsmooth_jax.config.study import StudyConfig
@@ -19,6 +18,7 @@ from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine import devices
 from simsmooth_jax.machine.bars import transient_bar
 from simsmooth_jax.machine.files import write_json
+from simsmooth_jax.machine.terminal import tell
 from simsmooth_jax.program import report
 from simsmooth_jax.program.html.study_page import write_study
 from simsmooth_jax.program.run_directory import default_directory, is_in_use, open_directory
@@ -74,8 +74,8 @@ def study(config: StudyConfig) -> None:
         found = results_of(config, schedule, contrasts)
         write_json(directory / STUDY, found.to_json())
         _show(found, config.tune_weight_decay)
-        print(write_study(directory, schedule, found, confusions))
-        print(f"{directory}: finished")
+        tell(str(write_study(directory, schedule, found, confusions)))
+        tell(f"{directory}: finished")
 
 
 def _identity(
@@ -103,22 +103,22 @@ def _refuse_fixed(config: StudyConfig) -> None:
 def _describe(config: StudyConfig, trials: Trials, contrasts: list[tuple[str, str]]) -> None:
     """What is drawn, tuned and, before anything is trained, which differences are asked about."""
     data, drawn = trials.dataset, len(trials.draws.train(0))
-    print(
+    tell(
         f"{data.name}: {drawn:,} of {len(data.train):,} training images a seed, "
         f"{len(data.validation):,} validation, {len(data.test):,} test, {data.num_classes} classes"
     )
     counts = {"arms": len(config.arms), "points of each, at most": config.points}
     counts |= {"tuning seeds": config.tuning_seeds, "seeds": config.seeds}
-    print("; ".join(f"{what}: {count:,}" for what, count in counts.items()))
+    tell("; ".join(f"{what}: {count:,}" for what, count in counts.items()))
     if config.label_noise:
         wrong = f"{config.label_noise:.0%} of the training labels are wrong ({config.noise})"
-        print(f"{wrong}; validation and test are clean")
-    print(f"contrasts: {' '.join(map(':'.join, contrasts))}")
+        tell(f"{wrong}; validation and test are clean")
+    tell(f"contrasts: {' '.join(map(':'.join, contrasts))}")
     if rest := inference.explored(contrasts, config.arms):
-        print(f"exploratory, without adjusted p: {' '.join(map(':'.join, rest))}")
+        tell(f"exploratory, without adjusted p: {' '.join(map(':'.join, rest))}")
     count = len(contrasts)
     if inference.least_p(config.seeds, count) > inference.SIGNIFICANT:
-        print(
+        tell(
             f"Warning: with so few seeds no contrast can be told: "
             f"{inference.least_p_in_words(config.seeds, count)}. Take "
             f"{inference.least_seeds(count)} seeds or more."
@@ -143,16 +143,16 @@ def _others_done(schedule: Schedule, stage: list[Trial], shard: Shard, directory
             if left and not running:
                 names = " and ".join(f"--shard {n}/{shard.count}" for n in sorted({*left}))
                 what = "1 training is" if len(left) == 1 else f"{len(left)} trainings are"
-                print(f"{directory}: {what} left to {names}; start that as well, then this again")
+                tell(f"{directory}: {what} left to {names}; start that as well, then this again")
                 return False
             time.sleep(POLL_SECONDS)
     return True
 
 
 def _show(found: Results, tuned: bool) -> None:
-    results = Table(title=found.title, box=box.SIMPLE, title_justify="left")
+    results = report.Table(title=found.title, box=box.SIMPLE, title_justify="left")
     given = "" if tuned else ", but for wd, which was given"
-    settings = Table(title=f"chosen on validation by {found.select}{given}", box=box.SIMPLE)
+    settings = report.Table(title=f"chosen on validation by {found.select}{given}", box=box.SIMPLE)
     settings.title_justify = "left"
     results.add_column("arm")
     for column in ("top-1 %", f"against {found.base}", "NLL", "ECE %"):

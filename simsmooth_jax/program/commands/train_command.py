@@ -12,6 +12,7 @@ from simsmooth_jax.machine import devices
 from simsmooth_jax.machine.bars import ProgressBars
 from simsmooth_jax.machine.files import read_json, write_json
 from simsmooth_jax.machine.processes import from_writer, is_writer
+from simsmooth_jax.machine.terminal import tell
 from simsmooth_jax.program import report
 from simsmooth_jax.program.older_runs import as_recorded, by_older_defaults
 from simsmooth_jax.program.run_directory import (
@@ -91,11 +92,11 @@ def describe(runner: ArmRunner) -> None:
     """Says what is trained on."""
     data = runner.dataset
     parts = f"{len(data.train):,} training, {len(data.validation):,} validation"
-    print(
+    tell(
         f"{data.name}: {parts}, {len(data.test):,} test {data.holds} of {data.num_classes} classes"
     )
     if (initial := runner.trainer.initial) is not None:
-        print(f"initial weights of {initial.report}")
+        tell(f"initial weights of {initial.report}")
 
 
 def show_arms(found: dict[str, Any], examples: str, softened: dict[str, Any]) -> None:
@@ -109,4 +110,4 @@ def show_arms(found: dict[str, Any], examples: str, softened: dict[str, Any]) ->
 def say_where(directory: Path, finished: bool) -> None:
     """Says where the results lie."""
     state = "was finished before; --overwrite starts anew" if finished else "finished"
-    print(f"{directory}: {state}")
+    tell(f"{directory}: {state}")

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int, Real, UInt8
 from markupsafe import Markup
 from PIL import Image
 
+from simsmooth_jax.errors import escaped
 from simsmooth_jax.program import pictures
 from simsmooth_jax.program.html.page import Table
 from simsmooth_jax.study.agreement import Stability, human_agreement, superclass_agreement, upper
@@ -85,7 +86,7 @@ def explorer(
         return None
     order = np.asarray(pictures.dendrogram_order(found.mean)[1])
     ordered = found.mean[np.ix_(order, order)]
-    names = [class_names[int(k)] for k in order]
+    names = [escaped(class_names[int(k)]) for k in order]
     own = np.eye(len(names), dtype=bool)
     low, high = pictures.colour_ends(ordered[~own])
     nearest = np.argsort(np.where(own, np.inf, -ordered), axis=1, kind="stable")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup
 
+from simsmooth_jax.errors import escaped
 from simsmooth_jax.machine.files import write_atomically
 from simsmooth_jax.program.html.svg import minus
 from simsmooth_jax.program.run_directory import PAGE, TABLES
@@ -40,8 +41,8 @@ class Table:
         """As a file for other programs: UTF-8, lines as RFC 4180 has them."""
         file = io.StringIO()
         writer = csv.writer(file)
-        writer.writerow(self.file_head or self.head)
-        writer.writerows(self.file_rows or self.rows)
+        for row in (self.file_head or self.head, *(self.file_rows or self.rows)):
+            writer.writerow(map(escaped, row))
         return file.getvalue()
 
     @property
@@ -117,6 +118,7 @@ def render(page: Page) -> str:
         loader=files,
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda shown: escaped(shown) if type(shown) is str else shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )

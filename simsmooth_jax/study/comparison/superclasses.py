@@ -9,6 +9,8 @@ from jaxtyping import Int
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.formats.stores.numpy_files import ONLY, open_file
+from simsmooth_jax.machine.inputs import MOST_TEXT, refuse_size
 
 KEY = "fine_to_coarse"  # as CIFAR-100's own metadata call it
 
@@ -43,13 +45,15 @@ def _checked(path: Path, given: Any, dataset: Dataset) -> Int[np.ndarray, " clas
 
 
 def _read(path: Path) -> Any:
+    name = (KEY,)
     try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
-            return found[KEY] if KEY in found.files else None
-    except (OSError, ValueError) as error:
+        stored = open_file(path)
+        name = ONLY if ONLY in stored.arrays and len(stored.arrays) == 1 else name
+        if name not in stored.arrays:
+            return None
+        refuse_size("the array", stored.arrays[name].nbytes, MOST_TEXT)
+        return stored.read([name])[name]
+    except (OSError, InputError) as error:
         raise InputError(
             f"`superclasses={path}`",
             "be an .npy or .npz file",

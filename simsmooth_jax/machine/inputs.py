@@ -1,0 +1,95 @@
+"""Files that a user names: regular ones alone are opened, and no more is read than is stated.
+
+A pipe would be waited for, a device may have no end, and a file of any size may be called anything.
+"""
+
+import json
+import os
+import stat
+from collections import Counter
+from pathlib import Path
+from typing import IO, Any
+
+from simsmooth_jax.errors import InputError, excerpt, first_line
+
+MIB = 2**20
+MOST_TEXT = 16 * MIB  # of JSON, of class names: of some 30,000 arrays or a million classes
+KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+# Neither waits for the other end of a pipe, nor takes over the terminal that it may be.
+AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+
+
+def open_input(who: str, path: Path, most: int | None = None) -> IO[bytes]:
+    """Opens a regular file, also through links; `who` is what an error's line starts with.
+
+    Raises:
+      InputError: it is anything else, or has more than `most` bytes.
+      OSError: there is none, or it may not be read.
+    """
+    refuse_odd(who, path, path.stat().st_mode)  # opening some devices does something already
+    file = os.fdopen(os.open(path, AT_ONCE | getattr(os, "O_BINARY", 0)), "rb")
+    try:
+        found = os.fstat(file.fileno())  # of what was opened
+        refuse_odd(who, path, found.st_mode)
+        refuse_size(who, found.st_size, found.st_size if most is None else most)
+    except InputError:
+        file.close()
+        raise
+    return file
+
+
+def refuse_odd(who: str, path: Path, mode: int) -> None:
+    """Refuses what is no regular file, by the mode that `stat` gives."""
+    if not stat.S_ISREG(mode):
+        linked = f"a link to {os.path.realpath(path)}, " if path.is_symlink() else ""
+        got = f"{linked}{KINDS.get(stat.S_IFMT(mode), 'something else')}"
+        raise InputError(who, "be a regular file", got, "Put a file in its place.")
+
+
+def read_input(who: str, path: Path, most: int = MOST_TEXT) -> bytes:
+    """The content of a regular file of at most so many bytes.
+
+    Raises:
+      InputError: it is larger, or no regular file.
+      OSError: there is none, or it may not be read.
+    """
+    with open_input(who, path, most) as file:
+        content = file.read(most + 1)  # files of the kernel have no size
+        refuse_size(who, len(content), most)
+    return content
+
+
+def refuse_size(who: str, size: int, most: int) -> None:
+    """Refuses more bytes than are read of a file of its kind."""
+    if size > most:
+        got, then = f"{size:,} bytes", "It is damaged, or no file of this kind."
+        raise InputError(who, f"have at most {most:,} bytes", got, then)
+
+
+def parsed_json(who: str, content: bytes | str) -> Any:
+    """The value of a JSON text, of which no name may stand twice in one object.
+
+    Raises:
+      InputError: it is none.
+    """
+    try:
+        return json.loads(content, object_pairs_hook=_once_each)
+    except RecursionError:
+        reason = "one that is nested too deeply"
+    except ValueError as error:
+        reason = first_line(error)
+    raise InputError(who, "be JSON", reason, "Restore it from a copy.")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"{excerpt(twice)!r} twice in one object")
+    return values
