@@ -76,7 +76,7 @@ def _hear(pipe: int) -> None:
         _end("stopped", number)
     first, when, patience = number, now, PATIENCE_SECONDS
     deadline = when + patience
-    if sys.stderr.isatty():
+    if sys.stderr and sys.stderr.isatty():
         noticed = _next(pipe, now + _NOTICE_SECONDS)
         if noticed[0] == 0:
             name = signal.Signals(first).name
@@ -126,7 +126,7 @@ def leave(line: str, status: int) -> NoReturn:
                 say(line)
             if sys.__stderr__ and sys.__stderr__.isatty():
                 sys.__stderr__.write("\x1b[?25h")  # the cursor, which a bar has hidden
-            for stream in (sys.stdout, sys.stderr):
+            for stream in filter(None, (sys.stdout, sys.stderr)):
                 stream.flush()
 
     with contextlib.suppress(RuntimeError):  # no thread starts while Python ends
