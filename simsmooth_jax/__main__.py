@@ -1,8 +1,21 @@
-"""`python -m simsmooth_jax` is `simsmooth`."""
+"""The program `simsmooth`, which hears signals before anything heavy is imported."""
 
 import sys
+from collections.abc import Sequence
 
-from simsmooth_jax.program.cli import main
+from simsmooth_jax.machine import signals
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command, and returns or ends with its exit status; 128 + n after signal n."""
+    signals.listen()
+    from simsmooth_jax.program import cli
+
+    status = cli.main(arguments)
+    if signals.asked() and status == 128 + signals.asked():
+        signals.leave("", status)  # neither threads of the input nor a dead terminal keep it
+    return status
+
 
 if __name__ == "__main__":
     sys.exit(main())

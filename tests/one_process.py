@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from simsmooth_jax.program import cli
+from simsmooth_jax import __main__
 
 
 class Noted:
@@ -42,10 +42,10 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("absl").setLevel(logging.ERROR)  # as the program does: Grain has a notice
 
     from simsmooth_jax.data import streaming
-    from simsmooth_jax.machine import processes
+    from simsmooth_jax.machine import ending, processes
     from simsmooth_jax.training import inputs
 
-    processes.START_SECONDS, processes.SILENCE_SECONDS = map(float, arguments[1:3])
+    processes.START_SECONDS, ending.SILENCE_SECONDS = map(float, arguments[1:3])
     training: Any = streaming.TrainingBatches
     evaluation: Any = streaming.EvaluationBatches
     inputs.TrainingBatches = lambda examples, *rest: training(
@@ -54,4 +54,4 @@ def main(arguments: Sequence[str]) -> int:
     streaming.EvaluationBatches = lambda examples, *rest: evaluation(
         Noted(notes, examples, f"evaluate {len(examples)}"), *rest
     )
-    return cli.main(arguments[3:])
+    return __main__.main(arguments[3:])

@@ -36,9 +36,9 @@ def environment(cache: Path = CACHE) -> dict[str, str]:
 
 
 def run_program(arguments: Sequence[str]) -> int:
-    from simsmooth_jax.program import cli
+    from simsmooth_jax import __main__
 
-    return cli.main(arguments)
+    return __main__.main(arguments)
 
 
 def _in_the_fork(

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,32 @@ def test_gpu_host_starts_a_process_for_each_device(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "out: finished"
     assert (tmp_path / "out" / "report.json").exists()
+
+
+def test_gpu_host_passes_a_signal_on_and_says_what_the_status_means(tmp_path: Path) -> None:
+    """With programs in the place of `simsmooth` that wait for it, and then take their time."""
+    program = tmp_path / "simsmooth"
+    program.write_text(
+        "#!/bin/bash\ntrap 'sleep 0.2; touch $$; exit 143' TERM\n"
+        "touch started-$$\nfor i in {1..600}; do sleep 0.1; done\n"
+    )
+    program.chmod(0o755)
+    values = environment() | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    script = subprocess.Popen(
+        ["bash", LAUNCH / "gpu-host.sh", "2", "out"],
+        cwd=tmp_path,
+        env=values,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while len([*tmp_path.glob("started-*")]) < 2:
+        assert script.poll() is None
+        time.sleep(0.01)
+    script.terminate()
+    errors = script.communicate(timeout=LIMIT)[1]
+    assert script.returncode == 143
+    assert len([path for path in tmp_path.iterdir() if path.name.isdigit()]) == 2  # to their ends
+    assert "143: stopped by a signal; the same line goes on" in errors
 
 
 @pytest.mark.heavy

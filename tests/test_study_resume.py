@@ -1,6 +1,7 @@
 """A study that is killed, torn, and done in parts by several processes: the same rows."""
 
 import json
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_killed_at_random_places_it_ends_with_the_same_rows(
     undisturbed: Path, tmp_path: Path
 ) -> None:
+    """The first is asked to end, and keeps the row of its training."""
     random = np.random.default_rng()  # elsewhere each time
-    for least in np.sort(random.choice(COUNT - 1, 3, replace=False)):
+    for place, least in enumerate(np.sort(random.choice(COUNT - 1, 3, replace=False))):
         process = Forked(*STUDY, cwd=tmp_path)
         deadline = time.monotonic() + LIMIT
         while count_rows(tmp_path) < least:
@@ -60,8 +62,11 @@ def test_killed_at_random_places_it_ends_with_the_same_rows(
             assert time.monotonic() < deadline
             time.sleep(0.001)
         time.sleep(random.uniform(0, 0.05))
-        process.kill()
-        process.wait()
+        process.send_signal(signal.SIGKILL if place else signal.SIGTERM)
+        errors = process.communicate()[1]
+        if not place:
+            assert process.returncode == 128 + signal.SIGTERM
+            assert "; the same command " in errors.splitlines()[-1]
     last = tmp_path / "out" / "rows-1-of-1.jsonl"
     if last.exists():
         with last.open("a") as file:

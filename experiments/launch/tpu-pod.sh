@@ -7,5 +7,12 @@ name=$1 zone=$2 out=$3
 shift 3
 printf -v options ' %q' --out "$out" "$@"
 
+status=0
 gcloud compute tpus tpu-vm ssh "$name" --zone "$zone" --worker all \
-  --command ".venv/bin/simsmooth run --distributed$options"
+  --command ".venv/bin/simsmooth run --distributed$options" || status=$?
+case $status in
+  134) echo "134: aborted by JAX, as process 0 is gone; the same line goes on" ;;
+  137) echo "137: killed; the same line goes on from the last checkpoint" ;;
+  129 | 130 | 143) echo "$status: stopped by a signal; the same line goes on" ;;
+esac >&2
+exit "$status"

@@ -130,3 +130,5 @@ class SavingConfig:
     """Steps between further checkpoints, for epochs that are long."""
     profile: Path | None = None
     """Write a trace of a few steps of the first training to this directory, for JAX's profiler."""
+    debug_nans: bool = False
+    """Find the operation that gives the first NaN: single steps, which keep what they are given."""

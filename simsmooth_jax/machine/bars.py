@@ -101,7 +101,8 @@ class ProgressBars:
         traceback: TracebackType | None,
     ) -> None:
         """Leaves the last state of the bars on the screen."""
-        self.live.stop()
+        with contextlib.suppress(OSError):  # of a terminal that is gone
+            self.live.stop()
 
     def start(self, arm: str, step: int, total: int) -> None:
         """A training begins, or goes on from a step."""

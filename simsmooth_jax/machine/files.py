@@ -8,8 +8,10 @@ from typing import Any
 
 from simsmooth_jax.errors import UNSEEN, InputError
 from simsmooth_jax.machine.inputs import parsed_json, read_input
+from simsmooth_jax.machine.signals import held
 
 
+@held()
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes beside the path and renames, so that a kill leaves the old file or the new one."""
     # Its own, as another process may write the same file.

@@ -5,36 +5,27 @@ process 0. The collectives of the devices would not do: they wait for ever for o
 """
 
 import contextlib
-import itertools
 import json
 import os
 import signal
 import socket
 import sys
 import threading
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 
 from simsmooth_jax.config.processes import DistributedConfig, refuse_processes
 from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.machine import ending, signals
 from simsmooth_jax.machine.borrowed import jax_service
 from simsmooth_jax.machine.terminal import say
 
 START_SECONDS = 300.0  # for the last process to start
-SILENCE_SECONDS = 60.0  # after which a process counts as gone; JAX itself waits for 100
-_BEAT_SECONDS = 1.0
-_FAREWELL_SECONDS = 3.0  # for the others to hear of a failure before the service ends
 _DAY = 24 * 3600 * 1000
-_END, _BEAT = "simsmooth/end/", "simsmooth/beat/"
-_GO_ON = "Start all again: they go on from the last checkpoint."
-
-_speaks = threading.Lock()  # who holds it says the last line of this process
-_done = threading.Event()
 
 
 def is_writer() -> bool:
@@ -55,13 +46,13 @@ def from_writer(name: str, value: Any) -> Any:
 
 @contextlib.contextmanager
 def joined(
-    config: DistributedConfig, ending: Callable[[BaseException], tuple[str, int] | None]
+    config: DistributedConfig, describe: Callable[[BaseException], tuple[str, int] | None]
 ) -> Iterator[None]:
     """Joins the processes that the options name, if any: they end together, whatever happens.
 
     Args:
       config: who the others are; it must come before anything else uses JAX.
-      ending: what is said of an error, and the exit status; None for an unexpected one.
+      describe: what is said of an error, and the exit status; None for an unexpected one.
     """
     try:
         _start(config)
@@ -69,18 +60,19 @@ def joined(
     except BaseException as error:
         if not jax.distributed.is_initialized():
             raise
-        for each in filter(
-            None, (error, error.__cause__)
-        ):  # as under a checkpoint that was not written
+        if isinstance(error, signals.Stopped):
+            ending.wait_for_all_to_stop()
+        causes = filter(None, (error, error.__cause__))  # as under a checkpoint not written
+        for each in causes:
             if isinstance(each, jax.errors.JaxRuntimeError):  # mostly because another one is gone
-                fail(f"the processes could not go on: {first_line(each)}. {_GO_ON}", 1)
-        if said := ending(error):
-            fail(*said)
+                ending.fail(f"the processes could not go on: {first_line(each)}. {ending.GO_ON}", 1)
+        if said := describe(error):
+            ending.fail(*said)
         traceback.print_exception(error)
-        fail(f"{type(error).__name__}: {first_line(error)}", 1)
+        ending.fail(f"{type(error).__name__}: {first_line(error)}", 1)
     if jax.distributed.is_initialized():
         jax_service()[0].wait_at_barrier("simsmooth/done", _DAY)
-        _done.set()  # none fails any more
+        ending.done.set()  # none fails any more
         jax.distributed.shutdown()
 
 
@@ -108,7 +100,8 @@ def _start(config: DistributedConfig) -> None:
                 f"none: {first_line(error)}",
                 "Name them yourself: `coordinator=HOST:PORT` `num_processes=N` `process_id=I`",
             ) from error
-    threading.Thread(target=_watch, daemon=True).start()
+    signals.share(ending.fail)
+    threading.Thread(target=ending.watch, daemon=True).start()
     _keep_quiet()
     if len(jax.devices()) != jax.process_count() * jax.local_device_count():
         raise InputError(
@@ -117,57 +110,6 @@ def _start(config: DistributedConfig) -> None:
             f"{jax.local_device_count()} of {len(jax.devices())} in one of {jax.process_count()}",
             "Start them on equal machines.",
         )
-
-
-def fail(message: str, status: int) -> NoReturn:
-    """Says why this process ends, and ends all of them; none is left to wait for another."""
-    _speaks.acquire()  # never released: the other thread must not speak as well
-    say(message)
-    client, me = jax_service()
-    ending = {"process": me, "status": status, "message": message}
-    # Of several that fail at once the first one counts; a service that is gone tells nobody.
-    with contextlib.suppress(jax.errors.JaxRuntimeError):
-        client.key_value_set(f"{_END}first", json.dumps(ending))
-    with contextlib.suppress(jax.errors.JaxRuntimeError):
-        client.wait_at_barrier("simsmooth/farewell", int(1000 * _FAREWELL_SECONDS))
-    if me == 0:
-        time.sleep(0.5)  # its end is that of the service, at which JAX aborts those that are left
-    _end(status)
-
-
-def _end(status: int) -> NoReturn:
-    """Ends without JAX's own farewell, which waits for steps that never finish."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(status)
-
-
-def _watch() -> None:
-    """In a thread: shows that this process lives, and ends it when another one does not."""
-    client, me = jax_service()
-    heard: dict[str, tuple[str, float]] = {}
-    for beat in itertools.count():
-        try:
-            client.key_value_set(f"{_BEAT}{me}", str(beat), allow_overwrite=True)
-            ending = dict(client.key_value_dir_get(_END)).get(f"{_END}first")
-            beats = client.key_value_dir_get(_BEAT) if me == 0 else []
-        except jax.errors.JaxRuntimeError:
-            if _done.is_set():
-                return
-            _speaks.acquire()
-            say(f"process 0 is gone, and so this one ends. {_GO_ON}")
-            _end(1)
-        if ending:
-            first = json.loads(ending)
-            fail(f"process {first['process']} ended: {first['message']}", first["status"])
-        for name, count in beats:
-            last, when = heard.get(name, ("", 0.0))
-            if last != count:
-                heard[name] = count, time.monotonic()
-            elif time.monotonic() - when > SILENCE_SECONDS:
-                fail(f"process {name.removeprefix(_BEAT)} is gone, and so all end. {_GO_ON}", 1)
-        if _done.wait(_BEAT_SECONDS):
-            return
 
 
 def _refuse_address(address: str, process: int | None) -> None:
@@ -199,7 +141,7 @@ def _bounded() -> Iterator[None]:
             f"all processes must start within {START_SECONDS:g} s, got no answer from some. Start "
             "each with the same coordinator and number of processes, and a process id of its own."
         )
-        _end(1)
+        signals.leave("", 1)
 
     timer = threading.Timer(START_SECONDS, give_up)
     timer.daemon = True

@@ -4,6 +4,7 @@ Names of arrays, classes and files are anyone's: raw, they could move the cursor
 or write over what stands there. Without Rich, as every command imports this.
 """
 
+import contextlib
 import sys
 import warnings
 
@@ -11,8 +12,9 @@ from simsmooth_jax.errors import escaped
 
 
 def say(message: str) -> None:
-    """One line on standard error."""
-    print(f"simsmooth: {escaped(' '.join(message.split()))}", file=sys.stderr)
+    """One line on standard error, if anyone is left to read it."""
+    with contextlib.suppress(OSError):
+        print(f"simsmooth: {escaped(' '.join(message.split()))}", file=sys.stderr)
 
 
 def tell(line: str) -> None:

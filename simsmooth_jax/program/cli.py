@@ -25,6 +25,7 @@ from simsmooth_jax.config.commands import (
 )
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.errors import DivergenceError, InputError
+from simsmooth_jax.machine.signals import Stopped, in_words
 from simsmooth_jax.machine.terminal import say
 from simsmooth_jax.program.wording import as_options, in_order
 
@@ -42,7 +43,7 @@ OPTIONS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command: 0 is success, 1 failed work, 2 a wrong input, 130 an interrupt."""
+    """Runs one command: 0 is success, 1 failed work, 2 a wrong input, 128 + n a signal."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Greek letters
@@ -106,8 +107,8 @@ def _ending(error: BaseException) -> tuple[str, int] | None:
         return as_options(str(error)), 2
     if isinstance(error, DivergenceError | OSError):
         return as_options(str(error)), 1
-    if isinstance(error, KeyboardInterrupt):
-        return "stopped; the same command goes on from the last checkpoint", 130
+    if isinstance(error, Stopped):
+        return in_words(error.number), 128 + error.number
     return None
 
 

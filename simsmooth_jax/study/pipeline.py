@@ -58,7 +58,7 @@ def run_method(config: RunConfig, runner: ArmRunner, directory: Path) -> dict[st
         second = RELATION.train(runner, plan, directory / "second", log, bars)
     states = {ONEHOT: first, UNIFORM: uniform, RELATION: second}
     return {
-        "arms": {arm.name: runner.evaluate(state) for arm, state in states.items()},
+        "arms": {arm.name: runner.evaluate(arm.name, state) for arm, state in states.items()},
         "uniform_epsilon": plan.uniform_epsilon,
         "tuning": tuned,
         "at_temperature": {} if runner.dataset.streamed else _softened(states, runner),

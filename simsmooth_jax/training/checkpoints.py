@@ -160,6 +160,16 @@ def _damaged(path: Path, reason: str) -> InputError:
     )
 
 
+def not_finite(path: Path, array: str) -> InputError:
+    """The error of a state with NaN or infinity, which none that is saved today has."""
+    return InputError(
+        f"checkpoint {path}: {array}",
+        "be finite",
+        "NaN or infinity",
+        "Take an earlier one, or train again at a lower learning rate.",
+    )
+
+
 def shapes(tree: Any) -> dict[str, str]:
     """Dtype and shape of every array by its path."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)

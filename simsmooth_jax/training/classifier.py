@@ -22,6 +22,7 @@ from simsmooth_jax.method.heads.head_kernel import head_kernel
 from simsmooth_jax.method.relations.class_vectors import class_sums
 from simsmooth_jax.training import checkpoints, made_from
 from simsmooth_jax.training.evaluation import Evaluator
+from simsmooth_jax.training.finite import first_non_finite
 from simsmooth_jax.training.models.built_in import build_model, normalise_images, refuse_model
 from simsmooth_jax.training.models.head_module import head_module
 
@@ -54,6 +55,8 @@ class Classifier:
         `model` is imported where it is named here, and never because the checkpoint names it.
         """
         variables, metadata = checkpoints.read(checkpoint, ("params", "batch_stats"))
+        if found := first_non_finite(variables):
+            raise checkpoints.not_finite(checkpoint, found)
         if "training" not in metadata:
             raise InputError(
                 "`checkpoint`",

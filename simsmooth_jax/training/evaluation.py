@@ -1,5 +1,6 @@
 """Exact metrics over every example of a split: computed per example, summed in float64."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from simsmooth_jax.data.dataset import Examples
 from simsmooth_jax.data.streaming import evaluation_batches
 from simsmooth_jax.machine.devices import BATCH_AXIS, data_mesh
+from simsmooth_jax.machine.signals import stop_if_asked
 from simsmooth_jax.metrics import Accumulated, BatchValues, batch_values
 from simsmooth_jax.training.models.built_in import normalise_images
 
@@ -74,6 +76,12 @@ class Evaluator:
         share = jax.process_index(), jax.process_count()
         for batch in evaluation_batches(split, self.batch_size, *share):
             yield program(params, batch_stats, *map(place, batch))
+            stop_if_asked()
+
+
+def are_finite(metrics: dict[str, Any]) -> bool:
+    """Whether every prediction was a number: weights that are finite may still overflow."""
+    return math.isfinite(metrics["nll"])
 
 
 def _logits(

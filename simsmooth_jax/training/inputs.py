@@ -47,6 +47,9 @@ class StreamedBatch(flax.struct.PyTreeNode):
         return self.images, self.labels, self.examples
 
 
+StepInputs = ResidentImages | StreamedBatch
+
+
 class Inputs:
     """Feeds every training of one data set; both kinds see the same images in the same order."""
 
@@ -76,9 +79,7 @@ class Inputs:
         self._images = place(train.images, self.replicated)
         self._labels = place(train.labels, self.replicated)
 
-    def from_step(
-        self, seed: int, step: int, num_steps: int
-    ) -> Generator[ResidentImages | StreamedBatch, None, None]:
+    def from_step(self, seed: int, step: int, num_steps: int) -> Generator[StepInputs, None, None]:
         """The inputs of the steps from `step` on, a pure function of seed and step."""
         return self._stream(seed, step, num_steps) if self.streamed else self._gather(seed, step)
 

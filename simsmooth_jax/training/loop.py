@@ -4,12 +4,12 @@ import contextlib
 import itertools
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from jaxtyping import Array, Float
 
-from simsmooth_jax.machine.signals import heard_between_steps
+from simsmooth_jax.machine import signals
 from simsmooth_jax.method.objectives.objective import Objective, unchanged
 from simsmooth_jax.training.step import Trainer, TrainState
 
@@ -39,6 +39,7 @@ def train(
     state: TrainState | None = None,
     observers: Sequence[Observer] = (),
     checkpoint_steps: int | None = None,
+    on_stop: Callable[[int, TrainState], None] | None = None,
 ) -> TrainState:
     """Trains a classifier by an objective.
 
@@ -49,6 +50,7 @@ def train(
       state: where to go on from, at any step; the initial state if not given. Donated.
       observers: told of every step, in this order.
       checkpoint_steps: steps after each of which the observers must see the state.
+      on_stop: told of the last step and the state after it, where a signal ends the program.
 
     Returns:
       The state after the last step.
@@ -60,27 +62,33 @@ def train(
     first = int(state.step)
     in_flight: deque[Array] = deque()
     with (
-        heard_between_steps() as raise_if_interrupted,
+        contextlib.ExitStack() as kept,
         contextlib.closing(trainer.inputs.from_step(seed, first, trainer.total_steps)) as inputs,
     ):
         step = first
         while step < trainer.total_steps:
-            raise_if_interrupted()
             count = _steps_at_once(trainer.steps_per_dispatch, step, periods)
             start = time.perf_counter()
             batch = next(itertools.islice(inputs, count - 1, None))  # one for all, in an epoch
             waited = time.perf_counter() - start
             dispatch = trainer.step if count == 1 else trainer.steps
             state, metrics = dispatch(state, batch, objective, key)
+            if step == first:  # before, an end loses nothing
+                kept.enter_context(signals.boundaries())
             step += count
             if step % refresh_steps == 0 and objective.refresh is not unchanged:
                 state = trainer.refresh(state, objective)  # a checkpoint of this step has it
             in_flight.append(metrics["loss"])
             if len(in_flight) > MAX_IN_FLIGHT:
                 _wait_for_room(in_flight)
-            for observer in observers:
-                observer.on_step(step, state, metrics, waited)
-        raise_if_interrupted()
+            try:
+                for observer in observers:
+                    observer.on_step(step, state, metrics, waited)
+                signals.stop_if_asked()
+            except signals.Stopped:
+                if on_stop is not None:
+                    on_stop(step, state)
+                raise
     return state
 
 

@@ -12,19 +12,26 @@ from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.machine.bars import Progress
 from simsmooth_jax.machine.devices import local
-from simsmooth_jax.machine.processes import is_writer
+from simsmooth_jax.machine.processes import from_writer, is_writer
+from simsmooth_jax.machine.signals import goes_on
 from simsmooth_jax.method.objectives.objective import Objective, table_loss
 from simsmooth_jax.method.tables.forms import trainable_table
 from simsmooth_jax.training import checkpoints, made_from
 from simsmooth_jax.training.classifier import Classifier
-from simsmooth_jax.training.evaluation import Evaluator
+from simsmooth_jax.training.evaluation import Evaluator, are_finite
+from simsmooth_jax.training.finite import first_non_finite
 from simsmooth_jax.training.fitting import refuse_checkpoint_steps
-from simsmooth_jax.training.loop import Observer, train
+from simsmooth_jax.training.loop import train
 from simsmooth_jax.training.models.built_in import refuse_model
 from simsmooth_jax.training.models.initial_weights import open_initial
 from simsmooth_jax.training.observers import tracing
-from simsmooth_jax.training.observers.recording import MetricsLog, StepRows, ValidationRows
-from simsmooth_jax.training.observers.saving import Checkpoints
+from simsmooth_jax.training.observers.recording import (
+    MetricsLog,
+    StepRows,
+    ValidationRows,
+    diverged,
+)
+from simsmooth_jax.training.observers.saving import Checkpoints, from_step
 from simsmooth_jax.training.observers.showing import Shown
 from simsmooth_jax.training.step import Trainer, TrainState
 
@@ -45,7 +52,7 @@ class ArmRunner:
         self.saving = saving
         self.profile = saving.profile  # of the first training alone
         self.dataset = load_dataset(config.data)
-        self.trainer = Trainer(config, self.dataset)
+        self.trainer = Trainer(config, self.dataset, debug_nans=saving.debug_nans)
         self.evaluator = Evaluator(self.trainer.model, self.trainer.image_statistics)
         self.made_from = made_from.of_data(self.dataset)
 
@@ -61,15 +68,28 @@ class ArmRunner:
             made_from.refuse_other(last, checkpoints.read_metadata(last), metadata)
         state = checkpoints.restore_state(directory, like=state) or state
         step = int(state.step)
-        log.rewind(arm, step)
+        if step and (found := first_non_finite(state)):
+            raise checkpoints.not_finite(directory / str(step), found)
+        goes_on(from_step(arm, step, directory))
+        validated = from_writer(f"validated {arm} {step}", log.rewind(arm, step))
         progress.start(arm, step, trainer.total_steps)
-        observers = self._observers(arm, metadata, directory, log, progress)
+        rows, validation, saved = self._records(arm, metadata, directory, log)
+        if step and step % trainer.steps_per_epoch == 0 and not validated:  # a signal came before
+            validation.validate(step, state)
+            log.flush()
+        observers = [rows, validation, saved, Shown(progress, trainer.total_steps)]
+        given = trainer, objective, seed, state, observers, saving.checkpoint_steps, saved.on_stop
         dispatches = (trainer.total_steps - step) // trainer.steps_per_dispatch
+        if saving.debug_nans:
+            try:
+                return train(*given)
+            except FloatingPointError as error:
+                raise diverged(arm, "operations", str(error), directory) from error
         if self.profile is None or dispatches < 2:
-            return train(trainer, objective, seed, state, observers, saving.checkpoint_steps)
+            return train(*given)
         with tracing.TracedSteps(self.profile, dispatches) as traced:
             observers.append(traced)
-            state = train(trainer, objective, seed, state, observers, saving.checkpoint_steps)
+            state = train(*given)
         if traced.written and is_writer():
             print(tracing.how_to_look(self.profile))
         self.profile = None
@@ -81,23 +101,17 @@ class ArmRunner:
         if objective.loss is table_loss:
             trainable_table("train", objective.data, self.dataset.num_classes)
 
-    def _observers(
-        self,
-        arm: str,
-        metadata: dict[str, Any],
-        directory: Path,
-        log: MetricsLog,
-        progress: Progress,
-    ) -> list[Observer]:
-        """In this order: a checkpoint comes after the rows of its step."""
+    def _records(
+        self, arm: str, metadata: dict[str, Any], directory: Path, log: MetricsLog
+    ) -> tuple[StepRows, ValidationRows, Checkpoints]:
+        """Observers in this order: a checkpoint comes after the rows of its step."""
         trainer, saving, each = self.trainer, self.saving, self.trainer.steps_per_epoch
         every = saving.checkpoint_every, saving.checkpoint_steps
-        return [
+        return (
             StepRows(arm, directory, each, log),
-            ValidationRows(arm, each, self.evaluator, self.dataset.validation, log),
+            ValidationRows(arm, directory, each, self.evaluator, self.dataset.validation, log),
             Checkpoints(arm, directory, metadata, trainer, log, *every),
-            Shown(progress, trainer.total_steps),
-        ]
+        )
 
     def data_sha256(self) -> str:
         """What says that these are still the same data."""
@@ -108,12 +122,16 @@ class ArmRunner:
         initial = self.trainer.initial
         return {} if initial is None else {"init_sha256": initial.sha256}
 
-    def evaluate(self, state: TrainState) -> dict[str, Any]:
+    def evaluate(self, arm: str, state: TrainState) -> dict[str, Any]:
         """Metrics on validation and test."""
-        return {
-            part: self.evaluator(state.params, state.batch_stats, getattr(self.dataset, part))
-            for part in ("validation", "test")
-        }
+        found = {}
+        for part in ("validation", "test"):
+            images = getattr(self.dataset, part)
+            found[part] = self.evaluator(state.params, state.batch_stats, images)
+            if not are_finite(found[part]):
+                got = f"NaN or infinity on the {part} images after step {int(state.step)}"
+                raise diverged(arm, "likelihood", got)
+        return found
 
     def classifier(self, state: TrainState) -> Classifier:
         """A trained state with all that is needed to use it."""

@@ -19,8 +19,9 @@ from simsmooth_jax.machine.devices import BATCH_AXIS, data_mesh, place
 from simsmooth_jax.machine.randomness import new_key
 from simsmooth_jax.method.objectives.objective import Batch, Objective, no_state
 from simsmooth_jax.training.augmentation import augment
+from simsmooth_jax.training.finite import debugged
 from simsmooth_jax.training.fitting import refuse_unfitting
-from simsmooth_jax.training.inputs import Inputs, ResidentImages, StreamedBatch
+from simsmooth_jax.training.inputs import Inputs, StepInputs
 from simsmooth_jax.training.models.built_in import build_model, normalise_images
 from simsmooth_jax.training.models.head_module import WHOLE, at, head_module, replaced
 from simsmooth_jax.training.models.initial_weights import read_initial
@@ -47,7 +48,11 @@ class Trainer:
     """
 
     def __init__(
-        self, config: TrainingConfig, dataset: Dataset, devices: Sequence[Any] | None = None
+        self,
+        config: TrainingConfig,
+        dataset: Dataset,
+        devices: Sequence[Any] | None = None,
+        debug_nans: bool = False,
     ) -> None:
         """Builds model and optimizer and puts the training images on the devices."""
         devices = list(devices or jax.devices())
@@ -56,7 +61,7 @@ class Trainer:
         self.epochs = config.optimizer.epochs
         self.steps_per_epoch = len(dataset.train) // self.batch_size
         self.total_steps = self.steps_per_epoch * self.epochs
-        self.steps_per_dispatch = config.steps_per_dispatch
+        self.steps_per_dispatch = 1 if debug_nans else config.steps_per_dispatch
         # XLA's convolutions in loops are slow on a CPU (jax-ml/jax#12868); features have none.
         self.unroll = devices[0].platform == "cpu" and len(dataset.image_shape) > 1
         self.image_shape = dataset.image_shape
@@ -76,13 +81,14 @@ class Trainer:
         self.inputs = Inputs(config.data, dataset, self.batch_size, self.batch_sharded)
         self.weight_decay = place(_strong(config.optimizer.weight_decay), self.replicated)
         self._init = jax.jit(self._initial_state, out_shardings=self.replicated)
-        kept: dict[str, Any] = {"donate_argnums": 0, "out_shardings": self.replicated}
+        kept: dict[str, Any] = {"out_shardings": self.replicated}
+        donated = () if debug_nans else 0  # what is run again needs what it was given
         self._step, self._steps = (
-            jax.jit(function, static_argnums=(5, 6), **kept)
+            jax.jit(function, static_argnums=(5, 6), donate_argnums=donated, **kept)
             for function in (self._train_step, self._train_steps)
         )
-        kept["donate_argnums"] = 2
-        self._refresh = jax.jit(_refresh, static_argnums=0, **kept)
+        self._step = debugged(self._step) if debug_nans else self._step
+        self._refresh = jax.jit(_refresh, static_argnums=0, donate_argnums=2, **kept)
 
     def init(self, seed: int, start: Callable[[], Any] = no_state) -> TrainState:
         """The state before the first step, with an objective's own, a pure function of the seed."""
@@ -113,21 +119,13 @@ class Trainer:
             )
 
     def step(
-        self,
-        state: TrainState,
-        inputs: ResidentImages | StreamedBatch,
-        objective: Objective,
-        key: Array,
+        self, state: TrainState, inputs: StepInputs, objective: Objective, key: Array
     ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
         """One step on its inputs, augmented by the seed's key; the given state is donated."""
         return self._step(state, inputs, *self._arguments(objective, key))
 
     def steps(
-        self,
-        state: TrainState,
-        inputs: ResidentImages | StreamedBatch,
-        objective: Objective,
-        key: Array,
+        self, state: TrainState, inputs: StepInputs, objective: Objective, key: Array
     ) -> tuple[TrainState, dict[str, Float[Array, " steps"]]]:
         """`steps_per_dispatch` of them in one program, all of one epoch; the state is donated."""
         return self._steps(state, inputs, *self._arguments(objective, key))
@@ -160,7 +158,7 @@ class Trainer:
     def _train_step(
         self,
         state: TrainState,
-        inputs: ResidentImages | StreamedBatch,
+        inputs: StepInputs,
         data: Any,
         key: Array,
         weight_decay: Float[Array, ""],
@@ -221,7 +219,7 @@ class Trainer:
     def _train_steps(
         self,
         state: TrainState,
-        inputs: ResidentImages | StreamedBatch,
+        inputs: StepInputs,
         data: Any,
         key: Array,
         weight_decay: Float[Array, ""],

@@ -18,6 +18,7 @@ from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine import devices
 from simsmooth_jax.machine.bars import transient_bar
 from simsmooth_jax.machine.files import write_json
+from simsmooth_jax.machine.signals import goes_on
 from simsmooth_jax.machine.terminal import tell
 from simsmooth_jax.program import report
 from simsmooth_jax.program.html.study_page import write_study
@@ -64,6 +65,7 @@ def study(config: StudyConfig) -> None:
     trials.refuse(entrants)
     with open_directory(directory, fixed | made, config.overwrite, absent, part):
         rows = Rows(directory, shard)
+        goes_on(f"goes on after the last whole training in {directory}")
         schedule = Schedule(config, entrants, trials, rows)
         _describe(config, trials, contrasts)
         for stage, all_of in schedule.stages():

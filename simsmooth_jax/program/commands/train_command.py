@@ -58,7 +58,7 @@ def train(config: TrainConfig) -> None:
             with ProgressBars(is_writer()) as bars:
                 log = MetricsLog(directory / METRICS)
                 state = runner.train(arm.name, objective, directory, log, bars)
-            result = {"arms": {arm.name: runner.evaluate(state)}}
+            result = {"arms": {arm.name: runner.evaluate(arm.name, state)}}
             if is_writer():
                 write_json(directory / REPORT, result)
         if not is_writer():

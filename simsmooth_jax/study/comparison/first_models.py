@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from simsmooth_jax.data.dataset import Split
 from simsmooth_jax.machine.files import write_atomically
+from simsmooth_jax.machine.signals import held
 from simsmooth_jax.method.heads.head_kernel import head_kernel
 from simsmooth_jax.method.relations.class_vectors import class_means
 from simsmooth_jax.training.evaluation import Evaluator
@@ -59,7 +60,7 @@ def _what_goes_into(head: tuple[str, ...]) -> Callable[..., Any]:
 def kept(path: Path, make: Callable[[], FirstModel]) -> FirstModel:
     """The first model in a file, which one of several shards makes where it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(path.parent / f".lock-{path.stem}"):
+    with filelock.FileLock(path.parent / f".lock-{path.stem}"), held():
         if not path.exists():
             write_atomically(path, _npz(make()))
     with np.load(path) as arrays:

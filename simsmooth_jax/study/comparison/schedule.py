@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simsmooth_jax.config.study import Selection, StudyConfig
+from simsmooth_jax.machine.signals import held
 from simsmooth_jax.study.comparison import points
 from simsmooth_jax.study.comparison.entrants import ENTRANT, Entrant
 from simsmooth_jax.study.comparison.points import Point
@@ -51,9 +52,10 @@ class Schedule:
     def carry_out(self, trial: Trial) -> None:
         """Trains, measures and writes the row."""
         work = self.trials.tuned if trial.key.phase == "tune" else self.trials.tested
-        found = work(trial.entrant, trial.point, trial.key.seed, trial.first)
-        given = trial.point._asdict()
-        self.rows.add(trial.key, {"given": given} | found)
+        with held():  # a training of a study is not saved before its end
+            found = work(trial.entrant, trial.point, trial.key.seed, trial.first)
+            given = trial.point._asdict()
+            self.rows.add(trial.key, {"given": given} | found)
 
     def mine(self, trials: Sequence[Trial], shard: Shard) -> list[Trial]:
         """This shard's part of what is left of a stage."""

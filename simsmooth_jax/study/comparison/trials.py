@@ -24,6 +24,7 @@ from simsmooth_jax.study.comparison.points import Point
 from simsmooth_jax.study.comparison.relation_rows import Seen
 from simsmooth_jax.study.comparison.rows import Row
 from simsmooth_jax.training.evaluation import Evaluator
+from simsmooth_jax.training.finite import first_non_finite
 from simsmooth_jax.training.loop import train
 from simsmooth_jax.training.step import Trainer, TrainState
 
@@ -119,8 +120,7 @@ class Trials:
     ) -> tuple[TrainState, Row]:
         objective, strength, limit = entrant.made(self.seen(seed, entrant, first), point)
         state = self._trained(self._trainer(entrant.longer), objective, point, seed)
-        finite = jax.tree.map(lambda leaf: np.isfinite(leaf).all(), jax.device_get(state.params))
-        diverged = not all(jax.tree.leaves(finite))
+        diverged = first_non_finite((state.params, state.batch_stats)) is not None
         return state, {"strength": strength, "limit": limit, "diverged": diverged}
 
     def _trained(

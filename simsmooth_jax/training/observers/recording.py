@@ -20,7 +20,7 @@ from simsmooth_jax.machine.files import write_atomically
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.metrics import Accumulated
 from simsmooth_jax.training.checkpoints import latest_step
-from simsmooth_jax.training.evaluation import Evaluator
+from simsmooth_jax.training.evaluation import Evaluator, are_finite
 from simsmooth_jax.training.loop import Metrics
 from simsmooth_jax.training.step import TrainState
 
@@ -57,13 +57,18 @@ class MetricsLog:
             with self.path.open("a", encoding="utf-8") as file:
                 os.fsync(file.fileno())
 
-    def rewind(self, arm: str, step: int) -> None:
-        """Drops the rows of an arm after a step, those in memory, and a line that a kill tore."""
+    def rewind(self, arm: str, step: int) -> bool:
+        """Drops the rows of an arm after a step, those in memory, and a line that a kill tore.
+
+        Returns:
+          Whether there is a row of a validation after that step; the writer knows.
+        """
         self._pending.clear()
         if not is_writer():
-            return
+            return False
         kept = [row for row in self.rows() if row["arm"] != arm or row["step"] <= step]
         write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+        return any(row["arm"] == arm and row["step"] == step and "loss" not in row for row in kept)
 
     def rows(self) -> list[Row]:
         """All complete rows on disk."""
@@ -119,6 +124,7 @@ class ValidationRows:
     """An observer: a validation at the end of each epoch, and its row."""
 
     arm: str
+    directory: Path
     steps_per_epoch: int
     evaluator: Evaluator
     examples: Examples
@@ -127,18 +133,29 @@ class ValidationRows:
     def on_step(self, step: int, state: TrainState, metrics: Metrics, input_seconds: float) -> None:
         """Starts a validation where an epoch ends."""
         if step % self.steps_per_epoch == 0:
-            found = self.evaluator.dispatch(state.params, state.batch_stats, self.examples)
-            self.log.append(found.batches[-1].nll, partial(self._rows, step, found))
+            self.validate(step, state)
+
+    def validate(self, step: int, state: TrainState) -> None:
+        """Starts a validation."""
+        found = self.evaluator.dispatch(state.params, state.batch_stats, self.examples)
+        self.log.append(found.batches[-1].nll, partial(self._rows, step, found))
 
     def _rows(self, step: int, found: Accumulated) -> Iterator[Row]:
         metrics = found.summary()
+        if not are_finite(metrics):
+            got = f"NaN or infinity on the validation images after step {step}"
+            raise diverged(self.arm, "likelihood", got, self.directory)
         row = {"arm": self.arm, "step": step, "epoch": step // self.steps_per_epoch}
         yield row | {f"validation_{name}": metrics[name] for name in ("accuracy", "nll", "ece")}
 
 
-def diverged(arm: str, what: str, got: str, directory: Path) -> DivergenceError:
-    """The error of a training that went wrong, with the step in `got`."""
-    kept = f" Checkpoints before it are kept in {directory}." if latest_step(directory) else ""
+def diverged(arm: str, what: str, got: str, directory: Path | None = None) -> DivergenceError:
+    """The error of a training that went wrong, with the step in `got`.
+
+    What it has saved in the directory, if anything, has finite weights: they are looked at before.
+    """
+    last = directory and latest_step(directory)
+    kept = f" Step {last.name} is kept in {directory}." if last else ""
     return DivergenceError(
         f"training {arm}: the {what} must stay finite, got {got}. Lower `learning_rate`.{kept}"
     )

@@ -4,12 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool
-
+from simsmooth_jax.machine.signals import goes_on, held
 from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training.finite import first_non_finite
 from simsmooth_jax.training.loop import Metrics
 from simsmooth_jax.training.observers.recording import MetricsLog, diverged
 from simsmooth_jax.training.step import Trainer, TrainState
@@ -30,14 +27,25 @@ class Checkpoints:
     log: MetricsLog
     every_epochs: int
     every_steps: int | None
+    saved: int = 0
 
     def on_step(self, step: int, state: TrainState, metrics: Metrics, input_seconds: float) -> None:
         """Waits for the rows and the state, and saves it, where that is due."""
-        if not self._is_due(step):
-            return
-        self.log.flush()  # before the checkpoint, so that no row of it is missing
-        self._refuse_divergence(step, state)
-        checkpoints.save(self.directory, step, state, self.metadata)
+        if self._is_due(step):
+            self._save(step, state)
+
+    def on_stop(self, step: int, state: TrainState) -> None:
+        """Saves what the end of the program would lose."""
+        if self.saved != step:
+            self._save(step, state)
+
+    def _save(self, step: int, state: TrainState) -> None:
+        with held():
+            self.log.flush()  # before the checkpoint, so that no row of it is missing
+            self._refuse_divergence(step, state)
+            checkpoints.save(self.directory, step, state, self.metadata)
+            self.saved = step
+            goes_on(from_step(self.arm, step, self.directory))
 
     def _is_due(self, step: int) -> bool:
         epoch, position = divmod(step, self.trainer.steps_per_epoch)
@@ -46,21 +54,13 @@ class Checkpoints:
         return by_steps or (position == 0 and by_epochs)
 
     def _refuse_divergence(self, step: int, state: TrainState) -> None:
-        finite = np.asarray(_are_finite(state))
-        if not finite.all():
-            paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(state)]
-            first = jax.tree_util.keystr(paths[int(finite.argmin())], simple=True, separator="/")
+        if first := first_non_finite(state):
             got = f"NaN or infinity in {first} after step {step}"
             raise diverged(self.arm, "state", got, self.directory)
 
 
-@jax.jit
-def _are_finite(state: TrainState) -> Bool[Array, " leaves"]:
-    leaves = jax.tree.leaves(state)
-    floating = [jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves]
-    return jnp.stack(
-        [
-            jnp.isfinite(leaf).all() if inexact else jnp.bool_(True)
-            for leaf, inexact in zip(leaves, floating, strict=True)
-        ]
-    )
+def from_step(arm: str, step: int, directory: Path) -> str:
+    """What the same command does after a stop, in words."""
+    if step == 0:
+        return f"starts training {arm} in {directory}"
+    return f"goes on from step {step} of training {arm} in {directory}"

@@ -1,0 +1,67 @@
+"""Signals at random moments of whole runs, from the first line of the program to its last."""
+
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from program import simsmooth, start
+from test_interrupts import INT, hears, wait_for
+from test_resume import COMMAND, assert_equal_runs
+
+pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings("ignore:Sharding info not provided")]
+
+SIGNALS, BOUND = 60, 30.0  # seconds
+NAMED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def test_sixty_at_random_moments(tmp_path: Path) -> None:
+    """Every fifth is a double one, every fourth finds no compiled program."""
+    (tmp_path / "whole").mkdir()
+    begun = time.monotonic()
+    simsmooth(*COMMAND, cwd=tmp_path / "whole", fresh=True)
+    length = time.monotonic() - begun
+    moments, slowest, history, finished = random.Random(0), 0.0, [], 0
+    for number in range(SIGNALS):
+        cold = number % 4 == 3
+        caches = {"cache": tmp_path / f"cache-{number}"} if cold else {}
+        process = start(*COMMAND, cwd=tmp_path, **caches)
+        wait_for(lambda: hears(process, INT), process)  # noqa: B023
+        moment, sent = moments.uniform(0, length * (1.5 if cold else 1)), NAMED[number % 3]
+        try:
+            process.wait(moment)
+        except subprocess.TimeoutExpired:
+            process.send_signal(sent)
+        begun, seconds = time.monotonic(), 0.0
+        if number % 5 == 4:
+            time.sleep(moments.uniform(0.0, 0.3))
+            process.send_signal(sent)
+        output, errors = process.communicate(timeout=2 * BOUND)
+        seconds = time.monotonic() - begun
+        slowest = max(slowest, seconds)
+        said = [line for line in errors.splitlines() if line.startswith("simsmooth: ")]
+        status = process.returncode
+        history.append(f"{sent.name} at {moment:.1f} s: {status}, {seconds:.1f} s, {said}")
+        print(history[-1], flush=True)
+        if process.returncode == 0:  # it was done before, or past its last boundary
+            assert "run: finished" in output, history[-1]
+        else:
+            assert process.returncode == 128 + sent, history[-1] + errors
+            assert len(said) == 1, history[-1] + errors
+            assert said[0].startswith(f"simsmooth: {sent.name}: "), history[-1]
+            assert "; the same command " in said[0]
+        assert seconds < BOUND, history[-1]
+        assert "Traceback" not in errors, errors
+        if (tmp_path / "run" / "report.json").exists():
+            simsmooth(*COMMAND, cwd=tmp_path)
+            assert_equal_runs(tmp_path / "run", tmp_path / "whole" / "run", "\n".join(history))
+            shutil.rmtree(tmp_path / "run")
+            finished += 1
+    simsmooth(*COMMAND, cwd=tmp_path)
+    assert_equal_runs(tmp_path / "run", tmp_path / "whole" / "run", "\n".join(history))
+    held = sum(": 0," not in line for line in history)
+    print(f"{len(history)} tried, {held} stopped, {finished + 1} runs with the same bits")
+    print(f"the slowest end: {slowest:.1f} s")
