@@ -15,6 +15,7 @@ from simsmooth_jax.config.commands import TrainConfig
 from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, SavingConfig, TrainingConfig
 from simsmooth_jax.errors import DivergenceError, InputError
+from simsmooth_jax.program import cli
 from simsmooth_jax.program.commands import train_command
 from simsmooth_jax.training import checkpoints
 from simsmooth_jax.training.evaluation import are_finite
@@ -96,52 +97,58 @@ def test_a_state_that_no_validation_sees_is_refused_by_its_array(
     assert steps(folder / "out") == []
 
 
-def test_every_command_refuses_a_checkpoint_with_nan(folder: Path) -> None:
+def refused(capsys: pytest.CaptureFixture[str], *command: object) -> str:
+    """The one line of a command that is refused."""
+    capsys.readouterr()
+    assert cli.main([str(argument) for argument in command]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line.removeprefix("simsmooth: ")
+
+
+PARTS = ("params", "batch_stats", "opt_state", "step")
+
+
+def test_every_command_refuses_a_checkpoint_with_nan(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As versions before have left it."""
-    simsmooth(*TRAIN, "--epochs", 1, cwd=folder)
-    last = folder / "out" / str(STEPS)
-    stored = checkpoints.read(last, ("params", "batch_stats", "opt_state", "step"))
-    state, metadata = stored
-    bias = state["params"]["head"]["bias"].at[0].set(jnp.nan)
-    state["params"]["head"]["bias"] = bias
-    checkpoints.save(folder / "bad", STEPS, state, metadata)
+    train_command.train(config())
+    state, metadata = checkpoints.read(folder / "out", PARTS)
+    head = state["params"]["head"]
+    head["bias"] = head["bias"].at[0].set(jnp.nan)
+    checkpoints.save(folder / "bad", 2 * STEPS, state, metadata)
+    must = "params/head/bias must be finite, got NaN or infinity. "
     then = "Take an earlier one, or train again at a lower learning rate."
     for command in (
         ("evaluate", "bad"),
         ("labels", "bad", "--similarity", "predictions", "--rule", "mean"),
         ("labels", "bad", "--similarity", "features"),
     ):
-        (line,) = simsmooth(*command, cwd=folder, status=2).stderr.splitlines()
-        must = "params/head/bias must be finite, got NaN or infinity"
-        assert line == f"simsmooth: checkpoint bad: {must}. {then}"
+        assert refused(capsys, *command) == f"checkpoint bad: {must}{then}"
     assert not (folder / "labels.npz").exists()
-    kernel = state["params"]["head"]["kernel"].at[0, 1].set(jnp.inf)
-    state["params"]["head"]["kernel"] = kernel
-    checkpoints.save(folder / "worse", STEPS, state, metadata)
-    (line,) = simsmooth(
-        "labels", "worse", "--rule", "clip", cwd=folder, status=2
-    ).stderr.splitlines()
+    (folder / "out" / "report.json").unlink()  # going on with it, too
+    checkpoints.save(folder / "out", 2 * STEPS, state, metadata)
+    with pytest.raises(InputError) as raised:
+        train_command.train(config())
+    assert str(raised.value) == f"checkpoint out/{2 * STEPS}: {must}{then}"
+    head["kernel"] = head["kernel"].at[0, 1].set(jnp.inf)
+    checkpoints.save(folder / "worse", 2 * STEPS, state, metadata)
+    line = refused(capsys, "labels", "worse", "--rule", "clip", "--similarity", "kernel")
     assert "every class vector must be finite, got NaN or infinity in kernel[:, 1]" in line
-    # Going on with it, too.
-    (folder / "out" / "report.json").unlink()
-    checkpoints.save(folder / "out", STEPS, state, metadata)
-    (line,) = simsmooth(*TRAIN, "--epochs", 1, cwd=folder, status=2).stderr.splitlines()
-    assert line.startswith(f"simsmooth: checkpoint out/{STEPS}: params/head/")
 
 
-def test_evaluate_refuses_weights_that_overflow(folder: Path) -> None:
-    simsmooth(*TRAIN, "--epochs", 1, cwd=folder)
-    state, metadata = checkpoints.read(
-        folder / "out", ("params", "batch_stats", "opt_state", "step")
-    )
+def test_evaluate_refuses_weights_that_overflow(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_command.train(config())
+    state, metadata = checkpoints.read(folder / "out", PARTS)
     head = state["params"]["head"]
     head["kernel"] = head["kernel"].at[...].set(3e38)
     assert first_non_finite(state) is None
-    checkpoints.save(folder / "large", STEPS, state, metadata)
-    (line,) = simsmooth("evaluate", "large", "--json", cwd=folder, status=2).stderr.splitlines()
-    assert line == (
-        "simsmooth: checkpoint large: its likelihood on the test images must be finite, got NaN or "
-        "infinity. Its weights are too large: take an earlier one."
+    checkpoints.save(folder / "large", 2 * STEPS, state, metadata)
+    assert refused(capsys, "evaluate", "large", "--json") == (
+        "checkpoint large: its likelihood on the test images must be finite, got NaN or infinity. "
+        "Its weights are too large: take an earlier one."
     )
 
 

@@ -115,7 +115,7 @@ def test_no_checkpoint_holds_a_state_that_diverged(
     log, directory = MetricsLog(tmp_path / "metrics.jsonl"), tmp_path / "onehot"
     expected = (
         f"training onehot: the state must stay finite, got NaN or infinity in {named} after step "
-        f"20. Lower `learning_rate`. Checkpoints before it are kept in {directory}."
+        f"20. Lower `learning_rate`. Step 10 is kept in {directory}."
     )
     with ProgressBars(shown=False) as bars, pytest.raises(DivergenceError) as raised:
         runner.train("onehot", ONEHOT, directory, log, bars)
