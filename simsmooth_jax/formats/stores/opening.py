@@ -16,6 +16,7 @@ from simsmooth_jax.formats.stores import (
 )
 from simsmooth_jax.formats.stores.arrays import StoredArrays, damaged
 from simsmooth_jax.formats.stores.buckets import BucketPath, local_or_bucket, not_here
+from simsmooth_jax.formats.stores.near_checkpoints import next_step, no_checkpoint
 
 READABLE = "Give an Orbax checkpoint, a Flax msgpack file, a .safetensors, an .npz or an .npy file."
 
@@ -49,7 +50,7 @@ def _open_here(path: Path) -> StoredArrays:
             "`checkpoint`",
             "be an existing directory or file",
             path,
-            "A run's classifiers are in its first, uniform and second.",
+            next_step(path),
         )
     if path.is_file():
         return _open_file(path)
@@ -62,7 +63,7 @@ def _open_here(path: Path) -> StoredArrays:
     if inside is not None and not (stored := _open_file(inside)).is_label_table:  # as a run's
         return stored
     foreign_files.refuse_directory(path)
-    raise orbax_steps.no_checkpoint(path)
+    raise no_checkpoint(path)
 
 
 def _open_file(path: Path) -> StoredArrays:

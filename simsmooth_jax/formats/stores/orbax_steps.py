@@ -76,18 +76,6 @@ def _several(path: Place, other: Place, step: Place) -> InputError:
     )
 
 
-def no_checkpoint(path: Place) -> InputError:
-    """The error for a directory in which no step is found."""
-    names = sorted(child.name for child in path.iterdir() if child.name[0] != ".")
-    contents = f"which holds {', '.join(names[:6])}" if names else "an empty directory"
-    return InputError(
-        "`checkpoint`",
-        "be an Orbax checkpoint or a directory of its steps",
-        f"{path}, {contents}",
-        "A run's classifiers are in its first, uniform and second.",
-    )
-
-
 def items_of(step: Place) -> dict[str, Place]:
     """The directories of arrays in a step by their names, as `default`; or it, if it is one."""
     if (step / TREE).is_file():
