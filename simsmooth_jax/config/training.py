@@ -4,6 +4,7 @@ Nothing heavy is imported, so that `simsmooth --help` answers at once.
 """
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -55,7 +56,7 @@ class ModelConfig:
 
     def absolute(self) -> "ModelConfig":
         """The same model, whose first weights are found from any directory."""
-        path = self.init and self.init.expanduser().absolute()
+        path = self.init and Path(os.path.expanduser(self.init)).absolute()
         return dataclasses.replace(self, init=path)
 
 

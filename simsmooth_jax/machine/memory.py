@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.machine.environment import start_devices
 
 GIB = 2**30
 ADVICE = "Use top_k_labels(kernel, 32), which takes {compact:.2f} GiB, or factored_labels(kernel)."
@@ -17,6 +18,7 @@ ADVICE = "Use top_k_labels(kernel, 32), which takes {compact:.2f} GiB, or factor
 def available_memory() -> int:
     """Bytes of the smallest one of the host's memory, this process's share of it and a device's."""
     host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    start_devices()
     statistics = jax.local_devices()[0].memory_stats() or {}  # CPU devices have none
     return min(host, *group_limits(), statistics.get("bytes_limit", host))
 

@@ -6,7 +6,6 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from types import CoroutineType, TracebackType
 from typing import Any
 
@@ -21,6 +20,7 @@ from simsmooth_jax.config.commands import (
 )
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.errors import DivergenceError, InputError
+from simsmooth_jax.machine import environment
 from simsmooth_jax.machine.terminal import say
 from simsmooth_jax.program.parsing import parse
 from simsmooth_jax.program.wording import as_options
@@ -28,6 +28,7 @@ from simsmooth_jax.program.wording import as_options
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command: 0 is success, 1 failed work, 2 a wrong input, 130 an interrupt."""
+    environment.settle()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Greek letters
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command = parse(sys.argv[1:] if arguments is None else arguments)
         options.check(command)
+        environment.import_jax()
         enable_compilation_cache()
         _silence_orbax()
         _carry_out(command)
@@ -132,8 +134,8 @@ def enable_compilation_cache() -> None:
     """Keeps compiled programs between runs; a directory set by the user is kept."""
     import jax
 
-    if jax.config.values["jax_compilation_cache_dir"] is None:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        jax.config.update("jax_compilation_cache_dir", str(Path(home) / "simsmooth_jax" / "xla"))
+    folder = environment.cache_directory()
+    if jax.config.values["jax_compilation_cache_dir"] is None and folder is not None:
+        jax.config.update("jax_compilation_cache_dir", str(folder / "simsmooth_jax" / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
