@@ -120,7 +120,7 @@ def complaint(words: Sequence[str], status: int | str, said: str) -> str:
     line = lines[0]
     if not line.startswith("simsmooth: ") or ", got " not in line:
         return f"no refusal: {line}"
-    given = [part for word in words for part in word.split("=") if len(part) > 2]
+    given = [part for word in words for part in re.split("[=:]", word) if part[2:]]
     named = re.search(r"CHECKPOINT|simsmooth|--\w", line.removeprefix("simsmooth: "))
     if not named and not any(part in line for part in given):
         return f"names nothing that was typed: {line}"

@@ -89,8 +89,8 @@ def checkpoint(tmp_path: Path) -> str:
             "run --rule softmax --temperature 0",
             "--temperature must be a finite number above 0, got 0.0.",
         ),
-        ("run --rule clip --top-k 11", "top_k must be an integer from 1 to 10 (the number of cla"),
-        ("run --top-k 1 --no-include-self --epsilon 0.5", "top_k must be an integer from 2 to 10"),
+        ("run --rule clip --top-k 11", "--top-k must be an integer from 1 to 10 (the number of c"),
+        ("run --top-k 1 --no-include-self --epsilon 0.5", "--top-k must be an integer from 2 to"),
         (
             "run --rule neighbours --perplexity 3 --epsilon 1",
             "--epsilon must be below 0.9 where the relation r",

@@ -23,6 +23,14 @@ def available_memory() -> int:
     return min(host, *group_limits(), statistics.get("bytes_limit", host))
 
 
+def device_memory() -> int:
+    """Bytes that each device of this process has; those of a CPU share the host's."""
+    start_devices()
+    devices = jax.local_devices()
+    statistics = devices[0].memory_stats() or {}
+    return statistics.get("bytes_limit") or available_memory() // len(devices)
+
+
 @functools.cache  # asked for before every table
 def group_limits(root: Path = Path("/")) -> tuple[int, ...]:
     """Limits of the control groups that this process is in, as in a container or under Slurm.
