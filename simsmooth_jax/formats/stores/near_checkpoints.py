@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 from collections.abc import Iterator
 
 from simsmooth_jax.errors import InputError
@@ -33,7 +34,7 @@ def next_step(path: Place) -> str:
     if isinstance(path, BucketPath):
         return USUAL
     with contextlib.suppress(OSError, ValueError):
-        folder = path if path.is_dir() else path.parent
+        folder = path if os.path.isdir(path) else path.parent
         if found := [*itertools.islice(_checkpoints(folder), NAMED)]:
             return f"Try {'one of ' * (len(found) > 1)}{', '.join(map(str, found))}."
     return USUAL
