@@ -48,7 +48,7 @@ def test_directory_is_one_configurations(tmp_path: Path) -> None:
         assert (out / "report.json").exists()
     other = {"seed": 1, "model": {"width": 9}}
     with (
-        pytest.raises(ss.InputError, match="got model.width 8 -> 9; seed 0 -> 1. Choose another"),
+        pytest.raises(ss.InputError, match="got `width` 8 -> 9; `seed` 0 -> 1. Choose another"),
         open_directory(out, other, overwrite=False),
     ):
         pass

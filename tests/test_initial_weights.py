@@ -203,7 +203,7 @@ def test_a_run_keeps_the_weights_that_it_has_started_from(tmp_path: Path) -> Non
     path.write_bytes(flax.serialization.msgpack_serialize({"params": {"Dense_0": layer}}))
     runner, config = runner_of(path, tmp_path / "out")
     with (
-        pytest.raises(ss.InputError, match="got init_sha256 [0-9a-f]+ -> [0-9a-f]+. Choose an"),
+        pytest.raises(ss.InputError, match="got `init_sha256` [0-9a-f]+ -> [0-9a-f]+. Choose an"),
         open_directory(tmp_path / "out", identity(config, runner), False),
     ):
         pass

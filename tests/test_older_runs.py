@@ -109,7 +109,7 @@ def test_run_directories_of_before_bfloat16_go_on(tmp_path: Path) -> None:
                 pass
             continue
         with (
-            pytest.raises(ss.InputError, match="model.dtype float32 -> bfloat16"),
+            pytest.raises(ss.InputError, match="`dtype` float32 -> bfloat16"),
             open_directory(tmp_path / dtype, now, False, absent),
         ):
             pass
@@ -125,7 +125,7 @@ def test_a_run_directory_says_nothing_of_options_that_came_later(tmp_path: Path)
     with open_directory(tmp_path / "run", values, False, absent):
         pass
     with (
-        pytest.raises(ss.InputError, match="objective.strength None -> 0.3"),
+        pytest.raises(ss.InputError, match="`strength` None -> 0.3"),
         open_directory(tmp_path / "run", changed, False, absent),
     ):
         pass

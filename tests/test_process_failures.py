@@ -88,7 +88,7 @@ def test_other_options_of_one_process_end_both(
         pair.start(process, "train", *OPTIONS, "--epochs", 10**5, "--out", "other", "--seed", seed)
     assert pair.statuses() == [2, 2]
     line = "every process must be given the same options and data, got other ones than process 0: "
-    line += "training.seed 0 -> 5. Start all with one command, on copies of the same data.\n"
+    line += "--seed 0 -> 5. Start all with one command, on copies of the same data.\n"
     assert pair.read(1, "err") == f"simsmooth: {line}"
     assert pair.read(0, "err").splitlines()[-1] + "\n" == f"simsmooth: process 1 ended: {line}"
 

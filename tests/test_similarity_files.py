@@ -79,7 +79,9 @@ def test_file_that_changes_under_a_run(tmp_path: Path) -> None:
     (tmp_path / "run" / "report.json").unlink()
     np.save(tmp_path / "x.npy", np.full((10, 10), 0.1) + 0.9 * np.eye(10))
     message = run(status=2)
-    assert "--out run must hold no run of another configuration, got similarity_sha256 " in message
+    assert (
+        "--out run must hold no run of another configuration, got `similarity_sha256` " in message
+    )
     assert (load_table(tmp_path / "run" / "labels.npz").table.to_dense() == np.eye(10)).all()
     np.save(tmp_path / "x.npy", np.eye(10))
     run()

@@ -225,10 +225,10 @@ def test_arms_of_a_hierarchy_and_of_another_arms_training(tmp_path: Path, shown:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tuning_seeds": 3}, "tuning_seeds 2 -> 3"),
-        ({"label_noise": 0.3}, "label_noise 0.2 -> 0.3"),
-        ({"margin": 1.0}, "margin 0.3 -> 1.0"),
-        ({"contrasts": ("uniform:onehot",)}, "contrasts [] -> ['uniform:onehot']"),
+        ({"tuning_seeds": 3}, "`tuning_seeds` 2 -> 3"),
+        ({"label_noise": 0.3}, "`label_noise` 0.2 -> 0.3"),
+        ({"margin": 1.0}, "`margin` 0.3 -> 1.0"),
+        ({"contrasts": ("uniform:onehot",)}, "`contrasts` [] -> ['uniform:onehot']"),
     ],
 )
 def test_other_options_are_refused(out: Path, changes: Row, message: str) -> None:

@@ -69,6 +69,6 @@ class DataConfig:
         data, directory = self.data, self.source.data_dir
         if kind in ("folder", "npz"):
             data = f"{kind}:{os.path.abspath(os.path.expanduser(where))}"
-        directory = directory and directory.expanduser().absolute()
+        directory = directory and Path(os.path.expanduser(directory)).absolute()
         source = dataclasses.replace(self.resolved_source, data_dir=directory)
         return dataclasses.replace(self, data=data, source=source)

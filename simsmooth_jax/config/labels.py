@@ -68,6 +68,14 @@ class RelationConfig:
         given = {"similarity": similarity, "rule": rule, "epsilon": epsilon}
         return dataclasses.replace(self, **given, temperature=temperature, include_self=whole)
 
+    def chosen(self, usual: LabelRule = "clip") -> "RelationConfig":
+        """The inverse of `resolved`: without what follows from the rest."""
+        found = self
+        for name in ("include_self", "temperature", "epsilon", "similarity", "rule"):
+            without = dataclasses.replace(found, **{name: getattr(RelationConfig(), name)})
+            found = without if without.resolved(usual) == self else found
+        return found
+
     @property
     def source(self) -> str:
         """Where the similarity comes from, of what is resolved."""

@@ -4,6 +4,7 @@ Nothing heavy is imported, so that `simsmooth --help` answers at once.
 """
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,8 @@ DType = Literal["float32", "bfloat16"]
 OptimizerName = Literal["sgd", "adamw"]
 
 MAX_SEED = 2**31 - 1  # what a JAX key takes on every backend
+LARGEST = 1e38  # about float32's
+USUAL_WARMUP = 2.0
 DEFAULT_SIZE = "Leave it out for the default."
 
 
@@ -31,7 +34,7 @@ class ModelConfig:
     width: int | None = option(None, least=1, most=4096, example=32, then=DEFAULT_SIZE)
     """Channels of the first stage or units of a layer (cnn 32, mlp 128, resnet 16,
     resnet18 64)."""
-    depth: int | None = option(None, least=1, example=2, then=DEFAULT_SIZE)
+    depth: int | None = option(None, least=1, most=2000, example=2, then=DEFAULT_SIZE)
     """Convolutions (cnn 2), hidden layers (mlp 2), or 6n+2 layers (resnet 20)."""
     dtype: DType = "float32"
     """What layers compute in; bfloat16 is for GPU and TPU. Weights, head and loss stay float32."""
@@ -53,7 +56,7 @@ class ModelConfig:
 
     def absolute(self) -> "ModelConfig":
         """The same model, whose first weights are found from any directory."""
-        path = self.init and self.init.expanduser().absolute()
+        path = self.init and Path(os.path.expanduser(self.init)).absolute()
         return dataclasses.replace(self, init=path)
 
 
@@ -67,14 +70,15 @@ class OptimizerConfig:
     """Passes over the training images."""
     batch_size: int = option(64, least=1)
     """Images per step, over all devices; an epoch leaves out what fills no batch."""
-    learning_rate: float = option(0.03, above=0)
+    learning_rate: float = option(0.03, above=0, most=LARGEST)
     """Peak learning rate."""
     momentum: float = option(0.9, least=0, below=1)
     """Nesterov momentum; of adamw the decay of the gradient's mean, b1."""
-    weight_decay: float = option(5e-4, least=0)
+    weight_decay: float = option(5e-4, least=0, most=LARGEST)
     """Of kernels alone: added to their gradient, or with adamw decoupled from it."""
-    warmup_epochs: float = option(2.0, least=0, example=2)
-    """Epochs over which the learning rate rises to its peak."""
+    warmup_epochs: float = option(USUAL_WARMUP, least=0, most=10**6, example=2)
+    """Epochs over which the learning rate rises to its peak, at most --epochs (the default also in
+    trainings that are shorter)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -61,7 +61,7 @@ def open_source(data: str, config: SourceConfig) -> Source:
 
 def _open(data: str, config: SourceConfig) -> Source:
     kind, _, where = data.partition(":")
-    data_dir = config.data_dir and config.data_dir.expanduser()
+    data_dir = config.data_dir and Path(os.path.expanduser(config.data_dir))
     conversion = Conversion.parse(config.image_size, config.image_mode)
     # Each is imported late: they bring Pillow, TFDS or scikit-learn.
     if data == "digits":
@@ -79,11 +79,11 @@ def _open(data: str, config: SourceConfig) -> Source:
     if kind == "folder" and where:
         from simsmooth_jax.data.sources.folder import open_folder
 
-        return open_folder(Path(where).expanduser(), conversion)
+        return open_folder(Path(os.path.expanduser(where)), conversion)
     if kind == "npz" and where:
         from simsmooth_jax.data.sources.npz import open_npz
 
-        return open_npz(Path(where).expanduser(), conversion)
+        return open_npz(Path(os.path.expanduser(where)), conversion)
     raise InputError(
         "`data`",
         (

@@ -12,6 +12,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jaxtyping import Array, Float, Int
 
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.machine.environment import start_devices
 
 BATCH_AXIS = "data"
 
@@ -81,6 +82,7 @@ def is_requested() -> bool:
 
 def self_test(programs: Mapping[str, Program] = PROGRAMS) -> None:
     """Refuses a device and version that get indexing wrong, where XLA_FLAGS has the flag."""
+    start_devices()
     if not is_requested():
         return
     random = np.random.RandomState(0)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.machine.environment import start_devices
 
 GIB = 2**30
 ADVICE = "Use top_k_labels(kernel, 32), which takes {compact:.2f} GiB, or factored_labels(kernel)."
@@ -17,6 +18,7 @@ ADVICE = "Use top_k_labels(kernel, 32), which takes {compact:.2f} GiB, or factor
 def available_memory() -> int:
     """Bytes of the smallest one of the host's memory, this process's share of it and a device's."""
     host = host_memory()
+    start_devices()
     statistics = jax.local_devices()[0].memory_stats() or {}  # CPU devices have none
     return min(host, statistics.get("bytes_limit", host))
 
@@ -25,6 +27,14 @@ def host_memory() -> int:
     """Bytes of the smaller one of the host's memory and this process's share of it."""
     host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min((host, *group_limits()))
+
+
+def device_memory() -> int:
+    """Bytes that each device of this process has; those of a CPU share the host's."""
+    start_devices()
+    devices = jax.local_devices()
+    statistics = devices[0].memory_stats() or {}
+    return statistics.get("bytes_limit") or available_memory() // len(devices)
 
 
 @functools.cache  # asked for before every table

@@ -22,6 +22,7 @@ from simsmooth_jax.config.processes import DistributedConfig, refuse_processes
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.machine import ending, signals
 from simsmooth_jax.machine.borrowed import jax_service
+from simsmooth_jax.machine.environment import start_devices
 from simsmooth_jax.machine.terminal import say
 
 START_SECONDS = 300.0  # for the last process to start
@@ -103,6 +104,7 @@ def _start(config: DistributedConfig) -> None:
     signals.share(ending.fail)
     threading.Thread(target=ending.watch, daemon=True).start()
     _keep_quiet()
+    start_devices()
     if len(jax.devices()) != jax.process_count() * jax.local_device_count():
         raise InputError(
             "every process",

@@ -1,18 +1,13 @@
 """The command line program `simsmooth`: nothing heavy is imported before a command is known."""
 
-import contextlib
 import io
 import logging
 import os
-import re
 import sys
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from types import CoroutineType, TracebackType
 from typing import Any
-
-import tyro
 
 from simsmooth_jax.config import options
 from simsmooth_jax.config.commands import (
@@ -25,32 +20,24 @@ from simsmooth_jax.config.commands import (
 )
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.errors import DivergenceError, InputError
+from simsmooth_jax.machine import environment
 from simsmooth_jax.machine.signals import Stopped, in_words
 from simsmooth_jax.machine.terminal import say
-from simsmooth_jax.program.wording import as_options, in_order
-
-DESCRIPTION = """Class-similarity label smoothing: the classifier's own final layer says which \
-classes are alike, and a second classifier is trained on labels that know it.
-
-Start with `simsmooth run`: it trains on real digits in under a minute and shows a table.
-Its steps are commands too: train, labels, train --labels labels.npz, evaluate."""
-OPTIONS = (
-    tyro.conf.OmitArgPrefixes,
-    tyro.conf.OmitSubcommandPrefixes,
-    tyro.conf.FlagCreatePairsOff,
-    tyro.conf.HelptextFromCommentsOff,
-)
+from simsmooth_jax.program.parsing import parse
+from simsmooth_jax.program.wording import as_options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command: 0 is success, 1 failed work, 2 a wrong input, 128 + n a signal."""
+    environment.settle()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Greek letters
     warnings.showwarning = _show_warning
     try:
-        command = _parse(sys.argv[1:] if arguments is None else arguments)
+        command = parse(sys.argv[1:] if arguments is None else arguments)
         options.check(command)
+        environment.import_jax()
         enable_compilation_cache()
         _silence_orbax()
         _carry_out(command)
@@ -144,60 +131,12 @@ def _silence_orbax() -> None:
     sys.excepthook, sys.unraisablehook = show_raised, show_unraisable
 
 
-def _parse(arguments: Sequence[str]) -> Any:
-    """Parses with tyro, whose framed error messages become one line."""
-    errors = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(errors):
-            return tyro.cli(
-                Command, prog="simsmooth", description=DESCRIPTION, args=arguments, config=OPTIONS
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            sys.stdout.flush()
-            raise
-        sys.exit(_fail(_reworded(_unframed(errors.getvalue()), arguments[0]), 2))
-
-
-def _unframed(message: str) -> str:
-    """The sections of a framed message as sentences: no frame, no title, no help text."""
-    lines = [line.strip("│╰╯| ") for line in message.strip().splitlines()[1:]]
-    text = " ".join("\n" if not line.strip("─-") else line for line in lines)
-    sections = [" ".join(section.split()) for section in text.split("\n")]
-    said = (s.rstrip(".") for s in sections if s and not s.startswith("Argument helptext"))
-    return OF_SEVERAL_TYPES.sub("", ". ".join(said))
-
-
-def _reworded(message: str, command: str) -> str:
-    """A message about a value in the words of the others; any other message as it is."""
-    if found := NO_CHOICE.match(message):
-        got, option, choices = found.groups()
-        known = ", ".join(in_order(option, re.findall(r"'([^']*)'", choices)))
-        must = f"one of {known}"
-    elif found := NO_NUMBER.match(message):
-        option, whole, got = found.groups()
-        must = "a whole number" if whole else "a number"
-    else:
-        return message
-    return f"{option} must be {must}, got {got}. See simsmooth {command} --help."
-
-
-FOOT = r"\. For full helptext"
-NO_CHOICE = re.compile(f"invalid choice (.*) for argument '(\\S+)'\\. Expected one of (.*){FOOT}")
-NO_NUMBER = re.compile(
-    r"Error parsing (\S+): (?:invalid literal for (int)\(\) with base 10|"
-    rf"could not convert string to float): (.*){FOOT}"
-)
-# Of an option that may be left out, only what is wrong with a value of it.
-OF_SEVERAL_TYPES = re.compile(r"no type matching .* Got errors: .*- <class '\w+'>: ")
-
-
 def enable_compilation_cache() -> None:
     """Keeps compiled programs between runs; a directory set by the user is kept."""
     import jax
 
-    if jax.config.values["jax_compilation_cache_dir"] is None:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        jax.config.update("jax_compilation_cache_dir", str(Path(home) / "simsmooth_jax" / "xla"))
+    folder = environment.cache_directory()
+    if jax.config.values["jax_compilation_cache_dir"] is None and folder is not None:
+        jax.config.update("jax_compilation_cache_dir", str(folder / "simsmooth_jax" / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

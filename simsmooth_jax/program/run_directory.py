@@ -15,6 +15,7 @@ import filelock
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.files import read_json, write_atomically, write_json
 from simsmooth_jax.machine.processes import from_writer, is_writer
+from simsmooth_jax.program.differences import differences
 from simsmooth_jax.training.observers.recording import METRICS
 
 CONFIG, REPORT = "config.json", "report.json"
@@ -42,7 +43,7 @@ def recorded_differences(path: Path, config: dict[str, Any], absent: dict[str, A
     if not _has_our_config(path):
         return None
     recorded = read_json(path / CONFIG)
-    return _differences(recorded, recorded | _of_json(config), absent)
+    return differences(recorded, recorded | _of_json(config), absent)
 
 
 @contextlib.contextmanager
@@ -108,7 +109,7 @@ def open_directory(
 
 def _follow(path: Path, config: dict[str, Any], absent: dict[str, Any]) -> None:
     """Waits until the writer has opened the directory, which must be this process's as well."""
-    if differing := _differences(from_writer("config", None), _of_json(config), absent):
+    if differing := differences(from_writer("config", None), _of_json(config), absent):
         raise InputError(
             "every process",
             "be given the same options and data",
@@ -174,7 +175,7 @@ def _refuse(
     if overwrite:
         _refuse_other_parts(path, part)
     elif (path / CONFIG).exists() and (
-        differing := _differences(read_json(path / CONFIG), _of_json(config), absent)
+        differing := differences(read_json(path / CONFIG), _of_json(config), absent)
     ):
         raise InputError(
             f"--out {path}",
@@ -206,21 +207,3 @@ def _clear(path: Path) -> None:
 def _of_json(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration as it is read again."""
     return json.loads(json.dumps({"format": FORMAT} | config))
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any], absent: dict[str, Any]) -> str:
-    """The keys that differ with both of their values, or an empty string."""
-    stored, given = (_flat(absent) | _flat(config) for config in (before, now))
-    keys = sorted(stored.keys() | given.keys())
-    return "; ".join(
-        f"{k} {stored.get(k)} -> {given.get(k)}" for k in keys if stored.get(k) != given.get(k)
-    )
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat

@@ -1,6 +1,7 @@
 """An argument that an error names, as the command line has it: `epochs` is shown as --epochs."""
 
 import ast
+import contextlib
 import dataclasses
 import re
 import shlex
@@ -36,7 +37,8 @@ def _shown(found: re.Match[str]) -> str:
     if value in SWITCHES:
         return option if value == "True" else f"--no-{option[2:]}"
     if value and value[0] in "'\"":
-        value = str(ast.literal_eval(value))
+        with contextlib.suppress(SyntaxError, ValueError):  # of a text that merely looks so
+            value = str(ast.literal_eval(value))
     return option if value is None else f"{option} {shlex.quote(value)}"
 
 
@@ -55,15 +57,15 @@ def _choices(kind: Any) -> list[str]:
     return [choice for part in get_args(kind) for choice in _choices(part)]
 
 
-def _fields(config: Any) -> Iterator[dataclasses.Field[Any]]:
+def fields_of(config: Any) -> Iterator[dataclasses.Field[Any]]:
     """All fields of a command, also those of the parts that it has in common with others."""
     for field in dataclasses.fields(config):
         if dataclasses.is_dataclass(field.type):
-            yield from _fields(field.type)
+            yield from fields_of(field.type)
         else:
             yield field
 
 
-_FIELDS = [field for command in get_args(Command) for field in _fields(get_args(command)[0])]
+_FIELDS = [field for command in get_args(Command) for field in fields_of(get_args(command)[0])]
 NAMES = {field.name for field in _FIELDS}
 POSITIONAL = {field.name for field in _FIELDS if tyro.conf.Positional in get_args(field.type)}

@@ -225,7 +225,11 @@ def refuse_relation(config: RelationConfig, num_classes: int) -> None:
         if config.similarity != "predictions":
             must, then = "be predictions with `rule=mean`", "Choose another `rule`, as clip."
             raise InputError("`similarity`", must, config.similarity, then)
-    rule_options.checked_options("relation labels", num_classes, **values)
+    try:
+        rule_options.checked_options("relation labels", num_classes, **values)
+    except InputError as error:
+        name = error.who.rpartition(": ")[2]  # an option of the program
+        raise InputError(f"`{name}`", error.must, error.got, error.then) from error
     if config.rule == "literal" and config.center:
         raise InputError(
             "`center`",

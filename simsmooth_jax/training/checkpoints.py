@@ -11,8 +11,9 @@ from orbax.checkpoint import v1 as ocp
 
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.formats.stores.buckets import here
+from simsmooth_jax.formats.stores.near_checkpoints import next_step, no_checkpoint
 from simsmooth_jax.formats.stores.orbax import refuse_hostile
-from simsmooth_jax.formats.stores.orbax_steps import STEP, find_step, no_checkpoint
+from simsmooth_jax.formats.stores.orbax_steps import STEP, find_step
 
 ALWAYS = {"step", "params", "batch_stats", "opt_state"}  # of every checkpoint, also if empty
 
@@ -109,7 +110,7 @@ def resolve(checkpoint: Path) -> Path:
             "`checkpoint`",
             "be an existing directory",
             checkpoint,
-            "A run's classifiers are in its first, uniform and second.",
+            next_step(checkpoint),
         )
     if not checkpoint.is_dir():
         raise InputError(

@@ -1,10 +1,17 @@
 """Options that must fit the images and the devices, refused where these are known."""
 
 from simsmooth_jax.config import options
-from simsmooth_jax.config.training import AugmentationConfig, TrainingConfig
+from simsmooth_jax.config.training import (
+    USUAL_WARMUP,
+    AugmentationConfig,
+    OptimizerConfig,
+    TrainingConfig,
+)
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.data.features import are_features
 from simsmooth_jax.errors import InputError
+
+MAX_STEPS = 2**31 - 1  # a state counts its steps in 32 bits
 
 
 def refuse_unfitting(config: TrainingConfig, dataset: Dataset, num_devices: int) -> None:
@@ -14,6 +21,7 @@ def refuse_unfitting(config: TrainingConfig, dataset: Dataset, num_devices: int)
     refuse_batch_size(batch_size, len(dataset.train), num_devices)
     refuse_pixels(config.augmentation, dataset.image_shape)
     steps_per_epoch = len(dataset.train) // batch_size
+    refuse_epochs(config.optimizer, steps_per_epoch)
     refuse_steps_per_dispatch(config.steps_per_dispatch, steps_per_epoch, dataset.streamed)
 
 
@@ -26,6 +34,17 @@ def refuse_batch_size(size: int, num_examples: int, num_devices: int) -> None:
         fitting = max(size // num_devices, 1) * num_devices
         must = f"be a multiple of the {num_devices} devices"
         raise InputError("`batch_size`", must, size, f"Try {fitting}.")
+
+
+def refuse_epochs(config: OptimizerConfig, steps_per_epoch: int) -> None:
+    """Refuses more steps than are counted in 32 bits, and a warm-up that is longer than them."""
+    most = MAX_STEPS // steps_per_epoch
+    if config.epochs > most:
+        must = f"be at most {most} where an epoch has {steps_per_epoch} steps"
+        raise InputError("`epochs`", must, config.epochs, "Choose larger batches, or fewer epochs.")
+    if config.warmup_epochs > config.epochs and config.warmup_epochs != USUAL_WARMUP:
+        must = f"be at most `epochs={config.epochs}`"
+        raise InputError("`warmup_epochs`", must, config.warmup_epochs, "Choose a shorter one.")
 
 
 def refuse_pixels(config: AugmentationConfig, shape: tuple[int, ...]) -> None:

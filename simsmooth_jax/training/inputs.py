@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 from collections.abc import Generator
 from functools import partial
 
@@ -48,6 +49,14 @@ class StreamedBatch(flax.struct.PyTreeNode):
 
 
 StepInputs = ResidentImages | StreamedBatch
+
+
+def held_bytes(dataset: Dataset) -> int:
+    """Bytes of the training images that every device holds, none of streamed ones."""
+    train = dataset.train
+    return (
+        0 if dataset.streamed else len(train) * math.prod(train.image_shape) * train.dtype.itemsize
+    )
 
 
 class Inputs:

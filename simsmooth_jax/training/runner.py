@@ -21,6 +21,7 @@ from simsmooth_jax.training.classifier import Classifier
 from simsmooth_jax.training.evaluation import Evaluator, are_finite
 from simsmooth_jax.training.finite import first_non_finite
 from simsmooth_jax.training.fitting import refuse_checkpoint_steps
+from simsmooth_jax.training.inputs import held_bytes
 from simsmooth_jax.training.loop import train
 from simsmooth_jax.training.models.built_in import refuse_model
 from simsmooth_jax.training.models.initial_weights import open_initial
@@ -34,6 +35,7 @@ from simsmooth_jax.training.observers.recording import (
 from simsmooth_jax.training.observers.saving import Checkpoints, from_step
 from simsmooth_jax.training.observers.showing import Shown
 from simsmooth_jax.training.step import Trainer, TrainState
+from simsmooth_jax.training.step_memory import refuse_training
 
 
 class ArmRunner:
@@ -98,6 +100,7 @@ class ArmRunner:
     def refuse(self, objective: Objective) -> None:
         """Refuses a table that labels cannot be, and labels that mixed images cannot have."""
         self.trainer.refuse(objective)
+        refuse_training(self.trainer.shapes, held_bytes(self.dataset), objective)
         if objective.loss is table_loss:
             trainable_table("train", objective.data, self.dataset.num_classes)
 

@@ -21,11 +21,12 @@ from simsmooth_jax.method.objectives.objective import Batch, Objective, no_state
 from simsmooth_jax.training.augmentation import augment
 from simsmooth_jax.training.finite import debugged
 from simsmooth_jax.training.fitting import refuse_unfitting
-from simsmooth_jax.training.inputs import Inputs, StepInputs
+from simsmooth_jax.training.inputs import Inputs, StepInputs, held_bytes
 from simsmooth_jax.training.models.built_in import build_model, normalise_images
 from simsmooth_jax.training.models.head_module import WHOLE, at, head_module, replaced
 from simsmooth_jax.training.models.initial_weights import read_initial
 from simsmooth_jax.training.optimizers import build_optimizer, learning_rate_schedule
+from simsmooth_jax.training.step_memory import refuse_training
 
 AUGMENTATION, DROPOUT = 1, 2  # what a step's keys are for; 0 is that of the initial weights
 
@@ -78,9 +79,11 @@ class Trainer:
         mesh = data_mesh(devices)
         self.replicated = NamedSharding(mesh, PartitionSpec())
         self.batch_sharded = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
+        self._init = jax.jit(self._initial_state, out_shardings=self.replicated)
+        self.shapes = jax.eval_shape(self._init, jax.eval_shape(new_key, 0))
+        refuse_training(self.shapes, held_bytes(dataset))
         self.inputs = Inputs(config.data, dataset, self.batch_size, self.batch_sharded)
         self.weight_decay = place(_strong(config.optimizer.weight_decay), self.replicated)
-        self._init = jax.jit(self._initial_state, out_shardings=self.replicated)
         kept: dict[str, Any] = {"out_shardings": self.replicated}
         donated = () if debug_nans else 0  # what is run again needs what it was given
         self._step, self._steps = (

@@ -16,6 +16,7 @@ from simsmooth_jax.formats.stores import (
 )
 from simsmooth_jax.formats.stores.arrays import StoredArrays, damaged
 from simsmooth_jax.formats.stores.buckets import BucketPath, local_or_bucket, not_here
+from simsmooth_jax.formats.stores.near_checkpoints import next_step, no_checkpoint
 from simsmooth_jax.machine.inputs import open_input
 
 READABLE = "Give an Orbax checkpoint, a Flax msgpack file, a .safetensors, an .npz or an .npy file."
@@ -50,7 +51,7 @@ def _open_here(path: Path) -> StoredArrays:
             "`checkpoint`",
             "be an existing directory or file",
             path,
-            "A run's classifiers are in its first, uniform and second.",
+            next_step(path),
         )
     if path.is_file():
         return _open_file(path)
@@ -63,7 +64,7 @@ def _open_here(path: Path) -> StoredArrays:
     if inside is not None and not (stored := _open_file(inside)).is_label_table:  # as a run's
         return stored
     foreign_files.refuse_directory(path)
-    raise orbax_steps.no_checkpoint(path)
+    raise no_checkpoint(path)
 
 
 def _open_file(path: Path) -> StoredArrays:

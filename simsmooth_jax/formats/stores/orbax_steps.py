@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simsmooth_jax.errors import InputError, listed
+from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.stores.arrays import Place, damaged
 from simsmooth_jax.formats.stores.buckets import BucketPath
 from simsmooth_jax.machine.inputs import parsed_json, read_input
@@ -73,18 +73,6 @@ def _several(path: Place, other: Place, step: Place) -> InputError:
         "be a directory of one training's steps",
         f"{path}, which holds {other.name} and {step.name}",
         "Name one of them.",
-    )
-
-
-def no_checkpoint(path: Place) -> InputError:
-    """The error for a directory in which no step is found."""
-    names = sorted(child.name for child in path.iterdir() if child.name[0] != ".")
-    contents = f"which holds {listed(names)}" if names else "an empty directory"
-    return InputError(
-        "`checkpoint`",
-        "be an Orbax checkpoint or a directory of its steps",
-        f"{path}, {contents}",
-        "A run's classifiers are in its first, uniform and second.",
     )
 
 

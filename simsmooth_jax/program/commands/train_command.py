@@ -1,6 +1,7 @@
 """`simsmooth train`: one training; and what it has in common with a run."""
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def refuse_lost_start(config: RunConfig | TrainConfig, directory: Path) -> None:
     init = config.training.model.init
     if not config.overwrite or init is None:
         return
-    if init.expanduser().resolve().is_relative_to(directory.resolve()):
+    if Path(os.path.expanduser(init)).resolve().is_relative_to(directory.resolve()):
         raise InputError(
             "`init`",
             "lie outside of what `overwrite` empties",

@@ -1,5 +1,6 @@
 """The superclass of each class, from a file or from the data themselves."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def of_data(data: str, dataset: Dataset) -> Int[np.ndarray, " classes"] | None:
     kind, _, where = data.partition(":")
     if kind != "npz":
         return None
-    path = Path(where).expanduser()
+    path = Path(os.path.expanduser(where))
     given = _read(path)
     return None if given is None else _checked(path, given, dataset)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class InitialWeights:
 def open_initial(path: Path) -> StoredArrays:
     """Lists a checkpoint of weights to start from."""
     try:
-        return open_stored(path.expanduser())
+        return open_stored(os.path.expanduser(path))
     except InputError as error:
         who = "`init`" if error.who == "`checkpoint`" else f"`init`: {error.who}"
         of_others = "head.npz" in error.then or "state_dict" in error.then

@@ -1,0 +1,66 @@
+"""Settings of others in the environment: refused by name in one line, or no matter."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from program import start
+
+from simsmooth_jax.machine import environment
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "JAX_PLATFORMS",
+            "xyz",
+            "JAX_PLATFORMS must name devices that JAX finds here, got JAX_PLA",
+        ),
+        (
+            "JAX_PLATFORMS",
+            "cuda",
+            "JAX_PLATFORMS must name devices that JAX finds here, got JAX_PL",
+        ),
+        ("JAX_NUM_CPU_DEVICES", "abc", "JAX_NUM_CPU_DEVICES must have values that JAX takes, got "),
+        ("JAX_ENABLE_X64", "perhaps", "JAX_ENABLE_X64 must have values that JAX takes, got JAX_EN"),
+    ],
+)
+def test_a_setting_of_jax_is_refused_by_name(
+    tmp_path: Path, name: str, value: str, message: str
+) -> None:
+    process = start("train", "--out", "new", cwd=tmp_path, variables={name: value})
+    error = process.communicate()[1]
+    assert process.returncode == 2
+    assert error.count("\n") == 1
+    assert error.startswith(f"simsmooth: {message}")
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_does_not_matter(tmp_path: Path) -> None:
+    variables = {"MPLBACKEND": "bogus", "COLUMNS": "1", "TMPDIR": "/none", "LC_ALL": "C"}
+    process = start("data", "--out", "x.png", cwd=tmp_path, variables=variables)
+    assert process.communicate()[1] == ""
+    assert process.returncode == 0
+    assert os.listdir(tmp_path) == ["x.png"]
+
+
+def test_streams_that_are_closed_are_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setenv("MPLBACKEND", "bogus")
+    environment.settle()
+    assert sys.stdout is not None
+    print("into nothing")
+
+
+def test_a_user_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert environment.cache_directory() == Path.home() / ".cache"
+    monkeypatch.setattr(Path, "home", no_home)
+    assert environment.cache_directory() is None
