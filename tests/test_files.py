@@ -130,7 +130,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         pass
     log = MetricsLog(tmp_path / "metrics.jsonl")
     log.path.write_text('{"arm": "a"\n{"arm": "b"}\n')
-    with pytest.raises(ss.InputError, match="metrics.jsonl: every line must be JSON, got"):
+    with pytest.raises(ss.InputError, match="metrics.jsonl: every line must be a JSON object with arm and"):
         log.rows()
 
 

@@ -17,7 +17,7 @@ from simsmooth_jax.machine.devices import local
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.method.objectives.objective import Objective, table_loss
 from simsmooth_jax.method.tables.forms import trainable_table
-from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training import checkpoints, kept_steps
 from simsmooth_jax.training.classifier import Classifier
 from simsmooth_jax.training.evaluation import Evaluator
 from simsmooth_jax.training.fitting import refuse_checkpoint_steps
@@ -25,7 +25,12 @@ from simsmooth_jax.training.loop import Observer, train
 from simsmooth_jax.training.models.built_in import refuse_model
 from simsmooth_jax.training.models.initial_weights import open_initial
 from simsmooth_jax.training.observers import tracing
-from simsmooth_jax.training.observers.recording import MetricsLog, StepRows, ValidationRows
+from simsmooth_jax.training.observers.recording import (
+    METRICS,
+    MetricsLog,
+    StepRows,
+    ValidationRows,
+)
 from simsmooth_jax.training.observers.saving import Checkpoints
 from simsmooth_jax.training.observers.showing import Shown
 from simsmooth_jax.training.step import Trainer, TrainState
@@ -56,10 +61,12 @@ class ArmRunner:
         """Trains by an objective, from the last checkpoint in the directory if there is one."""
         self.refuse(objective)
         trainer, saving, seed = self.trainer, self.saving, self.config.seed
+        if is_writer():
+            kept_steps.refuse_others(directory)  # before anything is trained
         state = trainer.init(seed, objective.init)
         state = checkpoints.restore_state(directory, like=state) or state
         step = int(state.step)
-        log.rewind(arm, step)
+        log.rewind(arm, step, checkpoints.last_noted(directory).get(METRICS))
         progress.start(arm, step, trainer.total_steps)
         observers = self._observers(arm, objective, directory, log, progress)
         dispatches = (trainer.total_steps - step) // trainer.steps_per_dispatch

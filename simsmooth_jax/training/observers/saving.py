@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool
 
 from simsmooth_jax.training import checkpoints
 from simsmooth_jax.training.loop import Metrics
-from simsmooth_jax.training.observers.recording import MetricsLog, diverged
+from simsmooth_jax.training.observers.recording import METRICS, MetricsLog, diverged
 from simsmooth_jax.training.step import Trainer, TrainState
 
 
@@ -37,7 +37,8 @@ class Checkpoints:
             return
         self.log.flush()  # before the checkpoint, so that no row of it is missing
         self._refuse_divergence(step, state)
-        checkpoints.save(self.directory, step, state, self.metadata)
+        noted = {METRICS: self.log.summed(self.arm)}
+        checkpoints.save(self.directory, step, state, self.metadata | noted)
 
     def _is_due(self, step: int) -> bool:
         epoch, position = divmod(step, self.trainer.steps_per_epoch)
