@@ -154,5 +154,5 @@ def _names_in_zip(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
-    except zipfile.BadZipFile:
+    except (ValueError, RuntimeError, zipfile.BadZipFile):  # one that is damaged in any way
         return []  # whoever reads it says so

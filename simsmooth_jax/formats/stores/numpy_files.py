@@ -1,6 +1,7 @@
 """NumPy's .npz and .npy files, without their objects, which are pickles."""
 
 import math
+import os
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ def open_file(path: Path) -> StoredArrays:
                 return StoredArrays(path, "NumPy .npy", arrays, _reader(path))
         arrays = {}
         with zipfile.ZipFile(path) as archive:
+            _refuse_lost_members(path, len(archive.infolist()))
             for member in archive.infolist():
                 if member.filename.endswith(".npy"):
                     with archive.open(member) as file:
@@ -50,6 +52,16 @@ def open_file(path: Path) -> StoredArrays:
         if NAMES in arrays and arrays[NAMES].dtype.startswith(("str", "bytes")):
             metadata["class_names"] = texts_of(read([NAMES])[NAMES]).tolist()
         return StoredArrays(path, "NumPy .npz", arrays, read, metadata)
+
+
+def _refuse_lost_members(path: Path, found: int) -> None:
+    """Compares the members with their number in the archive's end, which zipfile passes over."""
+    with path.open("rb") as file:
+        file.seek(-22, os.SEEK_END)
+        end = file.read()
+    number = int.from_bytes(end[10:12], "little")
+    if end[:4] == b"PK\x05\x06" and number != 0xFFFF and number != found:  # that many have another
+        raise ValueError(f"it lists {found} of {number} members")
 
 
 def read_header(file: IO[bytes], size: int) -> ArrayInfo:
