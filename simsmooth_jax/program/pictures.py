@@ -1,5 +1,6 @@
 """Pictures of a run: similarity in dendrogram order, reliability diagrams, training curves."""
 
+import io
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
+from simsmooth_jax.machine.files import write_atomically
 from simsmooth_jax.study.arms import ARM, ARMS
 
 TITLES = {
@@ -219,4 +221,6 @@ def _save(figure: Figure, path: Path, dpi: float = 100) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     warnings.filterwarnings("ignore", "Glyph .* missing from font")  # class names of any script
     figure.set_dpi(dpi)
-    FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})
+    content = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})
+    write_atomically(path, content.getvalue())

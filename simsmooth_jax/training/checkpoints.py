@@ -12,10 +12,12 @@ from orbax.checkpoint import v1 as ocp
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.formats.stores.buckets import here
 from simsmooth_jax.formats.stores.orbax_steps import (
+    CHECKPOINTS,
     MANIFEST,
     STEP,
     find_step,
     no_checkpoint,
+    refuse_lost_later,
     verify,
 )
 from simsmooth_jax.machine import manifest
@@ -120,6 +122,12 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name != MANIFEST}
 
 
+def steps_directory(directory: Path) -> Path:
+    """Where a training alone has its steps: beside its other files, if it was begun so before."""
+    older = directory.is_dir() and any(map(kept_steps.is_ours, directory.iterdir()))
+    return directory if older else directory / CHECKPOINTS
+
+
 def last_noted(directory: Path) -> dict[str, Any]:
     """What the last step of a training's directory notes; empty where there is none."""
     path = latest_step(directory)
@@ -153,6 +161,7 @@ def resolve(checkpoint: Path) -> Path:
     path = find_step(checkpoint.absolute())
     if path is None or not (path / STEP).is_file():
         raise no_checkpoint(checkpoint)
+    refuse_lost_later(checkpoint, path)
     return path
 
 

@@ -29,7 +29,7 @@ def refuse_others(directory: Path) -> None:
     """
     for child in sorted(directory.iterdir()) if directory.is_dir() else []:
         odd = step_number(child) is not None or UNFINISHED in child.name or UNNAMED in child.name
-        if odd and not is_ours(child) and not _is_begun(child):
+        if odd and not is_ours(child) and not is_begun(child):
             raise InputError(
                 f"{directory}: it",
                 "hold no steps but those that were saved here",
@@ -42,6 +42,13 @@ def is_ours(step: Path) -> bool:
     """Whether a directory is a step that was saved here, by this version or one before it."""
     named = step.name == str(step_number(step)) and step.is_dir() and not step.is_symlink()
     return named and (manifest.is_there(step) or "arm" in noted_by_user(step))
+
+
+def is_begun(path: Path) -> bool:
+    """Whether it is what a kill leaves of a step: nothing in it is of another kind."""
+    if not _BEGUN.fullmatch(path.name) or path.name.isdigit():
+        return False
+    return path.is_dir() and not path.is_symlink() and not belongings(path)[1]
 
 
 def prune(directory: Path) -> None:
@@ -57,7 +64,7 @@ def prune(directory: Path) -> None:
 def remove_begun(directory: Path) -> None:
     """Removes what a kill has left of a step that was being saved."""
     for child in directory.iterdir():
-        if _is_begun(child):
+        if is_begun(child):
             _remove_files(child)
 
 
@@ -86,13 +93,6 @@ def _remove_files(step: Path) -> None:
     for path in sorted([*directories, step], key=lambda path: len(path.parts), reverse=True):
         if not any(path.iterdir()):
             path.rmdir()
-
-
-def _is_begun(path: Path) -> bool:
-    """Whether it is what a kill leaves of a step: nothing in it is of another kind."""
-    if not _BEGUN.fullmatch(path.name) or path.name.isdigit():
-        return False
-    return path.is_dir() and not path.is_symlink() and not belongings(path)[1]
 
 
 def _name(path: Path, step: Path) -> str:

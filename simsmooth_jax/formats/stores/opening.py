@@ -59,6 +59,7 @@ def _open_here(path: Path, verify: bool) -> StoredArrays:
     if step is not None:
         orbax_steps.refuse_later(path, step, msgpack)
         if verify:
+            orbax_steps.refuse_lost_later(path, step)
             orbax_steps.verify(step)
         return orbax.open_step(path, step)
     inside = msgpack or safetensors_files.only_of_directory(path)

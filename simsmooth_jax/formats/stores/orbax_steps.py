@@ -99,6 +99,27 @@ def verify(step: Place) -> None:
         )
 
 
+def refuse_lost_later(path: Place, step: Place) -> None:
+    """Refuses an earlier step in place of the last one of a finished run, which is gone.
+
+    Args:
+      path: the directory of steps that the user has named.
+      step: the last one that is there.
+
+    Raises:
+      ValueError: the manifest of the whole run tells of a later one.
+    """
+    if isinstance(step, BucketPath) or Path(str(path)).resolve() == step.resolve():
+        return
+    root, last = step.parent.parent, step_number(step)
+    if last is None or not manifest.is_there(root):
+        return
+    listed = [name.split("/") for name in manifest.read(root)]
+    numbers = [int(p[1]) for p in listed if p[0] == step.parent.name and p[1:] and p[1].isdigit()]
+    if numbers and max(numbers) > last:
+        raise damaged(path, f"step {max(numbers)}, which {root / manifest.SUMS} lists, is missing")
+
+
 def noted_by_user(step: Place) -> dict[str, Any]:
     """What was given to Orbax to note beside the state."""
     values = noted(step).get("custom_metadata")

@@ -16,12 +16,14 @@ from simsmooth_jax.config.training import TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.machine import devices
+from simsmooth_jax.machine import devices, manifest
 from simsmooth_jax.machine.bars import transient_bar
 from simsmooth_jax.machine.files import write_json
-from simsmooth_jax.program import report
+from simsmooth_jax.machine.manifest import SUMS
+from simsmooth_jax.program import finished, report
 from simsmooth_jax.program.html.study_page import write_study
-from simsmooth_jax.program.run_directory import default_directory, is_in_use, open_directory
+from simsmooth_jax.program.recorded_config import default_directory
+from simsmooth_jax.program.run_directory import is_in_use, open_directory, refuse_lost_inputs
 from simsmooth_jax.program.wording import as_options
 from simsmooth_jax.study.agreement import read_confusions
 from simsmooth_jax.study.comparison import inference
@@ -60,7 +62,11 @@ def study(config: StudyConfig) -> None:
     absent, part = stored.identity_before(StudyConfig), f"-{shard}"
     trials = Trials(config, dataset, superclasses, directory / FIRST_MODELS)
     trials.refuse(entrants)
-    with open_directory(directory, fixed, config.overwrite, absent, part):
+    named = {"data": config.training.data.data, "superclasses": config.superclasses}
+    named |= {"confusions": config.confusions}
+    refuse_lost_inputs(directory, config.overwrite, named)
+    makes = (f"rows-{shard}.jsonl", f"{FIRST_MODELS}/", STUDY, SUMS)
+    with open_directory(directory, fixed, config.overwrite, absent, part, makes):
         rows = Rows(directory, shard)
         schedule = Schedule(config, entrants, trials, rows)
         _describe(config, trials, contrasts)
@@ -73,6 +79,7 @@ def study(config: StudyConfig) -> None:
         write_json(directory / STUDY, found.to_json())
         _show(found, config.tune_weight_decay)
         print(write_study(directory, schedule, found, confusions))
+        manifest.write(directory, finished.own_files(directory))
         print(f"{directory}: finished")
 
 

@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from simsmooth_jax.machine.files import write_atomically
+from simsmooth_jax.machine.ledger import claim
 from simsmooth_jax.program.html.svg import minus
 from simsmooth_jax.program.run_directory import PAGE, TABLES
 
@@ -102,6 +103,8 @@ class Page:
 
 def write_page(page: Page, directory: Path) -> Path:
     """Writes the tables, then the page; each is whole or not there."""
+    files = [f"{TABLES}/{table.name}.csv" for table in page.tables]
+    claim(directory, PAGE, f"{TABLES}/", *files)
     folder = directory / TABLES
     folder.mkdir(exist_ok=True)
     for table in page.tables:
