@@ -38,13 +38,14 @@ def save(directory: Path, step: int, state: Any, metadata: dict[str, Any]) -> No
       OSError: it could not be written.
     """
     path, unnamed = directory / str(step), directory / f"{step}{kept_steps.UNNAMED}"
+    name = f"{directory.name}/{step}"  # the same where processes see another path
     if is_writer():
         directory.mkdir(parents=True, exist_ok=True)
         kept_steps.refuse_others(directory)
         if path.exists():
             raise InputError(f"checkpoint {path}", "be new", "one that exists", "Move it away.")
         kept_steps.remove_begun(directory)
-    from_writer(f"saving {path}", None)
+    from_writer(f"saving {name}", None)
     try:
         # Not by a manager of steps: that would look after all of the directory, and delete in it.
         noted = {MANIFEST: manifest.SUMS, **metadata}
@@ -55,7 +56,7 @@ def save(directory: Path, step: int, state: Any, metadata: dict[str, Any]) -> No
             kept_steps.prune(directory)
     except Exception as error:
         raise OSError(f"checkpoint {path} was not written: {first_line(error)}") from error
-    from_writer(f"saved {path}", None)
+    from_writer(f"saved {name}", None)
 
 
 def restore_state(directory: Path, like: Any) -> Any | None:
@@ -68,7 +69,7 @@ def restore_state(directory: Path, like: Any) -> Any | None:
         return None
     if is_writer():
         verify(path)
-    from_writer(f"verified {path}", None)
+    from_writer(f"verified {directory.name}/{path.name}", None)
     parts = _parts(like)
     stored, expected = shapes(_arrays(path)), shapes(parts)
     for name in sorted(stored.keys() | expected.keys()):
