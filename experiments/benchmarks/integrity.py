@@ -36,9 +36,9 @@ def main() -> None:
         found.setdefault(name, []).append(time.perf_counter() - begun)
 
     with tempfile.TemporaryDirectory() as directory:
-        root = Path(directory)
+        root, ours = Path(directory), Path(directory) / "ours"
         for step in range(1, ROUNDS + 1):
-            alone, ours = root / f"alone-{step}", root / "ours"
+            alone = root / f"alone-{step}"
             timed("saved by Orbax", lambda alone=alone: ocp.save(str(alone), state))
             timed("saved here", lambda s=step: checkpoints.save(ours, s, state, {}))
             timed("manifest", lambda s=step: manifest.write(ours / str(s)))
