@@ -49,7 +49,8 @@ def orbax(path: Path) -> Path:
 
 
 def npz(path: Path, **arrays: Any) -> Path:
-    np.savez(path, **({"kernel": KERNEL} | arrays))
+    arrays = {"kernel": KERNEL} | arrays
+    np.savez(path, **arrays)
     return path
 
 

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
             time.sleep(float(arguments[3]))
         rows.__dict__["last"] = step
 
-    StepRows.on_step = signalled
+    StepRows.on_step = signalled  # type: ignore[method-assign]
     return __main__.main(arguments[4:])
 
 

@@ -1,6 +1,7 @@
 """A training's state on disk: whole, compared strictly, on any number of devices."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,10 @@ def test_restored_bits_are_the_saved_ones(
         assert found.sharding == place.sharding
 
 
-def test_last_step_alone_is_kept_and_read(tmp_path: Path, devices: list[Any]) -> None:
-    for step in (9, 10):
+def test_last_two_steps_are_kept_and_the_last_is_read(tmp_path: Path, devices: list[Any]) -> None:
+    for step in (8, 9, 10):
         checkpoints.save(tmp_path, step, state(devices[:1], step), {"step": step})
-    assert sorted(os.listdir(tmp_path)) == ["10"]
+    assert sorted(os.listdir(tmp_path)) == ["10", "9"]
     for path in (tmp_path, tmp_path / "10"):
         parts, metadata = checkpoints.read(path, ("params",))
         assert metadata == {"step": 10}
@@ -91,15 +92,17 @@ def test_reading_creates_nothing(tmp_path: Path, devices: list[Any]) -> None:
 
 
 def test_what_a_kill_leaves_of_a_save_is_no_checkpoint(tmp_path: Path, devices: list[Any]) -> None:
-    """A bare step directory, and the temporary one that Orbax renames when all is written."""
+    """Orbax's temporary directories, of this version and those before, and ours without a name."""
     checkpoints.save(tmp_path, 3, state(devices[:1]), {})
-    (tmp_path / "7").mkdir()
-    (tmp_path / "8.orbax-checkpoint-tmp-1" / "state").mkdir(parents=True)
+    for name in ("8.orbax-checkpoint-tmp-1", "7.simsmooth-unfinished.orbax-checkpoint-tmp"):
+        (tmp_path / name / "state").mkdir(parents=True)
+    shutil.copytree(tmp_path / "3", tmp_path / "8.simsmooth-unfinished")
     restored = checkpoints.restore_state(tmp_path, state(devices[:1], seed=5))
     assert restored is not None
     assert int(restored["step"]) == 3
     checkpoints.save(tmp_path, 8, state(devices[:1], 8), {})
     assert checkpoints.latest_step(tmp_path) == tmp_path / "8"
+    assert sorted(os.listdir(tmp_path)) == ["3", "8"]
 
 
 def test_data_of_a_checkpoint_are_found_from_any_directory(

@@ -156,10 +156,13 @@ def test_truncated_file_is_found_as_by_a_training(
 
 
 def test_default_picture_is_replaced_and_another_is_new(pets: Path, show: Show) -> None:
-    for content in (b"the picture of another day", b""):
-        Path("pets-samples.png").write_bytes(content)
+    for _ in range(2):
         show("folder:pets")
         assert Path("pets-samples.png").read_bytes().startswith(b"\x89PNG")
+    Path("pets-samples.png").write_bytes(b"\x89PNG of somebody else")
+    with pytest.raises(ss.InputError, match="`out` must be a new file, got pets-samples.png"):
+        show("folder:pets")
+    assert Path("pets-samples.png").read_bytes() == b"\x89PNG of somebody else"
     with pytest.raises(ss.InputError, match="`out` must be a new file, got pets-samples.png"):
         show("folder:pets", Path("pets-samples.png"))
     Path("mine.png").write_text("mine")

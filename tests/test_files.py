@@ -8,7 +8,8 @@ import pytest
 
 import simsmooth_jax as ss
 from simsmooth_jax.machine.files import write_atomically, write_json
-from simsmooth_jax.program.run_directory import default_directory, open_directory
+from simsmooth_jax.program.recorded_config import default_directory
+from simsmooth_jax.program.run_directory import open_directory
 from simsmooth_jax.training.observers.recording import MetricsLog
 
 
@@ -42,7 +43,9 @@ def test_write_is_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_directory_is_one_configurations(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    with open_directory(out, {"seed": 0, "model": {"width": 8}}, overwrite=False):
+    with open_directory(
+        out, {"seed": 0, "model": {"width": 8}}, overwrite=False, makes=("report.json",)
+    ):
         (out / "report.json").write_text("{}")
     with open_directory(out, {"seed": 0, "model": {"width": 8}}, overwrite=False):
         assert (out / "report.json").exists()
@@ -130,7 +133,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         pass
     log = MetricsLog(tmp_path / "metrics.jsonl")
     log.path.write_text('{"arm": "a"\n{"arm": "b"}\n')
-    with pytest.raises(ss.InputError, match="metrics.jsonl: every line must be JSON, got"):
+    with pytest.raises(ss.InputError, match="metrics.jsonl: every line must be a JSON object"):
         log.rows()
 
 

@@ -17,8 +17,8 @@ import simsmooth_jax as ss
 from simsmooth_jax.config import stored
 from simsmooth_jax.config.commands import TrainConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
-from simsmooth_jax.program.commands.train_command import identity, refuse_lost_start
-from simsmooth_jax.program.run_directory import open_directory
+from simsmooth_jax.program.commands.train_command import identity, inputs
+from simsmooth_jax.program.run_directory import open_directory, refuse_lost_inputs
 from simsmooth_jax.training.models.initial_weights import read_initial
 from simsmooth_jax.training.runner import ArmRunner
 
@@ -214,7 +214,8 @@ def test_first_weights_are_not_overwritten(tmp_path: Path) -> None:
     _, config = runner_of(None, tmp_path / "run", overwrite=True)
     model = dataclasses.replace(TINY.model, init=inside)
     config = dataclasses.replace(config, training=dataclasses.replace(TINY, model=model))
+    inside.mkdir(parents=True)
     with pytest.raises(ss.InputError, match=r"`init` must lie outside of what `overwrite` empties"):
-        refuse_lost_start(config, tmp_path / "run")
-    refuse_lost_start(config, tmp_path / "other")
-    refuse_lost_start(dataclasses.replace(config, overwrite=False), tmp_path / "run")
+        refuse_lost_inputs(tmp_path / "run", True, inputs(config))
+    refuse_lost_inputs(tmp_path / "other", True, inputs(config))
+    refuse_lost_inputs(tmp_path / "run", False, inputs(config))

@@ -30,7 +30,8 @@ def table_file(**changes: Any) -> TableFile:
 def test_labels_are_readable_with_plain_numpy(tmp_path: Path) -> None:
     table_file().save(tmp_path / "labels.npz")
     with np.load(tmp_path / "labels.npz", allow_pickle=False) as file:
-        assert set(file) == {field.name for field in dataclasses.fields(TableFile)}
+        fields = {field.name for field in dataclasses.fields(TableFile)}
+        assert set(file) == fields | {"content_sha256"}
         assert file["table"].dtype == np.float32
         assert (file["table"] == TABLE).all()
         assert tuple(file["class_names"]) == NAMES
@@ -49,6 +50,7 @@ def test_labels_are_readable_with_plain_safetensors(tmp_path: Path) -> None:
         assert (file.get_tensor("table") == TABLE).all()
         texts = file.metadata()
     assert json.loads(texts.pop("class_names")) == list(NAMES)
+    assert len(texts.pop("content_sha256")) == 64
     assert texts == {
         "rule": "clip",
         "parameters": '{"epsilon": 0.5}',

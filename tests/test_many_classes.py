@@ -91,10 +91,12 @@ def save(path: Path, **arrays: np.ndarray) -> None:
     top_k_file().save(path)
     if path.suffix == ".npz":
         with np.load(path) as file:
-            np.savez(path, **{**file, **arrays})  # type: ignore[arg-type]
+            texts = {name: array for name, array in file.items() if name != "content_sha256"}
+        np.savez(path, **{**texts, **arrays})  # type: ignore[arg-type]
         return
     with safetensors.safe_open(path, "np") as file:
         texts = file.metadata()
+    del texts["content_sha256"]
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     safetensors.numpy.save_file(contiguous, path, texts)
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from program import simsmooth, start
+from program import CACHE, simsmooth, start
 from test_interrupts import INT, hears, wait_for
 from test_resume import COMMAND, assert_equal_runs
 
@@ -27,8 +27,8 @@ def test_sixty_at_random_moments(tmp_path: Path) -> None:
     moments, slowest, history, finished = random.Random(0), 0.0, [], 0
     for number in range(SIGNALS):
         cold = number % 4 == 3
-        caches = {"cache": tmp_path / f"cache-{number}"} if cold else {}
-        process = start(*COMMAND, cwd=tmp_path, **caches)
+        cache = tmp_path / f"cache-{number}" if cold else CACHE
+        process = start(*COMMAND, cwd=tmp_path, cache=cache)
         wait_for(lambda: hears(process, INT), process)  # noqa: B023
         moment, sent = moments.uniform(0, length * (1.5 if cold else 1)), NAMED[number % 3]
         try:

@@ -188,7 +188,9 @@ def test_killed_in_mid_epoch_and_gone_on_with(labels: str, options: Any, tmp_pat
     simsmooth(*command, cwd=whole)
     process = Forked(*command, cwd=killed)
     deadline = time.monotonic() + LIMIT
-    while not any((killed / "out" / str(step)).exists() for step in range(7, 40, 7)):
+    while not any(
+        (killed / "out" / "checkpoints" / str(step)).exists() for step in range(7, 40, 7)
+    ):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -197,7 +199,7 @@ def test_killed_in_mid_epoch_and_gone_on_with(labels: str, options: Any, tmp_pat
     simsmooth(*command, cwd=killed)
     for name in ("metrics.jsonl", "report.json", "config.json"):
         assert (killed / "out" / name).read_bytes() == (whole / "out" / name).read_bytes(), name
-    found, expected = (ocp.load(str(run / "out" / "60")) for run in (killed, whole))
+    found, expected = (ocp.load(str(run / "out" / "checkpoints" / "60")) for run in (killed, whole))
     assert ("objective" in expected) == (labels != "maxsup")
     assert_same_bits(found, expected)
     report = json.loads((whole / "out" / "report.json").read_text())

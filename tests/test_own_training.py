@@ -186,7 +186,7 @@ def test_killed_in_the_midst_of_an_epoch(tmp_path: Path, frozen: bool) -> None:
     shown = simsmooth(*command, "--out", "whole", cwd=tmp_path).stdout
     assert ("initial weights of first: " in shown) == frozen
     process = Forked(*command, "--out", "killed", cwd=tmp_path)
-    wait_for((tmp_path / "killed" / "2").exists, process)
+    wait_for((tmp_path / "killed" / "checkpoints" / "2").exists, process)
     process.kill()
     assert process.wait() == -9
     simsmooth(*command, "--out", "killed", cwd=tmp_path)

@@ -21,7 +21,8 @@ from pages import DOCS, PAGES, README, anchors, blocks, names, prose, spans
 from program import REPOSITORY
 
 import simsmooth_jax as ss
-from simsmooth_jax.program.cli import OPTIONS, Command
+from simsmooth_jax.config.commands import Command
+from simsmooth_jax.program.parsing import CONFIG
 from simsmooth_jax.study.arms import ARMS
 
 every_page = pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def accepts(arguments: list[str]) -> bool:
     """Whether the program would begin to work, or show help; nothing is run."""
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         try:
-            tyro.cli(Command, prog="simsmooth", args=arguments, config=OPTIONS)
+            tyro.cli(Command, prog="simsmooth", args=arguments, config=CONFIG)
         except SystemExit as stop:
             return not stop.code
     return True
@@ -47,7 +48,7 @@ def known_options() -> set[str]:
     shown = io.StringIO()
     for command in COMMANDS:
         with contextlib.redirect_stdout(shown), pytest.raises(SystemExit):
-            tyro.cli(Command, prog="simsmooth", args=[command, "--help"], config=OPTIONS)
+            tyro.cli(Command, prog="simsmooth", args=[command, "--help"], config=CONFIG)
     return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", shown.getvalue()))
 
 

@@ -30,7 +30,7 @@ def test_one_that_is_killed_ends_the_other(
 ) -> None:
     command = ("train", *OPTIONS, "--epochs", 10**5, "--out", f"endless-{victim}")
     pair = processes(*command, silence=8)
-    pair.wait_for((folder / f"endless-{victim}" / f"{STEPS}").exists)
+    pair.wait_for((folder / f"endless-{victim}" / "checkpoints" / f"{STEPS}").exists)
     if victim == 1:  # a second pair there is refused, by one of its processes for both
         refused = processes(*command)
         assert refused.statuses() == [2, 2]

@@ -152,7 +152,7 @@ def test_killed_in_two_processes_and_gone_on_with_in_one(
     command = ("train", *OPTIONS, "--epochs", EPOCHS, "--labels", "uniform")
     command += ("--input", "stream", "--out", "killed")
     pair = processes(*command)
-    pair.wait_for((alone / "killed" / f"{STEPS}").exists)
+    pair.wait_for((alone / "killed" / "checkpoints" / f"{STEPS}").exists)
     pair.kill()
     assert [process.returncode for process in pair.started] == [-9, -9]
     last = processes(*command, count=1)

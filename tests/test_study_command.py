@@ -237,6 +237,6 @@ def test_other_options_are_refused(out: Path, changes: Row, message: str) -> Non
         study(out, **changes)
     assert str(error.value) == (
         f"--out {out} must hold no run of another configuration, got {message}. Choose another "
-        "--out; --overwrite would delete the run that is there."
+        "--out; --overwrite would delete the run that config.json there tells of."
     )
     assert (out / "rows-1-of-1.jsonl").read_bytes() == before

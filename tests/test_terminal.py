@@ -4,6 +4,7 @@ import json
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,7 +70,8 @@ def test_names_of_arrays_and_files(tmp_path: Path, capsys: pytest.CaptureFixture
     np.savez(path, **{"body\x1b[2J\n": np.eye(3), "\u202ehead": np.ones(2)})
     inspect(InspectConfig(path))
     assert cli.main(["inspect", f"{path}.none"]) == 2
-    np.savez(path, **{f"{k}\x1b[2J": np.ones(2) for k in range(50)})
+    many: dict[str, Any] = {f"{k}\x1b[2J": np.ones(2) for k in range(50)}
+    np.savez(path, **many)
     with pytest.raises(InputError) as error:
         class_names.of_head({}, 3, path)
     printed = capsys.readouterr()

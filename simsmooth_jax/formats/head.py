@@ -37,6 +37,7 @@ def restore_head(
     head: str | None = None,
     num_classes: int | None = None,
     layout: Layout | None = None,
+    verify: bool = True,
 ) -> Head:
     """The final layer of a trained classifier, read from a checkpoint of any of these programs.
 
@@ -53,6 +54,8 @@ def restore_head(
       num_classes: K, to find a kernel by its size, or to check it.
       layout: `"features-classes"` for `[N, K]` or `"classes-features"` for `[K, N]`, where the name
         does not say it or says it wrongly.
+      verify: compare every file of a checkpoint that this program has trained with its SHA-256;
+        without it little else than the head is read.
 
     Returns:
       The kernel `[N, K]`, the bias `[K]` or None, both in the dtype they are stored in, and the
@@ -74,7 +77,10 @@ def restore_head(
       >>> ss.restore_head(file).kernel.shape
       (5, 3)
     """
-    stored = open_stored(path)
+    if not isinstance(verify, bool):
+        must, then = "be True or False", "Leave it out to have the files compared."
+        raise InputError("restore_head: verify", must, f"{verify!r}", then)
+    stored = open_stored(path, verify)
     return read_head(stored, find_head(stored, head, num_classes, layout))
 
 
@@ -83,6 +89,7 @@ def restore_head_kernel(
     head: str | None = None,
     num_classes: int | None = None,
     layout: Layout | None = None,
+    verify: bool = True,
 ) -> Float[np.ndarray, "features classes"]:
     """The kernel `[N, K]` of `restore_head`.
 
@@ -91,6 +98,7 @@ def restore_head_kernel(
       head: whole, contiguous parts of the kernel's path.
       num_classes: K, to find a kernel by its size, or to check it.
       layout: `"features-classes"` or `"classes-features"`, as for `restore_head`.
+      verify: compare the files with their SHA-256, as for `restore_head`.
 
     Returns:
       The kernel, features first, classes second.
@@ -109,7 +117,7 @@ def restore_head_kernel(
       >>> ss.restore_head_kernel(file, num_classes=5).shape
       (3, 5)
     """
-    return restore_head(path, head, num_classes, layout).kernel
+    return restore_head(path, head, num_classes, layout, verify).kernel
 
 
 def find_head(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 
 from simsmooth_jax.errors import InputError, first_line, listed
 from simsmooth_jax.formats.stores import numpy_files, safetensors_files
@@ -21,7 +20,8 @@ from simsmooth_jax.method.tables.top_k import TopKLabels
 
 NUMBERS = ("float", "bfloat16", "int", "uint")
 SUFFIXES = (".npz", ".safetensors")
-TEXTS = ("rule", "parameters", "source", "source_sha256")
+SHA256 = "content_sha256"  # of all the rest
+TEXTS = ("rule", "parameters", "source", "source_sha256", SHA256)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,15 +47,17 @@ class TableFile:
 
         `table` is float32 `[K, K]`; top-k labels are `indices` int32 and `weights` float32 `[K, k]`
         instead. In safetensors the texts are the file's metadata, `class_names` and `parameters` as
-        JSON. What a table does not have, as a user's own, is left out.
+        JSON. What a table does not have, as a user's own, is left out. `content_sha256` is of
+        all the rest, and the same for both endings.
         """
         known = {"rule": self.rule, "source": self.source, "source_sha256": self.source_sha256}
         texts = known | {"parameters": json.dumps(self.parameters)} if self.rule else {}
         arrays = {name: np.ascontiguousarray(array) for name, array in self.table.arrays().items()}
+        texts[SHA256] = content_sha256(arrays, texts, self.class_names)
         if path.suffix == ".safetensors":
             if self.class_names is not None:
                 texts["class_names"] = json.dumps(self.class_names, ensure_ascii=False)
-            write_atomically(path, safetensors.numpy.save(arrays, texts))
+            write_atomically(path, safetensors_files.in_order(arrays, texts))
             return
         buffer = io.BytesIO()
         if self.class_names is not None:
@@ -97,6 +99,7 @@ def load_table(path: Path) -> TableFile:
         *indices, values = (read[name] for name in names)
         table = values.astype(np.float32)
         class_names = _class_names(stored)
+        refuse_other_content(stored, read)
         return TableFile(
             table=TopKLabels(indices[0], table) if indices else table,
             class_names=class_names and told_apart(f"{path}: class_names", class_names),
@@ -132,6 +135,32 @@ def _names_of_arrays(stored: StoredArrays) -> list[Name]:
         if not dtype.startswith(NUMBERS):
             raise ValueError(f"{name[-1]} is of {dtype}, not of real numbers")
     return found
+
+
+def refuse_other_content(stored: StoredArrays, read: dict[Name, np.ndarray]) -> None:
+    """Compares what was read of a file of labels with its own digest; others' files have none.
+
+    Raises:
+      ValueError: an array, a name or a text is not what was written.
+    """
+    texts = _texts(stored)
+    if SHA256 not in texts:
+        return
+    names, dense = _class_names(stored), {name[-1]: array for name, array in read.items()}
+    if content_sha256(dense, texts, names) != texts[SHA256]:
+        raise ValueError("its content is not what was written: its SHA-256 is another one")
+
+
+def content_sha256(
+    arrays: dict[str, np.ndarray], texts: dict[str, str], class_names: tuple[str, ...] | None
+) -> str:
+    """SHA-256 of all that a file of labels holds, whatever its format."""
+    said = {name: text for name, text in texts.items() if name != SHA256}
+    digest = hashlib.sha256(json.dumps([class_names, said], sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f" {name} {array.dtype} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _texts(stored: StoredArrays) -> dict[str, str]:

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from simsmooth_jax.errors import InputError, listed
+from simsmooth_jax.formats.label_files import refuse_other_content
+from simsmooth_jax.formats.stores.arrays import refusing_damage
 from simsmooth_jax.formats.stores.class_names import told_apart
 from simsmooth_jax.formats.stores.numpy_files import NAMES
 from simsmooth_jax.formats.stores.opening import StoredArrays, open_stored
@@ -88,7 +90,10 @@ def _read(kind: str, text: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
         raise InputError(
             f"`similarity={text}`: it", "hold finite real numbers", what, "Save them as float32."
         )
-    values = stored.read(found)[found[0]]
+    read = stored.read(found)
+    with refusing_damage(path):
+        refuse_other_content(stored, read)
+    values = read[found[0]]
     if values.shape[0] < 2 or values.shape[1] < 1:
         raise InputError(
             f"`similarity={text}`: it",

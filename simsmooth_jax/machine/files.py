@@ -1,29 +1,48 @@
 """Files that are either whole or not there."""
 
+import contextlib
 import json
 import os
+import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from simsmooth_jax.errors import UNSEEN, InputError
 from simsmooth_jax.machine.inputs import parsed_json, read_input
 from simsmooth_jax.machine.signals import held
 
+# What a kill leaves of a file that was being written; nobody else's file has such a name.
+TEMPORARY = re.compile(r"\.simsmooth-[0-9a-f]{16}\.tmp")
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
+
 
 @held()
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes beside the path and renames, so that a kill leaves the old file or the new one."""
-    # Its own, as another process may write the same file.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _temporary(path) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        os.replace(file.name, path)
+
+
+def open_to_append(path: Path) -> IO[bytes]:
+    """A file to add whole lines to; a link in its place is not followed."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK
+    return os.fdopen(os.open(path, flags, 0o666), "ab")
+
+
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[IO[bytes]]:
+    """A new file beside a path, which is gone at the end unless it was renamed."""
+    name = path.with_name(f".simsmooth-{secrets.token_hex(8)}.tmp")
+    with name.open("xb") as file:  # exclusively: no file and no link of anyone has that name
+        try:
+            yield file
+        finally:
+            name.unlink(missing_ok=True)
 
 
 def refuse_output(path: Path) -> None:
@@ -33,8 +52,8 @@ def refuse_output(path: Path) -> None:
     if not path.absolute().parent.is_dir():
         raise InputError("`out`", "be a file in an existing directory", path, "Make it first.")
     try:
-        write_atomically(path, b"")
-        path.unlink()
+        with _temporary(path):
+            pass
     except OSError as error:
         raise InputError(
             "`out`",

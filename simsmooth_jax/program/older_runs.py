@@ -9,7 +9,8 @@ from simsmooth_jax.config import options, stored
 from simsmooth_jax.config.commands import RunConfig, TrainConfig
 from simsmooth_jax.config.data import SourceConfig
 from simsmooth_jax.config.labels import USUAL_EPSILON
-from simsmooth_jax.program.run_directory import REPORT, RUNS, recorded_differences
+from simsmooth_jax.program.recorded_config import RUNS, recorded_differences
+from simsmooth_jax.program.run_directory import REPORT
 
 C = TypeVar("C", RunConfig, TrainConfig)
 _CUT = next(field for field in dataclasses.fields(SourceConfig) if field.name == "validation_cut")

@@ -1,5 +1,6 @@
 """Pictures of a run: similarity in dendrogram order, reliability diagrams, training curves."""
 
+import io
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
 from simsmooth_jax.errors import escaped
+from simsmooth_jax.machine.files import write_atomically
 from simsmooth_jax.study.arms import ARM, ARMS
 
 TITLES = {
@@ -30,6 +32,7 @@ MAX_NAMES = 60  # more class names than this cannot be read
 MAX_LETTERS = 18  # of a name
 AS_WRITTEN: Any = {"text.parse_math": False}  # a class may be called $x$
 LEAST_RANGE = 1e-3  # of the colours
+DRAWN_BY = "simsmooth_jax"  # noted in each picture
 SAMPLE_PIXELS = 64  # the longer side of a sample in the sheet, at most
 SAMPLE_INCHES = 0.62  # the same on paper
 
@@ -187,6 +190,12 @@ def draw_samples(rows: Mapping[str, Iterable[np.ndarray]], path: Path) -> None:
     _save(figure, path, dpi=max(100, 2 * side / SAMPLE_INCHES))  # at most 206: the side is bounded
 
 
+def is_drawn_here(path: Path) -> bool:
+    """Whether a file is a picture of this program, by what it notes near its beginning."""
+    with path.open("rb") as file:
+        return DRAWN_BY.encode() in file.read(200)
+
+
 def _shrink(image: np.ndarray) -> np.ndarray:
     """An image of at most 64 pixels a side; a smaller one is left as it is."""
     if max(image.shape[:2]) <= SAMPLE_PIXELS:
@@ -221,4 +230,6 @@ def _save(figure: Figure, path: Path, dpi: float = 100) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     warnings.filterwarnings("ignore", "Glyph .* missing from font")  # class names of any script
     figure.set_dpi(dpi)
-    FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})
+    content = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(content, metadata={"Software": DRAWN_BY})
+    write_atomically(path, content.getvalue())

@@ -10,6 +10,8 @@ from simsmooth_jax.config.labels import USUAL_EPSILON, WITHOUT_OWN
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.bars import Progress
+from simsmooth_jax.machine.ledger import claim
+from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.study.arms import RELATION, UNIFORM, Arm, Plan
 from simsmooth_jax.study.comparison import measures
 from simsmooth_jax.study.relations import Relations
@@ -62,10 +64,14 @@ def tuned(
 
     What was trained before, as a stopped run had, is read. The test images are not looked at.
     """
-    (directory / TUNING).mkdir(exist_ok=True)
+    if is_writer():
+        claim(directory, f"{TUNING}/", f"{TUNING}/{METRICS}")
+        (directory / TUNING).mkdir(exist_ok=True)
     log, rows = MetricsLog(directory / TUNING / METRICS), []
     for arm, epsilon, its_plan in _points(plan, relations):
         name = f"{arm.name}-{epsilon:g}"
+        if is_writer():
+            claim(directory, f"{TUNING}/{name}/")
         objective = arm.objective(its_plan)
         state = runner.train(name, objective, directory / TUNING / name, log, bars)
         images = runner.dataset.validation

@@ -13,27 +13,51 @@ from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.formats.stores.buckets import here
 from simsmooth_jax.formats.stores.near_checkpoints import next_step, no_checkpoint
 from simsmooth_jax.formats.stores.orbax import refuse_hostile
-from simsmooth_jax.formats.stores.orbax_steps import STEP, find_step
+from simsmooth_jax.formats.stores.orbax_steps import (
+    CHECKPOINTS,
+    MANIFEST,
+    STEP,
+    find_step,
+    refuse_lost_later,
+    verify,
+)
+from simsmooth_jax.machine import manifest
+from simsmooth_jax.machine.processes import from_writer, is_writer
+from simsmooth_jax.training import kept_steps
 
 ALWAYS = {"step", "params", "batch_stats", "opt_state"}  # of every checkpoint, also if empty
 
 
 def save(directory: Path, step: int, state: Any, metadata: dict[str, Any]) -> None:
-    """Writes `directory/step` atomically and then deletes the step before it.
+    """Writes `directory/step` with its manifest; of the steps before it the last one stays.
 
     `state` is a dictionary, or a dataclass of which a part without arrays, as the state of a table,
-    is left out.
+    is left out. The step has its name once all of it is there.
+
+    Raises:
+      InputError: something in the directory that is not ours might be taken for a step.
+      OSError: it could not be written.
     """
-    keep_latest: Any = ocp.training.preservation_policies.LatestN(1)
-    with ocp.training.Checkpointer(
-        str(directory.absolute()), preservation_policy=keep_latest, cleanup_tmp_directories=True
-    ) as checkpointer:
-        try:
-            checkpointer.save(step, _parts(state), overwrite=True, custom_metadata=metadata)
-        except Exception as error:
-            raise OSError(
-                f"checkpoint {directory / str(step)} was not written: {first_line(error)}"
-            ) from error
+    path, unnamed = directory / str(step), directory / f"{step}{kept_steps.UNNAMED}"
+    name = f"{directory.name}/{step}"  # the same where processes see another path
+    if is_writer():
+        directory.mkdir(parents=True, exist_ok=True)
+        kept_steps.refuse_others(directory)
+        if path.exists():
+            raise InputError(f"checkpoint {path}", "be new", "one that exists", "Move it away.")
+        kept_steps.remove_begun(directory)
+    from_writer(f"saving {name}", None)
+    try:
+        # Not by a manager of steps: that would look after all of the directory, and delete in it.
+        noted = {MANIFEST: manifest.SUMS, **metadata}
+        ocp.save(str(unnamed.absolute()), _parts(state), custom_metadata=noted)
+        if is_writer():
+            manifest.write(unnamed)
+            unnamed.rename(path)
+            kept_steps.prune(directory)
+    except Exception as error:
+        raise OSError(f"checkpoint {path} was not written: {first_line(error)}") from error
+    from_writer(f"saved {name}", None)
 
 
 def restore_state(directory: Path, like: Any) -> Any | None:
@@ -44,6 +68,9 @@ def restore_state(directory: Path, like: Any) -> Any | None:
     path = latest_step(directory)
     if path is None:
         return None
+    if is_writer():
+        verify(path)
+    from_writer(f"verified {directory.name}/{path.name}", None)
     parts = _parts(like)
     stored, expected = shapes(_arrays(path)), shapes(parts)
     for name in sorted(stored.keys() | expected.keys()):
@@ -67,6 +94,7 @@ def read(checkpoint: Path, parts: tuple[str, ...]) -> tuple[dict[str, Any], dict
     `checkpoint` is a training's directory, whose last step is taken, or one step of it.
     """
     path = resolve(checkpoint)
+    verify(path)
     stored = _arrays(path)
     missing = [part for part in parts if part not in stored]
     if missing:
@@ -92,7 +120,20 @@ def read(checkpoint: Path, parts: tuple[str, ...]) -> tuple[dict[str, Any], dict
 def read_metadata(path: Path) -> dict[str, Any]:
     """What `save` was given besides the state; empty for another program's checkpoint."""
     metadata = _orbax(ocp.metadata, path).custom_metadata
-    return metadata if isinstance(metadata, dict) else {}
+    found = metadata if isinstance(metadata, dict) else {}
+    return {name: value for name, value in found.items() if name != MANIFEST}
+
+
+def steps_directory(directory: Path) -> Path:
+    """Where a training alone has its steps: beside its other files, if it was begun so before."""
+    older = directory.is_dir() and any(map(kept_steps.is_ours, directory.iterdir()))
+    return directory if older else directory / CHECKPOINTS
+
+
+def last_noted(directory: Path) -> dict[str, Any]:
+    """What the last step of a training's directory notes; empty where there is none."""
+    path = latest_step(directory)
+    return {} if path is None else read_metadata(path)
 
 
 def latest_step(directory: Path) -> Path | None:
@@ -122,6 +163,7 @@ def resolve(checkpoint: Path) -> Path:
     path = find_step(checkpoint.absolute())
     if path is None or not (path / STEP).is_file():
         raise no_checkpoint(checkpoint)
+    refuse_lost_later(checkpoint, path)
     return path
 
 

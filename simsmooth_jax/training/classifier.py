@@ -166,7 +166,8 @@ def _sound(checkpoint: Path, noted: dict[str, Any]) -> dict[str, Any]:
         wrong = not isinstance(values, list) or not values
         return not wrong and all(isinstance(v, kind) and type(v) is not bool for v in values)
 
-    statistics, shape = noted.get("image_statistics"), noted.get("image_shape", [1])
+    statistics: Any = noted.get("image_statistics")
+    shape = noted.get("image_shape", [1])
     is_shape = are(int, shape)
     channels = {1, shape[-1]} if is_shape and "image_shape" in noted else range(1, 10**6)
     sound = {

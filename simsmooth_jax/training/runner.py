@@ -16,7 +16,7 @@ from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.machine.signals import goes_on
 from simsmooth_jax.method.objectives.objective import Objective, table_loss
 from simsmooth_jax.method.tables.forms import trainable_table
-from simsmooth_jax.training import checkpoints, made_from
+from simsmooth_jax.training import checkpoints, kept_steps, made_from
 from simsmooth_jax.training.classifier import Classifier
 from simsmooth_jax.training.evaluation import Evaluator, are_finite
 from simsmooth_jax.training.finite import first_non_finite
@@ -27,6 +27,7 @@ from simsmooth_jax.training.models.built_in import refuse_model
 from simsmooth_jax.training.models.initial_weights import open_initial
 from simsmooth_jax.training.observers import tracing
 from simsmooth_jax.training.observers.recording import (
+    METRICS,
     MetricsLog,
     StepRows,
     ValidationRows,
@@ -64,6 +65,8 @@ class ArmRunner:
         """Trains by an objective, from the last checkpoint in the directory if there is one."""
         self.refuse(objective)
         trainer, saving, seed = self.trainer, self.saving, self.config.seed
+        if is_writer():
+            kept_steps.refuse_others(directory)  # before anything is trained
         state = trainer.init(seed, objective.init)
         metadata = self._metadata(arm) | made_from.of_objective(objective)
         if (last := checkpoints.latest_step(directory)) is not None:
@@ -73,7 +76,8 @@ class ArmRunner:
         if step and (found := first_non_finite(state)):
             raise checkpoints.not_finite(directory / str(step), found)
         goes_on(from_step(arm, step, directory))
-        validated = from_writer(f"validated {arm} {step}", log.rewind(arm, step))
+        noted = checkpoints.last_noted(directory).get(METRICS)
+        validated = from_writer(f"validated {arm} {step}", log.rewind(arm, step, noted))
         progress.start(arm, step, trainer.total_steps)
         rows, validation, saved = self._records(arm, metadata, directory, log)
         if step and step % trainer.steps_per_epoch == 0 and not validated:  # a signal came before

@@ -64,7 +64,8 @@ class FileExamples:
         paths = [os.path.join(self.root, os.fsdecode(name)) for name in self.names]
         yield np.array([size_of(path) for path in paths]).tobytes()
         for place in fixed_places(len(paths)):
-            yield content_of(paths[place])
+            with content_of(paths[place]) as file:
+                yield file.read()
 
     def _decode(self, path: str) -> np.ndarray:
         def pixels_of(image: Image.Image) -> np.ndarray:

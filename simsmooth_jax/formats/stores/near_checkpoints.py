@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.stores import orbax_steps
@@ -40,7 +41,7 @@ def next_step(path: Place) -> str:
     return USUAL
 
 
-def _checkpoints(folder: Place) -> Iterator[Place]:
+def _checkpoints(folder: Path) -> Iterator[Path]:
     for child in sorted(itertools.islice(folder.iterdir(), SEEN)):
         with contextlib.suppress(OSError, ValueError):
             if child.is_dir() and orbax_steps.find_step(child) is not None:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,6 +53,7 @@ def open_file(path: Path) -> StoredArrays:
             return StoredArrays(path, "NumPy .npy", arrays, _reader(path))
         arrays = {}
         with open_zip(path, file) as archive:
+            _refuse_lost_members(file, len(archive.infolist()))
             for member in archive.infolist():
                 if member.filename.endswith(".npy"):
                     name = (member.filename.removesuffix(".npy"),)
@@ -78,6 +80,15 @@ def read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -
         info = read_header(file, member.file_size)
     refuse_bomb(path, (member.filename,), member.file_size, member.compress_size)
     return info
+
+
+def _refuse_lost_members(file: IO[bytes], found: int) -> None:
+    """Compares the members with their number in the archive's end, which zipfile passes over."""
+    file.seek(-22, os.SEEK_END)
+    end = file.read()
+    number = int.from_bytes(end[10:12], "little")
+    if end[:4] == b"PK\x05\x06" and number != 0xFFFF and number != found:  # that many have another
+        raise ValueError(f"it lists {found} of {number} members")
 
 
 def read_header(file: IO[bytes], size: int) -> ArrayInfo:

@@ -22,13 +22,14 @@ from simsmooth_jax.machine.inputs import open_input
 READABLE = "Give an Orbax checkpoint, a Flax msgpack file, a .safetensors, an .npz or an .npy file."
 
 
-def open_stored(path: str | os.PathLike[str]) -> StoredArrays:
+def open_stored(path: str | os.PathLike[str], verify: bool = True) -> StoredArrays:
     """Lists a checkpoint, recognised by its content, without reading an array of it.
 
     Args:
       path: a file, or a directory: an Orbax checkpoint, a step of one, the directory of its steps,
         Flax's directory of `checkpoint_N` files, or one that holds a single .safetensors file; of
         Orbax also one in a bucket, as gs://BUCKET/run.
+      verify: compare all files of a step with its manifest, where there is one.
 
     Returns:
       Its arrays by name, with the means to read some of them.
@@ -38,14 +39,14 @@ def open_stored(path: str | os.PathLike[str]) -> StoredArrays:
     """
     place = local_or_bucket(path)
     if not isinstance(place, BucketPath):
-        return _open_here(place)
+        return _open_here(place, verify)
     step = orbax_steps.find_step(place)
     if step is None:
         raise not_here(place)
     return orbax.open_step(place, step)
 
 
-def _open_here(path: Path) -> StoredArrays:
+def _open_here(path: Path, verify: bool) -> StoredArrays:
     if not (os.path.isdir(path) or os.path.isfile(path)):  # both say no to every odd name
         raise InputError(
             "`checkpoint`",
@@ -59,6 +60,9 @@ def _open_here(path: Path) -> StoredArrays:
     step = orbax_steps.find_step(path.resolve())  # TensorStore refuses any `..`
     if step is not None:
         orbax_steps.refuse_later(path, step, msgpack)
+        if verify:
+            orbax_steps.refuse_lost_later(path, step)
+            orbax_steps.verify(step)
         return orbax.open_step(path, step)
     inside = msgpack or safetensors_files.only_of_directory(path)
     if inside is not None and not (stored := _open_file(inside)).is_label_table:  # as a run's

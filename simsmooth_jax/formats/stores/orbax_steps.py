@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.stores.arrays import Place, damaged
 from simsmooth_jax.formats.stores.buckets import BucketPath
+from simsmooth_jax.machine import manifest
 from simsmooth_jax.machine.inputs import parsed_json, read_input
 
 PlaceT = TypeVar("PlaceT", Path, BucketPath)
@@ -15,6 +16,8 @@ STEP = "_CHECKPOINT_METADATA"  # in a step's directory: what was noted when it w
 # Bare trees beside each other are steps under these names alone; others are trainings or parts.
 PREFIXES = ("", "step_", "checkpoint_", "ckpt_", "epoch_")
 UNFINISHED = ".orbax-checkpoint-tmp"
+CHECKPOINTS = "checkpoints"  # the steps of a training's directory, which holds other files too
+MANIFEST = "manifest"  # what a step of ours notes about itself: the name of its manifest
 
 
 def find_step(path: PlaceT) -> PlaceT | None:
@@ -40,7 +43,9 @@ def find_step(path: PlaceT) -> PlaceT | None:
         if name in names and is_committed(child) and any(child.iterdir())
     ]
     if not finished:
-        return path if items_of(path) else None
+        inside = path / CHECKPOINTS
+        found = find_step(inside) if not items_of(path) and inside.is_dir() else None
+        return path if items_of(path) else found
     last, name, step = max(finished)
     for number, other_name, other in finished:
         is_training = (other / TREE).is_file() and other_name not in PREFIXES
@@ -65,6 +70,68 @@ def refuse_later(path: Path, step: Path, other: Path | None) -> None:
     numbers = step_number(step), other and step_number(other)
     if numbers[0] is not None and numbers[1] is not None and numbers[0] < numbers[1]:
         raise _several(path, Path(str(other)), step)
+
+
+def verify(step: Place) -> None:
+    """Compares every file of a step with its manifest, where it has one, as those of ours do.
+
+    Args:
+      step: the directory of a step, or of an item in it.
+
+    Raises:
+      ValueError: a file is missing, or holds something else; the first one is named.
+    """
+    if isinstance(step, BucketPath):
+        return
+    step = step.parent if (step.parent / STEP).is_file() else step
+    if not manifest.is_there(step) and MANIFEST not in noted_by_user(step):
+        return
+    if flaw := manifest.first_flaw(step):
+        whole = (p for p in _earlier(step) if manifest.is_there(p) and not manifest.first_flaw(p))
+        before = next(whole, None)
+        raise InputError(
+            f"checkpoint {step}: it",
+            "be whole",
+            f"a damaged one ({flaw})",
+            "Restore it from a copy."
+            if before is None
+            else f"Restore it from a copy, or delete it: {before} is whole.",
+        )
+
+
+def refuse_lost_later(path: Place, step: Place) -> None:
+    """Refuses an earlier step in place of the last one of a finished run, which is gone.
+
+    Args:
+      path: the directory of steps that the user has named.
+      step: the last one that is there.
+
+    Raises:
+      ValueError: the manifest of the whole run tells of a later one.
+    """
+    if isinstance(step, BucketPath) or Path(str(path)).resolve() == step.resolve():
+        return
+    root, last = step.parent.parent, step_number(step)
+    if last is None or not manifest.is_there(root):
+        return
+    listed = [name.split("/") for name in manifest.read(root)]
+    numbers = [int(p[1]) for p in listed if p[0] == step.parent.name and p[1:] and p[1].isdigit()]
+    if numbers and max(numbers) > last:
+        raise damaged(path, f"step {max(numbers)}, which {root / manifest.SUMS} lists, is missing")
+
+
+def noted_by_user(step: Place) -> dict[str, Any]:
+    """What was given to Orbax to note beside the state."""
+    values = noted(step).get("custom_metadata")
+    return values if isinstance(values, dict) else {}
+
+
+def _earlier(step: Path) -> list[Path]:
+    """The steps before one in the same directory, the last one first."""
+    number = step_number(step)
+    found = [(step_number(other), other) for other in _directories(step.parent)]
+    known = [(n, other) for n, other in found if n is not None and number is not None]
+    return [other for n, other in sorted(known, reverse=True) if n < (number or 0)]
 
 
 def _several(path: Place, other: Place, step: Place) -> InputError:

@@ -1,5 +1,6 @@
 """safetensors files, as PyTorch, timm and Hugging Face write them."""
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import safetensors
+import safetensors.numpy
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.stores.arrays import (
@@ -73,6 +75,16 @@ def open_file(path: Path) -> StoredArrays:
             return {name: file.get_tensor(name[0]) for name in names}
 
     return StoredArrays(path, "safetensors", arrays, read, metadata, pytorch=True)
+
+
+def in_order(arrays: dict[str, np.ndarray], texts: dict[str, str]) -> bytes:
+    """A safetensors file whose header is in order; the library's is in another one each time."""
+    whole = safetensors.numpy.save(arrays, texts)
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    ordered = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    ordered += b" " * (-len(ordered) % 8)  # where the arrays begin
+    return len(ordered).to_bytes(8, "little") + ordered + whole[8 + length :]
 
 
 def _texts(text: str) -> list[str] | None:

@@ -86,10 +86,10 @@ def _show_features(config: DataCommandConfig, source: Source, parts: dict[str, E
 
 
 def _default_picture(name: str) -> Path:
-    """Where samples are drawn without --out; a picture that is there already is replaced."""
+    """Where samples are drawn without --out; one that was drawn here before is replaced."""
     path = Path(f"{DataConfig(name).short_name}-samples.png")
     _refuse_picture(name, path)
-    if path.is_symlink() or not path.is_file():
+    if path.is_symlink() or not path.is_file() or not pictures.is_drawn_here(path):
         refuse_output(path)
     return path
 

@@ -14,24 +14,27 @@ from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import load_table
 from simsmooth_jax.machine import devices
 from simsmooth_jax.machine.files import read_json, write_json
+from simsmooth_jax.machine.manifest import SUMS
 from simsmooth_jax.machine.memory import refuse_dense_table
-from simsmooth_jax.machine.processes import from_writer, is_writer
+from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.machine.terminal import tell
 from simsmooth_jax.method.relations.diagnosis import own_mass_warning
-from simsmooth_jax.program import pictures, report
+from simsmooth_jax.program import finished, pictures, report
 from simsmooth_jax.program.commands.train_command import (
     describe,
     identity,
-    refuse_lost_start,
+    inputs,
     say_where,
     show_arms,
 )
 from simsmooth_jax.program.html.run_page import write_run
 from simsmooth_jax.program.older_runs import as_recorded, by_older_defaults
+from simsmooth_jax.program.recorded_config import default_directory
 from simsmooth_jax.program.run_directory import (
+    PAGE,
     REPORT,
-    default_directory,
     open_directory,
+    refuse_lost_inputs,
 )
 from simsmooth_jax.study import neighbours, pipeline, relations, tuning
 from simsmooth_jax.training import made_from
@@ -42,9 +45,10 @@ STEPS_WITHOUT = (
     "It keeps the whole similarity. These do without it: simsmooth train, labels --top-k 32, "
     "train --labels labels.npz."
 )
-PROMISED = (METRICS, REPORT, "first", "uniform", "second")
+PROMISED = (METRICS, REPORT, "first/", "uniform/", "second/")
 PROMISED += ("similarity.npz", "labels.npz", "labels.safetensors")
 PROMISED += tuple(f"pictures/{name}.png" for name in ("similarity", "reliability", "curves"))
+MAKES = (*PROMISED, "pictures/", SUMS)
 
 
 def run(config: RunConfig) -> None:
@@ -69,29 +73,35 @@ def run(config: RunConfig) -> None:
     file = relations.file_identity(config.relation, runner.dataset.class_names)
     fixed, absent = identity(config, runner) | file, stored.identity_before(type(config))
     directory = config.out or default_directory(_short_name(config), fixed)
-    refuse_lost_start(config, directory)
+    refuse_lost_inputs(directory, config.overwrite, inputs(config))
     absent |= made_from.before(runner.made_from)
-    with open_directory(directory, fixed | runner.made_from, config.overwrite, absent):
-        found = all((directory / name).exists() for name in PROMISED)
-        finished = from_writer("finished", found)
-        if not finished:
+    fixed |= runner.made_from
+    with open_directory(directory, fixed, config.overwrite, absent, makes=MAKES):
+        flaws = finished.flaws(directory, PROMISED)
+        whole = flaws is not None and finished.only_shown(flaws)
+        if not whole:
             describe(runner)
             if config.tune:
                 tell(tuning.cost(runner))
             with _diagnosis_shown(directory / "first", config.relation.rule):
                 result = pipeline.run_method(config, runner, directory)
+            if is_writer():
+                result["class_names"] = runner.dataset.class_names
+                result["note"] = runner.dataset.note
+                write_json(directory / REPORT, result)
         if not is_writer():
             return
-        if not finished:
-            _draw(directory, result)
-            result["class_names"] = runner.dataset.class_names
-            result["note"] = runner.dataset.note
-            write_json(directory / REPORT, result)
         result = read_json(directory / REPORT)
         _show_run(directory, result, runner.dataset.holds)
+        if flaws != []:
+            _draw(directory, result)
+        is_sealed = flaws == [] and (directory / SUMS).exists()
         decay = config.training.optimizer.weight_decay
-        tell(str(write_run(directory, result, runner.dataset, decay)))
-        say_where(directory, finished)
+        page = directory / PAGE
+        tell(str(page if is_sealed else write_run(directory, result, runner.dataset, decay)))
+        if flaws != []:
+            finished.seal(directory, PROMISED)
+        say_where(directory, whole)
 
 
 def _short_name(config: RunConfig) -> str:

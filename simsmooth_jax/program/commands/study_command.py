@@ -15,14 +15,16 @@ from simsmooth_jax.config.training import TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.machine import devices
+from simsmooth_jax.machine import devices, manifest
 from simsmooth_jax.machine.bars import transient_bar
 from simsmooth_jax.machine.files import write_json
+from simsmooth_jax.machine.manifest import SUMS
 from simsmooth_jax.machine.signals import goes_on
 from simsmooth_jax.machine.terminal import tell
-from simsmooth_jax.program import report
+from simsmooth_jax.program import finished, report
 from simsmooth_jax.program.html.study_page import write_study
-from simsmooth_jax.program.run_directory import default_directory, is_in_use, open_directory
+from simsmooth_jax.program.recorded_config import default_directory
+from simsmooth_jax.program.run_directory import is_in_use, open_directory, refuse_lost_inputs
 from simsmooth_jax.program.wording import as_options
 from simsmooth_jax.study.agreement import read_confusions
 from simsmooth_jax.study.comparison import inference
@@ -63,7 +65,11 @@ def study(config: StudyConfig) -> None:
     absent = stored.identity_before(StudyConfig) | made_from.before(made)
     trials = Trials(config, dataset, superclasses, directory / FIRST_MODELS)
     trials.refuse(entrants)
-    with open_directory(directory, fixed | made, config.overwrite, absent, part):
+    named = {"data": config.training.data.data, "superclasses": config.superclasses}
+    named |= {"confusions": config.confusions}
+    refuse_lost_inputs(directory, config.overwrite, named)
+    makes = (f"rows-{shard}.jsonl", f"{FIRST_MODELS}/", STUDY, SUMS)
+    with open_directory(directory, fixed | made, config.overwrite, absent, part, makes):
         rows = Rows(directory, shard)
         goes_on(f"goes on after the last whole training in {directory}")
         schedule = Schedule(config, entrants, trials, rows)
@@ -77,6 +83,7 @@ def study(config: StudyConfig) -> None:
         write_json(directory / STUDY, found.to_json())
         _show(found, config.tune_weight_decay)
         tell(str(write_study(directory, schedule, found, confusions)))
+        manifest.write(directory, finished.own_files(directory))
         tell(f"{directory}: finished")
 
 

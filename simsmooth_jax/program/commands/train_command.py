@@ -1,7 +1,6 @@
 """`simsmooth train`: one training; and what it has in common with a run."""
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,16 @@ from simsmooth_jax.formats.matching import labels_for
 from simsmooth_jax.machine import devices
 from simsmooth_jax.machine.bars import ProgressBars
 from simsmooth_jax.machine.files import read_json, write_json
-from simsmooth_jax.machine.processes import from_writer, is_writer
+from simsmooth_jax.machine.manifest import SUMS
+from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.machine.terminal import tell
-from simsmooth_jax.program import report
+from simsmooth_jax.program import finished, report
 from simsmooth_jax.program.older_runs import as_recorded, by_older_defaults
-from simsmooth_jax.program.run_directory import (
-    REPORT,
-    default_directory,
-    open_directory,
-)
+from simsmooth_jax.program.recorded_config import default_directory
+from simsmooth_jax.program.run_directory import REPORT, open_directory, refuse_lost_inputs
 from simsmooth_jax.study.arms import ARM, RELATION, Plan, refuse_options
 from simsmooth_jax.study.empty_classes import refuse_for_online
-from simsmooth_jax.training import made_from
+from simsmooth_jax.training import checkpoints, made_from
 from simsmooth_jax.training.observers.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
 
@@ -50,23 +47,27 @@ def train(config: TrainConfig) -> None:
     runner.refuse(objective)
     fixed = identity(config, runner) | made_from.of_objective(objective)
     directory = config.out or default_directory(name, fixed)
-    refuse_lost_start(config, directory)
+    refuse_lost_inputs(directory, config.overwrite, inputs(config))
     absent = stored.identity_before(type(config)) | made_from.before(runner.made_from)
-    with open_directory(directory, fixed | runner.made_from, config.overwrite, absent):
-        finished = from_writer("finished", (directory / REPORT).exists())
-        if not finished:
+    steps = checkpoints.steps_directory(directory)
+    promised = (METRICS, REPORT, *(() if steps == directory else (f"{steps.name}/",)))
+    makes, fixed = (*promised, SUMS), fixed | runner.made_from
+    with open_directory(directory, fixed, config.overwrite, absent, makes=makes):
+        whole = finished.flaws(directory, promised) == []
+        if not whole:
             describe(runner)
             with ProgressBars(is_writer()) as bars:
                 log = MetricsLog(directory / METRICS)
-                state = runner.train(arm.name, objective, directory, log, bars)
+                state = runner.train(arm.name, objective, steps, log, bars)
             result = {"arms": {arm.name: runner.evaluate(arm.name, state)}}
             if is_writer():
                 write_json(directory / REPORT, result)
+                finished.seal(directory, promised)
         if not is_writer():
             return
         result = read_json(directory / REPORT)
         show_arms(result["arms"], runner.dataset.holds, {})
-        say_where(directory, finished)
+        say_where(directory, whole)
 
 
 def identity(config: RunConfig | TrainConfig, runner: ArmRunner) -> dict[str, Any]:
@@ -75,18 +76,14 @@ def identity(config: RunConfig | TrainConfig, runner: ArmRunner) -> dict[str, An
     return stored.identity(found) | {"data_sha256": runner.data_sha256()} | runner.initial_sha256()
 
 
-def refuse_lost_start(config: RunConfig | TrainConfig, directory: Path) -> None:
-    """Refuses first weights in a directory that is emptied: a stopped run could not go on."""
-    init = config.training.model.init
-    if not config.overwrite or init is None:
-        return
-    if Path(os.path.expanduser(init)).resolve().is_relative_to(directory.resolve()):
-        raise InputError(
-            "`init`",
-            "lie outside of what `overwrite` empties",
-            f"{init} in {directory}",
-            "Choose another `out`.",
-        )
+def inputs(config: RunConfig | TrainConfig) -> dict[str, str | Path | None]:
+    """The options that name files or directories, as far as they are given."""
+    training = config.training
+    named = {"init": training.model.init, "data": training.data.data}
+    named |= {"data_dir": training.data.source.data_dir}
+    if isinstance(config, RunConfig):
+        return named | {"similarity": config.relation.similarity}
+    return named | {"labels": config.labels}
 
 
 def describe(runner: ArmRunner) -> None:

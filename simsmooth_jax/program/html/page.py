@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from simsmooth_jax.errors import escaped
 from simsmooth_jax.machine.files import write_atomically
+from simsmooth_jax.machine.ledger import claim
 from simsmooth_jax.program.html.svg import minus
 from simsmooth_jax.program.run_directory import PAGE, TABLES
 
@@ -103,6 +104,8 @@ class Page:
 
 def write_page(page: Page, directory: Path) -> Path:
     """Writes the tables, then the page; each is whole or not there."""
+    files = [f"{TABLES}/{table.name}.csv" for table in page.tables]
+    claim(directory, PAGE, f"{TABLES}/", *files)
     folder = directory / TABLES
     folder.mkdir(exist_ok=True)
     for table in page.tables:

@@ -16,8 +16,8 @@ from simsmooth_jax.program.html.calibration import Measured, reliability, risk_c
 from simsmooth_jax.program.html.page import Figure, Page, Said, Table, write_page
 from simsmooth_jax.program.html.strengths import Tried, Tuned, strengths
 from simsmooth_jax.program.pictures import TITLES
+from simsmooth_jax.program.recorded_config import CONFIG
 from simsmooth_jax.program.report import COLUMNS, RECOMMENDED
-from simsmooth_jax.program.run_directory import CONFIG
 from simsmooth_jax.study.agreement import stability
 from simsmooth_jax.study.arms import ARM, ONEHOT, RELATION, UNIFORM
 from simsmooth_jax.study.comparison.superclasses import of_data

@@ -1,6 +1,7 @@
 """The first model of each seed, and what labels are made from: kept in a file, and made once."""
 
 import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from simsmooth_jax.data.dataset import Split
+from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.formats.label_files import SHA256, content_sha256
 from simsmooth_jax.machine.files import write_atomically
+from simsmooth_jax.machine.ledger import claim
 from simsmooth_jax.machine.signals import held
 from simsmooth_jax.method.heads.head_kernel import head_kernel
 from simsmooth_jax.method.relations.class_vectors import class_means
@@ -60,14 +64,25 @@ def _what_goes_into(head: tuple[str, ...]) -> Callable[..., Any]:
 def kept(path: Path, make: Callable[[], FirstModel]) -> FirstModel:
     """The first model in a file, which one of several shards makes where it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(path.parent / f".lock-{path.stem}"), held():
+    lock = f".lock-{path.stem}"
+    claim(path.parent.parent, *(f"{path.parent.name}/{name}" for name in (lock, path.name)))
+    with filelock.FileLock(path.parent / lock), held():
         if not path.exists():
             write_atomically(path, _npz(make()))
-    with np.load(path) as arrays:
-        return FirstModel(**arrays)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = dict(arrays)
+        digest = found.pop(SHA256, None)  # which those of before have not
+        if digest is not None and str(digest) != content_sha256(found, {}, None):
+            raise ValueError("its SHA-256 is another one")
+        return FirstModel(**found)
+    except (ValueError, TypeError, RuntimeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        then = "Delete it: it is made again."
+        raise InputError(f"{path}: it", "be a first model", first_line(error), then) from error
 
 
 def _npz(found: FirstModel) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, **found._asdict())
+    file, arrays = io.BytesIO(), found._asdict()
+    arrays |= {SHA256: np.asarray(content_sha256(arrays, {}, None))}
+    np.savez(file, **arrays)
     return file.getvalue()

@@ -1,5 +1,6 @@
 """The rows of a study, one a training: whole lines of JSON, durable before the next training."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -7,9 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simsmooth_jax.errors import InputError, first_line
-from simsmooth_jax.machine.files import write_atomically
+from simsmooth_jax.machine.files import open_to_append, write_atomically
 
 Row = dict[str, Any]
+SHA256 = "sha256"  # of a row without it
 
 
 class Shard(NamedTuple):
@@ -84,8 +86,8 @@ class Rows:
         """Writes it to the disk."""
         row = key._asdict() | found
         self._rows[key] = row
-        with self._own.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, allow_nan=False) + "\n")
+        with open_to_append(self._own) as file:
+            file.write((json.dumps(_signed(row), allow_nan=False) + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
 
@@ -94,14 +96,25 @@ def _key_of(row: Row) -> Key:
     return Key(row["phase"], row["arm"], row["point"], row["seed"], row["first"])
 
 
+def _signed(row: Row) -> Row:
+    """With the SHA-256 of the rest, by which a row that was changed on the disk is known."""
+    return row | {SHA256: hashlib.sha256(json.dumps(row).encode()).hexdigest()}
+
+
 def _read(file: Path) -> list[Row]:
-    lines = file.read_text(encoding="utf-8").split("\n")[:-1]  # the rest, if any, is torn
+    lines = file.read_bytes().split(b"\n")[:-1]  # the rest, if any, is torn
     try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
+        rows = [json.loads(line) for line in lines]
+        for number, row in enumerate(rows, 1):
+            digest = row.pop(SHA256, None)  # which rows of before have not
+            if digest is not None and _signed(row)[SHA256] != digest:
+                raise ValueError(f"line {number} is not what was written: its SHA-256 is another")
+            _key_of(row)
+        return rows
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{file}: every line",
-            "be JSON",
+            "be JSON, and as it was written",
             first_line(error),
             "Delete that line: its training is done again.",
         ) from error

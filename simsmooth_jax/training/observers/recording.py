@@ -1,11 +1,12 @@
 """The rows of `metrics.jsonl`: of each step and of each validation."""
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from jaxtyping import Array
 
 from simsmooth_jax.data.dataset import Examples
 from simsmooth_jax.errors import DivergenceError, InputError, first_line
-from simsmooth_jax.machine.files import write_atomically
+from simsmooth_jax.machine.files import open_to_append, write_atomically
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.metrics import Accumulated
 from simsmooth_jax.training.checkpoints import latest_step
@@ -29,12 +30,14 @@ METRICS = "metrics.jsonl"
 WRITE_SECONDS = 0.25
 
 Row = dict[str, Any]
+Noted = dict[str, Any]  # `rows`, how many, and `sha256`
 
 
 class MetricsLog:
     """Rows are durable before a checkpoint of the same step is, and cut back to it on resume.
 
-    Every process has the same rows; one of them writes.
+    Every process has the same rows; one of them writes. What an arm has written is summed up, which
+    its checkpoints note: rows that are lost or changed later are found.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,6 +45,7 @@ class MetricsLog:
         self.path = path
         self._pending: deque[tuple[Any, Callable[[], Iterable[Row]]]] = deque()
         self._next_write = 0.0
+        self._sums: defaultdict[str, _Sum] = defaultdict(_Sum)
 
     def append(self, ready: Any, rows: Callable[[], Iterable[Row]]) -> None:
         """Adds rows, which are made once an array of theirs is there; the host does not wait."""
@@ -54,46 +58,112 @@ class MetricsLog:
         """Writes all that was added and waits until the disk has it."""
         self._write(wait=True)
         if is_writer():
-            with self.path.open("a", encoding="utf-8") as file:
+            with open_to_append(self.path) as file:
                 os.fsync(file.fileno())
 
-    def rewind(self, arm: str, step: int) -> bool:
-        """Drops the rows of an arm after a step, those in memory, and a line that a kill tore.
+    def summed(self, arm: str) -> Noted:
+        """The number of an arm's rows and their SHA-256, as its checkpoint of this step notes."""
+        return self._sums[arm].noted()
+
+    def rewind(self, arm: str, step: int, noted: Noted | None = None) -> bool:
+        """Drops the rows of an arm after a checkpoint, those in memory, and a torn line.
 
         Returns:
           Whether there is a row of a validation after that step; the writer knows.
+
+        Raises:
+          InputError: the rows up to that step are not those that its checkpoint has noted.
         """
         self._pending.clear()
         if not is_writer():
             return False
-        kept = [row for row in self.rows() if row["arm"] != arm or row["step"] <= step]
-        write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
-        return any(row["arm"] == arm and row["step"] == step and "loss" not in row for row in kept)
+        lines = self._lines()
+        self._sums[arm] = self._compared(lines, arm, step, noted)
+        left, kept, validated = self._sums[arm].rows, [], False
+        for its_arm, _, line in lines:
+            own = its_arm == arm
+            if own and not left:
+                continue
+            left -= own
+            kept.append(line)
+            validated = "loss" not in json.loads(line) if own else validated
+        write_atomically(self.path, b"".join(kept))
+        return validated
+
+    def verify(self, arm: str, step: int, noted: Noted | None) -> None:
+        """Compares the rows of an arm on disk with those that its last checkpoint has noted.
+
+        Raises:
+          InputError: they are others.
+        """
+        self._compared(self._lines(), arm, step, noted)
 
     def rows(self) -> list[Row]:
         """All complete rows on disk."""
+        return [json.loads(line) for _, _, line in self._lines()]
+
+    def _compared(
+        self, lines: list[tuple[str, int, bytes]], arm: str, step: int, noted: Noted | None
+    ) -> "_Sum":
+        found = _Sum()
+        for its_arm, its_step, line in lines:
+            # Of the same step a validation may follow, which a signal has put off to afterwards.
+            enough = noted is not None and its_step == step and found.noted() == noted
+            if its_arm == arm and its_step <= step and not enough:
+                found.add(line)
+        if noted is not None and found.noted() != noted:
+            expected, count = noted.get("rows"), found.rows
+            raise InputError(
+                f"{self.path}: it",
+                f"hold the rows of {arm} up to step {step} as its checkpoint has noted them",
+                f"{count} of {expected}" if count != expected else "other ones",
+                "Restore it from a copy, or start anew: `overwrite`.",
+            )
+        return found
+
+    def _lines(self) -> list[tuple[str, int, bytes]]:
+        """Arm, step and bytes of every complete row on disk."""
         if not self.path.exists():
             return []
-        lines = self.path.read_text(encoding="utf-8").split("\n")
+        whole = self.path.read_bytes()
+        lines = whole[: whole.rfind(b"\n") + 1].splitlines(keepends=True)  # the rest is torn
         try:
-            return [json.loads(line) for line in lines[:-1]]  # the rest, if any, is torn
-        except ValueError as error:
+            read = [json.loads(line) for line in lines]
+            keys = [(str(row["arm"]), int(row["step"])) for row in read]
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{self.path}: every line",
-                "be JSON",
+                "be a JSON object with arm and step",
                 first_line(error),
-                "Mend that line, or move the file: the checkpoints do not need it.",
+                "Restore it from a copy, or start anew: `overwrite`.",
             ) from error
+        return [(*key, line) for key, line in zip(keys, lines, strict=True)]
 
     def _write(self, wait: bool) -> None:
-        lines: list[str] = []
+        lines: list[bytes] = []
         try:
             while self._pending and (wait or self._pending[0][0].is_ready()):
-                lines.extend(json.dumps(row) + "\n" for row in self._pending.popleft()[1]())
+                for row in self._pending.popleft()[1]():
+                    lines.append((json.dumps(row) + "\n").encode())
+                    self._sums[row["arm"]].add(lines[-1])
         finally:  # also those before a loss that is refused
             if lines and is_writer():
-                with self.path.open("a", encoding="utf-8") as file:
+                with open_to_append(self.path) as file:
                     file.writelines(lines)
+
+
+class _Sum:
+    """Of lines, one after the other."""
+
+    def __init__(self) -> None:
+        self.rows, self._digest = 0, hashlib.sha256()
+
+    def add(self, line: bytes) -> None:
+        self.rows += 1
+        self._digest.update(line)
+
+    def noted(self) -> Noted:
+        return {"rows": self.rows, "sha256": self._digest.hexdigest()}
 
 
 @dataclasses.dataclass

@@ -8,7 +8,7 @@ from simsmooth_jax.machine.signals import goes_on, held
 from simsmooth_jax.training import checkpoints
 from simsmooth_jax.training.finite import first_non_finite
 from simsmooth_jax.training.loop import Metrics
-from simsmooth_jax.training.observers.recording import MetricsLog, diverged
+from simsmooth_jax.training.observers.recording import METRICS, MetricsLog, diverged
 from simsmooth_jax.training.step import Trainer, TrainState
 
 
@@ -43,7 +43,8 @@ class Checkpoints:
         with held():
             self.log.flush()  # before the checkpoint, so that no row of it is missing
             self._refuse_divergence(step, state)
-            checkpoints.save(self.directory, step, state, self.metadata)
+            noted = {METRICS: self.log.summed(self.arm)}
+            checkpoints.save(self.directory, step, state, self.metadata | noted)
             self.saved = step
             goes_on(from_step(self.arm, step, self.directory))
 
