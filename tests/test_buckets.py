@@ -12,7 +12,7 @@ from write_checkpoints import BIAS, KERNEL
 
 import simsmooth_jax as ss
 from simsmooth_jax.formats.stores.opening import open_stored
-from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training.saved import checkpoints
 
 pytestmark = pytest.mark.slow
 

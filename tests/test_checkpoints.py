@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec as P
 import simsmooth_jax as ss
 from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.config.training import TrainingConfig
-from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training.saved import checkpoints
 
 
 def state(devices: list[Any], seed: int = 3, **changes: Any) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from simsmooth_jax.config.training import (
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.method.objectives import label_table
 from simsmooth_jax.program.commands import train_command
-from simsmooth_jax.training import checkpoints, fitting
+from simsmooth_jax.training import fitting
 from simsmooth_jax.training.loop import Metrics, train
+from simsmooth_jax.training.saved import checkpoints
 from simsmooth_jax.training.step import Trainer, TrainState
 
 pytestmark = pytest.mark.slow

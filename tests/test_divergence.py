@@ -17,9 +17,9 @@ from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, SavingCo
 from simsmooth_jax.errors import DivergenceError, InputError
 from simsmooth_jax.program import cli
 from simsmooth_jax.program.commands import train_command
-from simsmooth_jax.training import checkpoints
 from simsmooth_jax.training.evaluation import are_finite
 from simsmooth_jax.training.finite import first_non_finite
+from simsmooth_jax.training.saved import checkpoints
 from simsmooth_jax.training.step import Trainer
 
 pytestmark = pytest.mark.slow

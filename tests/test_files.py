@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 import simsmooth_jax as ss
-from simsmooth_jax.machine.files import write_atomically, write_json
+from simsmooth_jax.machine.files.writing import write_atomically, write_json
 from simsmooth_jax.program.recorded_config import default_directory
 from simsmooth_jax.program.run_directory import open_directory
 from simsmooth_jax.training.observers.recording import MetricsLog

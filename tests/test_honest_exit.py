@@ -13,10 +13,10 @@ from tiny_runs import LAST, SPARE, copied, flip, flips, snapshot
 
 import simsmooth_jax as ss
 from simsmooth_jax.formats.stores.opening import open_stored
-from simsmooth_jax.machine import manifest
-from simsmooth_jax.machine.files import read_json
+from simsmooth_jax.machine.files import manifest
+from simsmooth_jax.machine.files.writing import read_json
 from simsmooth_jax.program import finished
-from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training.saved import checkpoints
 
 pytestmark = pytest.mark.slow
 

@@ -22,10 +22,10 @@ from simsmooth_jax.data.sources.npz import open_npz
 from simsmooth_jax.data.sources.tfds_files import refuse_hostile
 from simsmooth_jax.formats.similarity_files import read_class_vectors, read_similarity
 from simsmooth_jax.formats.stores import class_names
-from simsmooth_jax.machine.files import read_json
+from simsmooth_jax.machine.files.writing import read_json
 from simsmooth_jax.study.agreement import read_confusions
 from simsmooth_jax.study.comparison.superclasses import read_superclasses
-from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training.saved import checkpoints
 
 ONE_EACH = Split(np.zeros((4, 1, 1, 3), np.uint8), np.arange(4, dtype=np.int32))
 DATA = Dataset("four", tuple("abcd"), ONE_EACH, ONE_EACH, ONE_EACH)

@@ -17,8 +17,9 @@ from simsmooth_jax.data.sources.tfds_files import refuse_hostile
 from simsmooth_jax.formats.stores import class_names
 from simsmooth_jax.formats.stores.opening import open_stored
 from simsmooth_jax.study.empty_classes import counts_of_checkpoint
-from simsmooth_jax.training import checkpoints, classifier
+from simsmooth_jax.training import classifier
 from simsmooth_jax.training.classifier import Classifier
+from simsmooth_jax.training.saved import checkpoints
 
 GONE = object()
 VALUES: list[Any] = [GONE, None, True, 0, -1, 1.5, 10**30, float("nan"), float("inf"), "", "1"]

@@ -15,7 +15,7 @@ from simsmooth_jax.config.data import DataConfig, SourceConfig
 from simsmooth_jax.data.load import load_dataset, open_source
 from simsmooth_jax.formats.label_files import load_table
 from simsmooth_jax.machine import randomness
-from simsmooth_jax.training import made_from
+from simsmooth_jax.training.saved import made_from
 
 pytestmark = pytest.mark.slow
 

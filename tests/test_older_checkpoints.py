@@ -14,7 +14,7 @@ from simsmooth_jax.config.data import DataConfig, SourceConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.method.objectives import max_suppression, online_label_smoothing
-from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training.saved import checkpoints
 from simsmooth_jax.training.step import Trainer
 
 OLDER = REPOSITORY / "tests" / "older_run"

@@ -9,7 +9,7 @@ import write_checkpoints as stored
 
 import simsmooth_jax as ss
 from simsmooth_jax.formats.stores.opening import open_stored
-from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training.saved import checkpoints
 
 pytestmark = pytest.mark.slow
 

@@ -23,9 +23,9 @@ from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, Training
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.data.streaming import epoch_order
 from simsmooth_jax.method.objectives import label_table
-from simsmooth_jax.training import checkpoints
 from simsmooth_jax.training.classifier import Classifier
 from simsmooth_jax.training.models.built_in import build_model, normalise_images
+from simsmooth_jax.training.saved import checkpoints
 from simsmooth_jax.training.step import Trainer
 
 pytestmark = pytest.mark.slow

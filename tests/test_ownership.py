@@ -15,11 +15,16 @@ from tiny_runs import LAST, copied, snapshot
 import simsmooth_jax as ss
 from simsmooth_jax.config.commands import RunConfig, TrainConfig
 from simsmooth_jax.config.labels import RelationConfig
-from simsmooth_jax.machine import ledger
-from simsmooth_jax.machine.files import TEMPORARY, open_to_append, refuse_output, write_atomically
+from simsmooth_jax.machine.files import ledger
+from simsmooth_jax.machine.files.writing import (
+    TEMPORARY,
+    open_to_append,
+    refuse_output,
+    write_atomically,
+)
 from simsmooth_jax.program.commands.train_command import inputs
 from simsmooth_jax.program.run_directory import open_directory, refuse_lost_inputs
-from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training.saved import checkpoints
 
 pytestmark = pytest.mark.slow
 

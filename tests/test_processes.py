@@ -25,7 +25,7 @@ from simsmooth_jax.config.labels import RelationConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, SavingConfig, TrainingConfig
 from simsmooth_jax.data.streaming import epoch_order
 from simsmooth_jax.program.commands import run_command, train_command
-from simsmooth_jax.training import checkpoints
+from simsmooth_jax.training.saved import checkpoints
 
 pytestmark = pytest.mark.slow
 

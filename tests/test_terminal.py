@@ -13,7 +13,7 @@ from rich.text import Text
 from simsmooth_jax.config.commands import InspectConfig
 from simsmooth_jax.errors import InputError, escaped, excerpt, listed
 from simsmooth_jax.formats.stores import class_names
-from simsmooth_jax.machine.files import write_json
+from simsmooth_jax.machine.files.writing import write_json
 from simsmooth_jax.machine.terminal import say, tell, warn
 from simsmooth_jax.program import cli, pictures, report
 from simsmooth_jax.program.commands.inspect_command import inspect

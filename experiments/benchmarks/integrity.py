@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from orbax.checkpoint import v1 as ocp
 
-from simsmooth_jax.machine import manifest
-from simsmooth_jax.training import checkpoints
+from simsmooth_jax.machine.files import manifest
+from simsmooth_jax.training.saved import checkpoints
 
 ROUNDS, ARRAYS = 7, 8
 BYTES = 100_000_000

@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from simsmooth_jax.machine import ledger
-from simsmooth_jax.machine.files import TEMPORARY
-from simsmooth_jax.machine.ledger import HERE, LEDGER
+from simsmooth_jax.machine.files import ledger
+from simsmooth_jax.machine.files.ledger import HERE, LEDGER
+from simsmooth_jax.machine.files.writing import TEMPORARY
 from simsmooth_jax.program.recorded_config import CONFIG, has_our_config
-from simsmooth_jax.training import kept_steps
+from simsmooth_jax.training.saved import kept_steps
 
 LOCK, OWNER = ".lock", ".lock-owner"
 _LOCKS = re.compile(r"\.lock(-owner)?(-\d+-of-\d+)?")

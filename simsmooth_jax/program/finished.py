@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.machine import manifest
-from simsmooth_jax.machine.manifest import SUMS
+from simsmooth_jax.machine.files import manifest
+from simsmooth_jax.machine.files.manifest import SUMS
 from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.program import belongings
-from simsmooth_jax.training import checkpoints, kept_steps
 from simsmooth_jax.training.observers.recording import METRICS, MetricsLog
+from simsmooth_jax.training.saved import checkpoints, kept_steps
 
 SHOWN = ("pictures/", "tables/", "report.html")  # drawn from the others, without any image
 

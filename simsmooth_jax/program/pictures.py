@@ -17,7 +17,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
 from simsmooth_jax.errors import escaped
-from simsmooth_jax.machine.files import write_atomically
+from simsmooth_jax.machine.files.writing import write_atomically
 from simsmooth_jax.study.arms import ARM, ARMS
 
 TITLES = {

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from simsmooth_jax.machine.files import read_json
+from simsmooth_jax.machine.files.writing import read_json
 
 CONFIG = "config.json"
 RUNS = "runs"  # default directories stand in it

@@ -10,8 +10,8 @@ from typing import Any
 import filelock
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.machine import ledger
-from simsmooth_jax.machine.files import read_json, write_atomically, write_json
+from simsmooth_jax.machine.files import ledger
+from simsmooth_jax.machine.files.writing import read_json, write_atomically, write_json
 from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.program import belongings
 from simsmooth_jax.program.belongings import LOCK, OWNER

@@ -10,7 +10,7 @@ from simsmooth_jax.config.labels import USUAL_EPSILON, WITHOUT_OWN
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.bars import Progress
-from simsmooth_jax.machine.ledger import claim
+from simsmooth_jax.machine.files.ledger import claim
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.study.arms import RELATION, UNIFORM, Arm, Plan
 from simsmooth_jax.study.comparison import measures

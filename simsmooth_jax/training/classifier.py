@@ -20,11 +20,11 @@ from simsmooth_jax.data.streaming import evaluation_batches
 from simsmooth_jax.errors import InputError, excerpt, first_line, listed
 from simsmooth_jax.method.heads.head_kernel import head_kernel
 from simsmooth_jax.method.relations.class_vectors import class_sums
-from simsmooth_jax.training import checkpoints, made_from
 from simsmooth_jax.training.evaluation import Evaluator
 from simsmooth_jax.training.finite import first_non_finite
 from simsmooth_jax.training.models.built_in import build_model, normalise_images, refuse_model
 from simsmooth_jax.training.models.head_module import head_module
+from simsmooth_jax.training.saved import checkpoints, made_from
 
 BATCH_SIZE = 256
 MOST_LETTERS = 1000  # of an option that a checkpoint notes, as a path

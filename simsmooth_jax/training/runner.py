@@ -16,7 +16,6 @@ from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.machine.signals import goes_on
 from simsmooth_jax.method.objectives.objective import Objective, table_loss
 from simsmooth_jax.method.tables.forms import trainable_table
-from simsmooth_jax.training import checkpoints, kept_steps, made_from
 from simsmooth_jax.training.classifier import Classifier
 from simsmooth_jax.training.evaluation import Evaluator, are_finite
 from simsmooth_jax.training.finite import first_non_finite
@@ -35,6 +34,7 @@ from simsmooth_jax.training.observers.recording import (
 )
 from simsmooth_jax.training.observers.saving import Checkpoints, from_step
 from simsmooth_jax.training.observers.showing import Shown
+from simsmooth_jax.training.saved import checkpoints, kept_steps, made_from
 from simsmooth_jax.training.step import Trainer, TrainState
 from simsmooth_jax.training.step_memory import refuse_training
 

@@ -20,7 +20,7 @@ from simsmooth_jax.data.sources.folder_listing import (
     split_folders,
 )
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.machine.inputs import MIB, open_input
+from simsmooth_jax.machine.files.reading import MIB, open_input
 
 MOST_FILE = 256 * MIB  # of an image: of the 89 million pixels that Pillow decodes, uncompressed
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from simsmooth_jax.errors import InputError, excerpt
-from simsmooth_jax.machine.inputs import parsed_json, read_input, refuse_odd
+from simsmooth_jax.machine.files.reading import parsed_json, read_input, refuse_odd
 
 READ_WHOLE = (".json", ".txt")  # of the others records are read
 CLASS = ("pythonClassName", "python_class_name", "type")  # the last one in sets of older versions

@@ -12,7 +12,7 @@ import numpy as np
 
 from simsmooth_jax.errors import InputError, excerpt, first_line
 from simsmooth_jax.formats.stores.buckets import BucketPath
-from simsmooth_jax.machine.inputs import MIB
+from simsmooth_jax.machine.files.reading import MIB
 from simsmooth_jax.machine.memory import GIB, host_memory
 
 Place = Path | BucketPath

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from simsmooth_jax.errors import InputError, excerpt
-from simsmooth_jax.machine.inputs import parsed_json, read_input
+from simsmooth_jax.machine.files.reading import parsed_json, read_input
 from simsmooth_jax.machine.terminal import warn
 
 CONFIG = "config.json"

@@ -22,7 +22,7 @@ from simsmooth_jax.formats.stores.arrays import (
     refuse_count,
     refusing_damage,
 )
-from simsmooth_jax.machine.inputs import MIB, open_input
+from simsmooth_jax.machine.files.reading import MIB, open_input
 
 # The first byte of a msgpack value says its kind; an extension type has its length after that,
 # in as many bytes, or in the kind.

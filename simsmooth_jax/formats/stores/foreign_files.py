@@ -6,7 +6,7 @@ from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.stores import numpy_files
 from simsmooth_jax.formats.stores.arrays import Place
 from simsmooth_jax.formats.stores.flax_msgpack import starts_as_tree
-from simsmooth_jax.machine.inputs import open_input
+from simsmooth_jax.machine.files.reading import open_input
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 OF_KERAS = (

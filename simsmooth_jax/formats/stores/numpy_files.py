@@ -20,7 +20,7 @@ from simsmooth_jax.formats.stores.arrays import (
     refusing_damage,
 )
 from simsmooth_jax.machine.borrowed import zip_directory_size
-from simsmooth_jax.machine.inputs import MIB, MOST_TEXT, open_input, refuse_size
+from simsmooth_jax.machine.files.reading import MIB, MOST_TEXT, open_input, refuse_size
 
 MAGIC = b"\x93NUMPY"
 ONLY: Name = ("array",)  # an .npy file does not name its array

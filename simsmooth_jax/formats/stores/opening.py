@@ -17,7 +17,7 @@ from simsmooth_jax.formats.stores import (
 from simsmooth_jax.formats.stores.arrays import StoredArrays, damaged
 from simsmooth_jax.formats.stores.buckets import BucketPath, local_or_bucket, not_here
 from simsmooth_jax.formats.stores.near_checkpoints import next_step, no_checkpoint
-from simsmooth_jax.machine.inputs import open_input
+from simsmooth_jax.machine.files.reading import open_input
 
 READABLE = "Give an Orbax checkpoint, a Flax msgpack file, a .safetensors, an .npz or an .npy file."
 

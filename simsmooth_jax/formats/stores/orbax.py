@@ -33,7 +33,7 @@ from simsmooth_jax.formats.stores.orbax_steps import (
     noted,
     step_number,
 )
-from simsmooth_jax.machine.inputs import parsed_json
+from simsmooth_jax.machine.files.reading import parsed_json
 
 ARRAYS = ("jax.Array", "np.ndarray", "scalar")  # the other values are texts and empty trees
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from simsmooth_jax.formats.stores.arrays import Place, damaged
 from simsmooth_jax.formats.stores.buckets import BucketPath
 from simsmooth_jax.formats.stores.orbax_steps import STEP, TREE
-from simsmooth_jax.machine.inputs import KINDS, MIB, MOST_TEXT
+from simsmooth_jax.machine.files.reading import KINDS, MIB, MOST_TEXT
 
 MOST_FILES = 200_000
 # What is read whole before anything is known of it, and its most bytes.

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.stores.arrays import Place, damaged
 from simsmooth_jax.formats.stores.buckets import BucketPath
-from simsmooth_jax.machine import manifest
-from simsmooth_jax.machine.inputs import parsed_json, read_input
+from simsmooth_jax.machine.files import manifest
+from simsmooth_jax.machine.files.reading import parsed_json, read_input
 
 PlaceT = TypeVar("PlaceT", Path, BucketPath)
 TREE = "_METADATA"  # in every directory of arrays: their names

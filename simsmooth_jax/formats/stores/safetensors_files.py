@@ -19,7 +19,7 @@ from simsmooth_jax.formats.stores.arrays import (
     refuse_count,
     refusing_damage,
 )
-from simsmooth_jax.machine.inputs import MOST_TEXT, open_input, parsed_json, refuse_size
+from simsmooth_jax.machine.files.reading import MOST_TEXT, open_input, parsed_json, refuse_size
 
 NUMBERS = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint"}
 

@@ -16,7 +16,7 @@ from simsmooth_jax.data.kinds import Kind, kinds_of_files
 from simsmooth_jax.data.load import open_source
 from simsmooth_jax.data.splits import cut_splits
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.machine.files import refuse_output
+from simsmooth_jax.machine.files.writing import refuse_output
 from simsmooth_jax.machine.terminal import tell
 from simsmooth_jax.program import pictures, report
 

@@ -10,7 +10,7 @@ from simsmooth_jax.formats.label_files import SUFFIXES
 from simsmooth_jax.formats.stores import class_names
 from simsmooth_jax.formats.stores.opening import open_stored
 from simsmooth_jax.machine.bars import transient_bar
-from simsmooth_jax.machine.files import refuse_output
+from simsmooth_jax.machine.files.writing import refuse_output
 from simsmooth_jax.machine.terminal import tell
 from simsmooth_jax.program import report
 from simsmooth_jax.study import empty_classes, pipeline, relations

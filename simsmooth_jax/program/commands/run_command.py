@@ -13,8 +13,8 @@ from simsmooth_jax.config.commands import RunConfig
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import load_table
 from simsmooth_jax.machine import devices
-from simsmooth_jax.machine.files import read_json, write_json
-from simsmooth_jax.machine.manifest import SUMS
+from simsmooth_jax.machine.files.manifest import SUMS
+from simsmooth_jax.machine.files.writing import read_json, write_json
 from simsmooth_jax.machine.memory import refuse_dense_table
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.machine.terminal import tell
@@ -37,9 +37,9 @@ from simsmooth_jax.program.run_directory import (
     refuse_lost_inputs,
 )
 from simsmooth_jax.study import neighbours, pipeline, relations, tuning
-from simsmooth_jax.training import made_from
 from simsmooth_jax.training.observers.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
+from simsmooth_jax.training.saved import made_from
 
 STEPS_WITHOUT = (
     "It keeps the whole similarity. These do without it: simsmooth train, labels --top-k 32, "

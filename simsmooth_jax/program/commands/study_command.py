@@ -15,10 +15,11 @@ from simsmooth_jax.config.training import TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.data.load import load_dataset
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.machine import devices, manifest
+from simsmooth_jax.machine import devices
 from simsmooth_jax.machine.bars import transient_bar
-from simsmooth_jax.machine.files import write_json
-from simsmooth_jax.machine.manifest import SUMS
+from simsmooth_jax.machine.files import manifest
+from simsmooth_jax.machine.files.manifest import SUMS
+from simsmooth_jax.machine.files.writing import write_json
 from simsmooth_jax.machine.signals import goes_on
 from simsmooth_jax.machine.terminal import tell
 from simsmooth_jax.program import finished, report
@@ -34,9 +35,9 @@ from simsmooth_jax.study.comparison.rows import Rows, Shard
 from simsmooth_jax.study.comparison.schedule import Schedule, Trial
 from simsmooth_jax.study.comparison.superclasses import read_superclasses
 from simsmooth_jax.study.comparison.trials import Trials
-from simsmooth_jax.training import made_from
 from simsmooth_jax.training.models.built_in import refuse_model
 from simsmooth_jax.training.runner import data_sha256
+from simsmooth_jax.training.saved import made_from
 
 POLL_SECONDS = 0.5  # between looks at what other shards have done
 FIRST_MODELS, STUDY = "first-models", "study.json"

@@ -10,8 +10,8 @@ from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.matching import labels_for
 from simsmooth_jax.machine import devices
 from simsmooth_jax.machine.bars import ProgressBars
-from simsmooth_jax.machine.files import read_json, write_json
-from simsmooth_jax.machine.manifest import SUMS
+from simsmooth_jax.machine.files.manifest import SUMS
+from simsmooth_jax.machine.files.writing import read_json, write_json
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.machine.terminal import tell
 from simsmooth_jax.program import finished, report
@@ -20,9 +20,9 @@ from simsmooth_jax.program.recorded_config import default_directory
 from simsmooth_jax.program.run_directory import REPORT, open_directory, refuse_lost_inputs
 from simsmooth_jax.study.arms import ARM, RELATION, Plan, refuse_options
 from simsmooth_jax.study.empty_classes import refuse_for_online
-from simsmooth_jax.training import checkpoints, made_from
 from simsmooth_jax.training.observers.recording import METRICS, MetricsLog
 from simsmooth_jax.training.runner import ArmRunner
+from simsmooth_jax.training.saved import checkpoints, made_from
 
 
 def train(config: TrainConfig) -> None:

@@ -13,8 +13,8 @@ import jinja2
 from markupsafe import Markup
 
 from simsmooth_jax.errors import escaped
-from simsmooth_jax.machine.files import write_atomically
-from simsmooth_jax.machine.ledger import claim
+from simsmooth_jax.machine.files.ledger import claim
+from simsmooth_jax.machine.files.writing import write_atomically
 from simsmooth_jax.program.html.svg import minus
 from simsmooth_jax.program.run_directory import PAGE, TABLES
 

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import load_table
-from simsmooth_jax.machine.files import read_json
+from simsmooth_jax.machine.files.writing import read_json
 from simsmooth_jax.program import report
 from simsmooth_jax.program.html import explorer
 from simsmooth_jax.program.html.calibration import Measured, reliability, risk_coverage

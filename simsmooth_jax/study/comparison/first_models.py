@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from simsmooth_jax.data.dataset import Split
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.formats.label_files import SHA256, content_sha256
-from simsmooth_jax.machine.files import write_atomically
-from simsmooth_jax.machine.ledger import claim
+from simsmooth_jax.machine.files.ledger import claim
+from simsmooth_jax.machine.files.writing import write_atomically
 from simsmooth_jax.machine.signals import held
 from simsmooth_jax.method.heads.head_kernel import head_kernel
 from simsmooth_jax.method.relations.class_vectors import class_means

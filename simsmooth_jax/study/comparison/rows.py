@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simsmooth_jax.errors import InputError, first_line
-from simsmooth_jax.machine.files import open_to_append, write_atomically
+from simsmooth_jax.machine.files.writing import open_to_append, write_atomically
 
 Row = dict[str, Any]
 SHA256 = "sha256"  # of a row without it

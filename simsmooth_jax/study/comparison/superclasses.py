@@ -11,7 +11,7 @@ from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.formats.stores.numpy_files import ONLY, open_file
-from simsmooth_jax.machine.inputs import MOST_TEXT, refuse_size
+from simsmooth_jax.machine.files.reading import MOST_TEXT, refuse_size
 
 KEY = "fine_to_coarse"  # as CIFAR-100's own metadata call it
 

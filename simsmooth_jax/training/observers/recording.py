@@ -17,12 +17,12 @@ from jaxtyping import Array
 
 from simsmooth_jax.data.dataset import Examples
 from simsmooth_jax.errors import DivergenceError, InputError, first_line
-from simsmooth_jax.machine.files import open_to_append, write_atomically
+from simsmooth_jax.machine.files.writing import open_to_append, write_atomically
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.metrics import Accumulated
-from simsmooth_jax.training.checkpoints import latest_step
 from simsmooth_jax.training.evaluation import Evaluator, are_finite
 from simsmooth_jax.training.loop import Metrics
+from simsmooth_jax.training.saved.checkpoints import latest_step
 from simsmooth_jax.training.step import TrainState
 
 METRICS = "metrics.jsonl"

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from simsmooth_jax.machine.signals import goes_on, held
-from simsmooth_jax.training import checkpoints
 from simsmooth_jax.training.finite import first_non_finite
 from simsmooth_jax.training.loop import Metrics
 from simsmooth_jax.training.observers.recording import METRICS, MetricsLog, diverged
+from simsmooth_jax.training.saved import checkpoints
 from simsmooth_jax.training.step import Trainer, TrainState
 
 

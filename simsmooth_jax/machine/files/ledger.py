@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.machine.files import open_to_append
+from simsmooth_jax.machine.files.writing import open_to_append
 
 LEDGER = ".simsmooth-files"
 HERE = "./"  # the directory itself, of which the steps of a training are a part

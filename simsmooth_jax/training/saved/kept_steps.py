@@ -5,8 +5,8 @@ from pathlib import Path
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.stores.orbax_steps import UNFINISHED, noted_by_user, step_number
-from simsmooth_jax.machine import manifest
-from simsmooth_jax.machine.files import TEMPORARY
+from simsmooth_jax.machine.files import manifest
+from simsmooth_jax.machine.files.writing import TEMPORARY
 
 KEPT = 2  # the last ones
 UNNAMED = ".simsmooth-unfinished"  # of a step's directory until all of it is written

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.machine.files import write_atomically
+from simsmooth_jax.machine.files.writing import write_atomically
 
 SUMS = "SHA256SUMS"
 LARGEST = 2**26  # bytes of a manifest: of half a million files

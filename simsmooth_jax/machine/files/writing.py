@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from simsmooth_jax.errors import UNSEEN, InputError
-from simsmooth_jax.machine.inputs import parsed_json, read_input
+from simsmooth_jax.machine.files.reading import parsed_json, read_input
 from simsmooth_jax.machine.signals import held
 
 # What a kill leaves of a file that was being written; nobody else's file has such a name.

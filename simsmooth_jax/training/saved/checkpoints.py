@@ -21,9 +21,9 @@ from simsmooth_jax.formats.stores.orbax_steps import (
     refuse_lost_later,
     verify,
 )
-from simsmooth_jax.machine import manifest
+from simsmooth_jax.machine.files import manifest
 from simsmooth_jax.machine.processes import from_writer, is_writer
-from simsmooth_jax.training import kept_steps
+from simsmooth_jax.training.saved import kept_steps
 
 ALWAYS = {"step", "params", "batch_stats", "opt_state"}  # of every checkpoint, also if empty
 

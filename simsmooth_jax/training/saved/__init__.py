@@ -1,0 +1,1 @@
+"""What a training leaves: its checkpoints, which of them stay, what they were made from."""
