@@ -68,7 +68,7 @@ def flipped(folder: Path) -> None:
 ATTACKS: dict[str, Callable[[Path], None]] = {
     "its arm must be uniform, got onehot": replaced("uniform", "run/first"),
     "its seed must be 0, got 1": replaced("first", "other/first"),
-    "; images_sha256.train ": flipped,
+    "; `train_sha256` ": flipped,
 }
 
 
@@ -85,7 +85,7 @@ def test_random_numbers_do_not_depend_on_settings(
 ) -> None:
     monkeypatch.setenv("JAX_THREEFRY_PARTITIONABLE", "0")
     failed = simsmooth(*COMMAND, cwd=copy, status=2, fresh=True)
-    assert "random.threefry_partitionable True -> False" in failed.stderr
+    assert "threefry_partitionable` True -> False" in failed.stderr
     monkeypatch.delenv("JAX_THREEFRY_PARTITIONABLE")
     monkeypatch.setenv("JAX_DEFAULT_PRNG_IMPL", "rbg")
     simsmooth(*COMMAND, cwd=copy, fresh=True)
@@ -117,7 +117,7 @@ def test_the_identity_of_files_sees_names_sizes_and_bytes(tmp_path: Path) -> Non
     data = DataConfig(f"folder:{tmp_path / 'x'}", SourceConfig(), "stream", 0)
 
     def found() -> dict[str, Any]:
-        return made_from.of_data(load_dataset(data))["images_sha256"]
+        return made_from.of_data(load_dataset(data))["examples"]
 
     before = found()
     assert found() == before
@@ -126,9 +126,9 @@ def test_the_identity_of_files_sees_names_sizes_and_bytes(tmp_path: Path) -> Non
     content[-1] ^= 1  # the size is the same
     file.write_bytes(content)
     changed = found()
-    assert {part for part in NAMES if changed[part] != before[part]} == {"test"}
+    assert {part for part in NAMES if changed[f"{part}_sha256"] != before[f"{part}_sha256"]} == {"test"}
     file.rename(file.with_name("5.png"))
-    assert found()["test"] != changed["test"]
+    assert found()["test_sha256"] != changed["test_sha256"]
 
 
 def test_joined_splits_have_the_identity_of_all_pieces(tmp_path: Path) -> None:
@@ -139,9 +139,9 @@ def test_joined_splits_have_the_identity_of_all_pieces(tmp_path: Path) -> None:
         found["test_images"][45, 0, 0, ...] += change
         np.savez(path / "x.npz", **found)
         data = DataConfig(f"npz:{path / 'x.npz'}", source)
-        digests.append(made_from.of_data(load_dataset(data))["images_sha256"])
-    assert digests[0]["train"] != digests[1]["train"]
-    assert digests[0]["test"] == digests[1]["test"]
+        digests.append(made_from.of_data(load_dataset(data))["examples"])
+    assert digests[0]["train_sha256"] != digests[1]["train_sha256"]
+    assert digests[0]["test_sha256"] == digests[1]["test_sha256"]
     assert open_source(data.data, source).splits
 
 

@@ -17,7 +17,7 @@ from simsmooth_jax.machine import randomness
 from simsmooth_jax.method.objectives.objective import Objective, table_loss
 
 PACKAGES = ("simsmooth_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-EXACT = ("arm", "table_sha256", "objective_sha256", "images_sha256", "random", "class_names")
+EXACT = ("arm", "table_sha256", "objective_sha256", "examples", "random", "class_names")
 
 Noted = dict[str, Any]  # of what JSON can hold
 
@@ -29,8 +29,8 @@ def of_data(dataset: Dataset) -> Noted:
         digest = hashlib.sha256()
         for content in getattr(dataset, part).identity():
             digest.update(content)
-        digests[part] = digest.hexdigest()
-    return {"images_sha256": digests, "random": randomness.settings()}
+        digests[f"{part}_sha256"] = digest.hexdigest()
+    return {"examples": digests, "random": randomness.settings()}
 
 
 def before(noted: Noted) -> Noted:
@@ -76,12 +76,12 @@ def refuse_other(checkpoint: Path, noted: Noted, expected: Noted) -> None:
 
 def refuse_other_examples(checkpoint: Path, noted: Noted, dataset: Dataset, data: str) -> None:
     """Refuses data of the recorded name that have changed; those of an older one are not known."""
-    before = noted.get("images_sha256", {})
-    now = of_data(dataset)["images_sha256"] if before else {}
-    for part, digest in before.items():
-        if digest != now[part]:
+    before = noted.get("examples", {})
+    now = of_data(dataset)["examples"] if before else {}
+    for name, digest in before.items():
+        if digest != now[name]:
             raise InputError(
-                f"data {dataset.name}: its {part} examples",
+                f"data {dataset.name}: its {name.removesuffix('_sha256')} examples",
                 f"be those that {checkpoint} has seen, SHA-256 {_short(digest)}",
                 _short(now[part]),
                 f"Restore them, or say that others are meant: `data={data}`.",
