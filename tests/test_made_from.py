@@ -126,7 +126,9 @@ def test_the_identity_of_files_sees_names_sizes_and_bytes(tmp_path: Path) -> Non
     content[-1] ^= 1  # the size is the same
     file.write_bytes(content)
     changed = found()
-    assert {part for part in NAMES if changed[f"{part}_sha256"] != before[f"{part}_sha256"]} == {"test"}
+    assert {part for part in NAMES if changed[f"{part}_sha256"] != before[f"{part}_sha256"]} == {
+        "test"
+    }
     file.rename(file.with_name("5.png"))
     assert found()["test_sha256"] != changed["test_sha256"]
 

@@ -68,7 +68,7 @@ def refuse_other(checkpoint: Path, noted: Noted, expected: Noted) -> None:
                 _short(stored_values[name]),
                 "It is another training's: put its own back, or choose another `out`.",
             )
-    was, now = noted.get("versions", {}), expected["versions"]
+    was, now = _table(noted, "versions"), expected["versions"]
     if differing := [f"{k} {was[k]}, now {now[k]}" for k in now if was.get(k, now[k]) != now[k]]:
         text = f"{checkpoint} was written with {'; '.join(differing)}: numbers may differ in digits"
         warnings.warn(text, stacklevel=2)
@@ -76,16 +76,22 @@ def refuse_other(checkpoint: Path, noted: Noted, expected: Noted) -> None:
 
 def refuse_other_examples(checkpoint: Path, noted: Noted, dataset: Dataset, data: str) -> None:
     """Refuses data of the recorded name that have changed; those of an older one are not known."""
-    before = noted.get("examples", {})
+    before = _table(noted, "examples")
     now = of_data(dataset)["examples"] if before else {}
     for name, digest in before.items():
-        if digest != now[name]:
+        if digest != now.get(name):
             raise InputError(
                 f"data {dataset.name}: its {name.removesuffix('_sha256')} examples",
                 f"be those that {checkpoint} has seen, SHA-256 {_short(digest)}",
-                _short(now[part]),
+                _short(now.get(name)),
                 f"Restore them, or say that others are meant: `data={data}`.",
             )
+
+
+def _table(noted: Noted, name: str) -> Noted:
+    """What is noted under a name, where it is of the type that it is saved in."""
+    found = noted.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _flat(noted: Noted) -> Noted:
