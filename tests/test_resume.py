@@ -117,7 +117,7 @@ def test_other_images_in_the_same_place_are_refused(tmp_path: Path) -> None:
     arrays["train_labels"] = arrays["train_labels"][::-1]
     np.savez(tmp_path / "x.npz", **arrays)
     failed = simsmooth(*command, "--out", "out", cwd=tmp_path, status=2)
-    assert "got data_sha256 " in failed.stderr
+    assert "got `data_sha256` " in failed.stderr
     assert (tmp_path / "out" / "report.json").read_bytes() == before
     # Other data have parts of their own, and one shape.
     simsmooth(*command, "--test-split", "test[:50%]", "--out", "part", cwd=tmp_path)
