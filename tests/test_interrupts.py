@@ -57,7 +57,7 @@ def with_images(source: Path, target: Path) -> Path:
 def assert_same_training(found: Path, expected: Path, last: int = LAST) -> None:
     for name in ("metrics.jsonl", "report.json"):
         assert (found / name).read_bytes() == (expected / name).read_bytes(), name
-    one, other = (ocp.load(str(path / str(last))) for path in (found, expected))
+    one, other = (ocp.load(str(path / "checkpoints" / str(last))) for path in (found, expected))
     leaves = [dict(_leaves(tree)) for tree in (one, other)]
     assert leaves[0].keys() == leaves[1].keys()
     for name, leaf in leaves[0].items():
@@ -104,9 +104,9 @@ def test_saved_at_the_next_dispatch_and_goes_on_with_the_same_bits(
     cwd, options = with_images(folder, tmp_path), ("--steps-per-dispatch", at_once)
     status, said = signalled_at(step, str(number.value), *TRAIN, *options, cwd=cwd)
     assert status == 128 + number
-    (saved,) = [int(path.name) for path in (cwd / "out").iterdir() if path.name.isdigit()]
+    (saved,) = [int(path.name) for path in (cwd / "out" / "checkpoints").iterdir()]
     assert step <= saved < step + 2
-    goes_on = f"the same command goes on from step {saved} of training onehot in out."
+    goes_on = f"the same command goes on from step {saved} of training onehot in out/checkpoints."
     assert said == [f"simsmooth: {number.name}: saved; {goes_on}"]
     rows = [json.loads(line) for line in (cwd / "out" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "loss" in row] == list(range(1, saved + 1))
@@ -132,7 +132,7 @@ def test_a_second_one_and_the_end_of_patience(folder: Path, tmp_path: Path) -> N
     cwd = with_images(folder, tmp_path)
     command = (*TRAIN, "--checkpoint-every", 1)
     status, said = signalled_at(STEPS + 1, "15,2", *command, cwd=cwd, sleep=600)
-    goes_on = f"the same command goes on from step {STEPS} of training onehot in out."
+    goes_on = f"the same command goes on from step {STEPS} of training onehot in out/checkpoints."
     assert (status, said) == (130, [f"simsmooth: SIGINT: ended at once; {goes_on}"])
     status, said = signalled_at(STEPS + 2, "1", *command, cwd=cwd, patience=2, sleep=600)
     assert status == 129
