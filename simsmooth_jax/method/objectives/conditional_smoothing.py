@@ -1,22 +1,15 @@
 """Adaptive and conditional label smoothing: hard labels, and a penalty on large logits."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from simsmooth_jax.method.arrays import operands
+from simsmooth_jax.method.objectives.margin_smoothing import MarginData, margin_data
 from simsmooth_jax.method.objectives.objective import Batch, Objective, hard_cross_entropy, no_state
 
-NAME = "conditional_smoothing"
 OTHERS = 0.1  # weight of the others' mean against the largest logit's part: the authors'
-
-
-class _Data(NamedTuple):
-    strength: Float[Array, ""]
-    margin: Float[Array, ""]
 
 
 def conditional_smoothing(
@@ -55,14 +48,11 @@ def conditional_smoothing(
       >>> print(objective.loss(objective.data, (), logits, batch).round(4))
       [0.5929]
     """
-    strength = operands.fraction(NAME, "strength", strength)
-    margin = operands.positive(NAME, "margin", margin, "Smaller is smoother; try 10.")
-    data = _Data(jnp.asarray(strength, jnp.float32), jnp.asarray(margin, jnp.float32))
-    return Objective(data, no_state, _loss)
+    return Objective(margin_data("conditional_smoothing", strength, margin), no_state, _loss)
 
 
 def _loss(
-    data: _Data,
+    data: MarginData,
     state: tuple[()],
     logits: Float[Array | np.ndarray, "batch classes"],
     batch: Batch,

@@ -9,10 +9,10 @@ from jaxtyping import Array, Float
 from simsmooth_jax.method.arrays import operands
 from simsmooth_jax.method.objectives.objective import Batch, Objective, hard_cross_entropy, no_state
 
-NAME = "margin_smoothing"
 
+class MarginData(NamedTuple):
+    """The numbers of a penalty on what exceeds a margin."""
 
-class _Data(NamedTuple):
     strength: Float[Array, ""]
     margin: Float[Array, ""]
 
@@ -48,14 +48,18 @@ def margin_smoothing(
       >>> print(objective.loss(objective.data, (), logits, batch).round(4))
       [0.3429]
     """
-    strength = operands.fraction(NAME, "strength", strength)
-    margin = operands.positive(NAME, "margin", margin, "Smaller is smoother; try 10.")
-    data = _Data(jnp.asarray(strength, jnp.float32), jnp.asarray(margin, jnp.float32))
-    return Objective(data, no_state, _loss)
+    return Objective(margin_data("margin_smoothing", strength, margin), no_state, _loss)
+
+
+def margin_data(function: str, strength: operands.Number, margin: operands.Number) -> MarginData:
+    """Both numbers as arrays; refuses a strength outside [0, 1] and a margin not above 0."""
+    strength = operands.fraction(function, "strength", strength)
+    margin = operands.positive(function, "margin", margin, "Smaller is smoother; try 10.")
+    return MarginData(jnp.asarray(strength, jnp.float32), jnp.asarray(margin, jnp.float32))
 
 
 def _loss(
-    data: _Data,
+    data: MarginData,
     state: tuple[()],
     logits: Float[Array | np.ndarray, "batch classes"],
     batch: Batch,
