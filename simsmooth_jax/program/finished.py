@@ -8,6 +8,7 @@ from pathlib import Path
 
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.files import manifest
+from simsmooth_jax.machine.files.ledger import LEDGER
 from simsmooth_jax.machine.files.manifest import SUMS
 from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.program import belongings
@@ -73,14 +74,18 @@ def _flaws(directory: Path) -> Iterator[tuple[str, str]]:
     """Names and what is wrong; of a step that is gone, or of a directory, one for all its files."""
     if not (directory / SUMS).exists():
         return
-    said = set()
-    for name, what in manifest.flaws(directory):
+    found, said = list(manifest.flaws(directory)), set()
+    expected = [] if any(name == SUMS for name, _ in found) else [*manifest.read(directory)]
+    for name, what in found:
         parts = name.split("/")
         above = ["/".join(parts[:n]) for n in range(1, len(parts))]
         gone = next((path for path in above if not (directory / path).exists()), None)
         if (gone or name) not in said:
             said.add(gone or name)
             yield (f"{gone}/", "it is missing") if gone else (name, what)
+    unknown = {*expected} - {*own_files(directory)}
+    for name in sorted(name for name in unknown if (directory / name).exists()):
+        yield LEDGER, f"it does not name {name}"
 
 
 def _refuse_spare(directory: Path) -> None:
