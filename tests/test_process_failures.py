@@ -70,7 +70,9 @@ def test_a_signal_to_one_stops_both_at_the_same_step(
     steps = folder / "stopped" / "checkpoints"
     saved = max(int(path.name) for path in steps.iterdir())
     assert 0 < saved < 60 * STEPS
-    goes_on = f"the same command goes on from step {saved} of training onehot in stopped/checkpoints."
+    goes_on = (
+        f"the same command goes on from step {saved} of training onehot in stopped/checkpoints."
+    )
     for process in (0, 1):
         last = pair.read(process, "err").splitlines()[-1]
         assert last == f"simsmooth: SIGTERM: saved; {goes_on}"
