@@ -124,7 +124,8 @@ def complaint(words: Sequence[str], status: int | str, said: str) -> str:
     named = re.search(r"CHECKPOINT|simsmooth|--\w", line.removeprefix("simsmooth: "))
     if not named and not any(part in line for part in given):
         return f"names nothing that was typed: {line}"
-    if hidden := {*re.findall(r"`(\w+)[`=]", line)} & NAMES and "`epochs='`" not in words:
+    hidden = {*re.findall(r"`(\w+)[`=]", line)} & NAMES
+    if hidden and "`epochs='`" not in words:
         return f"in backquotes: {hidden} {line}"
     return ""
 

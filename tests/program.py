@@ -11,8 +11,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / ".cache"
@@ -24,7 +26,7 @@ COMMANDS = ("run", "train", "study", "labels", "inspect", "evaluate", "data")
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     ["simsmooth_jax.program.cli", "sklearn.datasets", "matplotlib.backends.backend_agg"]
-    + [f"simsmooth_jax.program.{command}_command" for command in COMMANDS]
+    + [f"simsmooth_jax.program.commands.{command}_command" for command in COMMANDS]
 )
 
 
@@ -146,3 +148,20 @@ def simsmooth(
     output, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == status, f"status {process.returncode}\n{output}\n{errors}"
     return subprocess.CompletedProcess(process.args, status, output, errors)
+
+
+def hears(process: "subprocess.Popen[str] | Forked", number: int) -> bool:
+    """Whether a program has its handler of a signal: an interrupt has one of Python before."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    caught = int(status.split("SigCgt:")[1].split()[0], 16)
+    return bool(caught >> (number - 1) & 1) and (
+        number != signal.SIGINT or bool(caught >> (signal.SIGHUP - 1) & 1)
+    )
+
+
+def wait_for(condition: Callable[[], bool], process: Any) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.001)

@@ -1,6 +1,7 @@
 """NaN: every command says so in one line, and no run finishes with it."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +66,13 @@ def test_the_last_state_is_looked_at(folder: Path, monkeypatch: pytest.MonkeyPat
     poisoned(monkeypatch, 2 * STEPS, np.nan)
     line = (
         f"training onehot: the likelihood must stay finite, got NaN or infinity on the validation "
-        f"images after step {2 * STEPS}. Lower `learning_rate`. Step {STEPS} is kept in out."
+        f"images after step {2 * STEPS}. Lower `learning_rate`. Step {STEPS} is kept in "
+        "out/checkpoints."
     )
     with pytest.raises(DivergenceError) as raised:
         train_command.train(config(checkpoint_every=1))
     assert str(raised.value) == line
-    assert steps(folder / "out") == [STEPS]
+    assert steps(folder / "out" / "checkpoints") == [STEPS]
     assert not (folder / "out" / "report.json").exists()
     rows = (folder / "out" / "metrics.jsonl").read_text()
     assert "NaN" not in rows
@@ -127,10 +129,11 @@ def test_every_command_refuses_a_checkpoint_with_nan(
         assert refused(capsys, *command) == f"checkpoint bad: {must}{then}"
     assert not (folder / "labels.npz").exists()
     (folder / "out" / "report.json").unlink()  # going on with it, too
-    checkpoints.save(folder / "out", 2 * STEPS, state, metadata)
+    shutil.rmtree(folder / "out" / "checkpoints" / str(2 * STEPS))
+    checkpoints.save(folder / "out" / "checkpoints", 2 * STEPS, state, metadata)
     with pytest.raises(InputError) as raised:
         train_command.train(config())
-    assert str(raised.value) == f"checkpoint out/{2 * STEPS}: {must}{then}"
+    assert str(raised.value) == f"checkpoint out/checkpoints/{2 * STEPS}: {must}{then}"
     head["kernel"] = head["kernel"].at[0, 1].set(jnp.inf)
     checkpoints.save(folder / "worse", 2 * STEPS, state, metadata)
     line = refused(capsys, "labels", "worse", "--rule", "clip", "--similarity", "kernel")
@@ -180,6 +183,7 @@ def test_the_first_array_with_nan() -> None:
     tree = {"a": jnp.arange(3), "b": [jnp.ones(2), jnp.array([1.0, jnp.inf])], "c": jnp.nan}
     assert first_non_finite(tree) == "b/1"
     assert first_non_finite({"a": jnp.arange(3), "key": jax.random.key(0)}) is None
+    assert first_non_finite({"a": {}}) is None
     assert not are_finite({"nll": float("nan")})
     with pytest.raises(InputError, match="checkpoint x: a must be finite, got NaN or infinity"):
         raise checkpoints.not_finite(Path("x"), "a")

@@ -4,7 +4,6 @@ import functools
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 import signalled
 from orbax.checkpoint import v1 as ocp
 from processes import OPTIONS, STEPS, write_images
-from program import LIMIT, Forked, simsmooth, start
+from program import Forked, hears, simsmooth, start, wait_for
 
 from simsmooth_jax.machine import signals
 
@@ -168,20 +167,6 @@ def test_processes_that_read_images_do_not_keep_it(folder: Path, tmp_path: Path)
     said = errors.splitlines()[-1]
     assert said.startswith("simsmooth: SIGINT: saved; the same command goes on from step ")
     assert "Traceback" not in errors
-
-
-def hears(process: "subprocess.Popen[str]", number: int) -> bool:
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    caught = int(status.split("SigCgt:")[1].split()[0], 16)
-    return bool(caught >> (number - 1) & 1) and (number != INT or bool(caught >> (HUP - 1) & 1))
-
-
-def wait_for(condition: Callable[[], bool], process: Any) -> None:
-    deadline = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.001)
 
 
 def test_a_library_hears_nothing_and_keeps_its_callers_handlers() -> None:

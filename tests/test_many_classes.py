@@ -21,6 +21,7 @@ from simsmooth_jax.machine import memory
 from simsmooth_jax.program.commands import run_command, train_command
 from simsmooth_jax.program.commands.labels_command import make_label_file
 from simsmooth_jax.study import arms
+from simsmooth_jax.training import step_memory
 
 NAMES = ("cat", "dög", "鳥")
 INDICES = np.array([[0, 1], [1, 0], [2, 1]], np.int32)
@@ -124,6 +125,7 @@ def test_the_method_with_many_classes_builds_no_table(
     """K images of as many classes: one-hot training, top-k labels, training on them."""
     monkeypatch.setattr(arms, "MANY_CLASSES", K)
     monkeypatch.setattr(memory, "available_memory", lambda: 4 * K**2 - 1)  # a table is refused
+    monkeypatch.setattr(step_memory, "device_memory", lambda: 2**30)
     monkeypatch.chdir(tmp_path)
     random = np.random.RandomState(0)
     images, labels = random.randint(0, 256, (K, 2, 2)).astype(np.uint8), np.arange(K)
@@ -171,6 +173,7 @@ def test_a_run_of_too_many_classes_is_refused_before_it_trains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "available_memory", lambda: 399)  # bytes; 10 classes take 400
+    monkeypatch.setattr(step_memory, "device_memory", lambda: 2**30)
     message = "for K = 10 classes. It keeps the whole similarity. These do without it: simsmooth"
     with pytest.raises(ss.InputError, match=re.escape(message)):
         run_command.run(RunConfig(out=tmp_path / "run"))

@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from program import CACHE, simsmooth, start
-from test_interrupts import INT, hears, wait_for
+from program import CACHE, hears, simsmooth, start, wait_for
 from test_resume import COMMAND, assert_equal_runs
 
 pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings("ignore:Sharding info not provided")]
@@ -29,7 +28,7 @@ def test_sixty_at_random_moments(tmp_path: Path) -> None:
         cold = number % 4 == 3
         cache = tmp_path / f"cache-{number}" if cold else CACHE
         process = start(*COMMAND, cwd=tmp_path, cache=cache)
-        wait_for(lambda: hears(process, INT), process)  # noqa: B023
+        wait_for(lambda: hears(process, signal.SIGINT), process)  # noqa: B023
         moment, sent = moments.uniform(0, length * (1.5 if cold else 1)), NAMED[number % 3]
         try:
             process.wait(moment)

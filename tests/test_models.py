@@ -160,7 +160,7 @@ def test_images_are_normalised_by_channel() -> None:
         (ModelConfig("resnet18", depth=10), "`depth` must be left out for a resnet18, got 10"),
         (ModelConfig("resnet18", depth=20), "`depth` must be left out for a resnet18, got 20"),
         (ModelConfig("cnn", width=0), "`width` must be from 1 to 4096, got 0"),
-        (ModelConfig("mlp", depth=-1), "`depth` must be at least 1, got -1. Leave it out"),
+        (ModelConfig("mlp", depth=-1), "`depth` must be from 1 to 2000, got -1. Leave it out"),
     ],
 )
 def test_refused_sizes(config: ModelConfig, message: str) -> None:

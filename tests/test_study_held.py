@@ -46,5 +46,5 @@ def test_named_contrasts_stay_while_arms_change(
     found = json.loads((tmp_path / "out" / "study.json").read_text())
     assert [(one["arm"], one["than"]) for one in found["contrasts"]] == [("uniform", "onehot")]
     others = named | {"contrasts": ("maxsup:uniform",)}
-    with pytest.raises(InputError, match="contrasts "):
+    with pytest.raises(InputError, match="`contrasts` "):
         study(tmp_path / "out", arms=("maxsup", "uniform", "onehot"), **others)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from program import LIMIT, Forked, simsmooth
+from program import LIMIT, Forked, hears, simsmooth, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +56,7 @@ def test_killed_at_random_places_it_ends_with_the_same_rows(
     random = np.random.default_rng()  # elsewhere each time
     for place, least in enumerate(np.sort(random.choice(COUNT - 1, 3, replace=False))):
         process = Forked(*STUDY, cwd=tmp_path)
+        wait_for(lambda: hears(process, signal.SIGTERM), process)  # noqa: B023
         deadline = time.monotonic() + LIMIT
         while count_rows(tmp_path) < least:
             assert process.poll() is None

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.machine.files.ledger import claim
 from simsmooth_jax.program.run_directory import is_in_use, open_directory
 from simsmooth_jax.study.comparison.rows import Key, Rows, Shard
 
@@ -64,8 +65,8 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         Rows(tmp_path, Shard())
     assert str(error.value) == (
-        f"{file}: every line must be JSON, got Expecting property name enclosed in double quotes: "
-        "line 1 column 2 (char 1). Delete that line: its training is done again."
+        f"{file}: every line must be JSON, and as it was written, got Expecting property name "
+        "enclosed in double quotes: line 1 column 2 (char 1). Delete that line: its training is done again."
     )
 
 
@@ -94,6 +95,7 @@ def test_shards_are_numbered_from_1() -> None:
 def test_a_directory_is_emptied_by_none_while_another_part_is_written(tmp_path: Path) -> None:
     path = tmp_path / "study"
     with open_directory(path, {"a": 1}, False, part="-1-of-2"):
+        claim(path, "study.json")
         (path / "study.json").write_text("{}")
         assert is_in_use(path, "-1-of-2")
         assert not is_in_use(path, "-2-of-2")

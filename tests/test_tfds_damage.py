@@ -27,7 +27,7 @@ SHARD = "plain-train.array_record-00000-of-00001"
         (SHARD, lambda content: content[:-500], "Corrupted Riegeli/records file"),
         (SHARD, lambda content: content[:90] + b"?" + content[91:], "Corrupted Riegeli/records f"),
         ("dataset_info.json", lambda content: content.replace(b'"30"', b'"50"'), "out of bound"),
-        ("dataset_info.json", lambda content: b"{", "Failed to load JSON"),
+        ("dataset_info.json", lambda content: b"{", "Expecting property name"),
         ("features.json", lambda content: b"{}", "Python class name must contain a dot"),
     ],
 )
@@ -45,7 +45,7 @@ def test_damaged_sets_are_named(
     if change is not None:
         path.write_bytes(change(content))
         assert path.read_bytes() != content
-    with pytest.raises(ss.InputError, match=f"^plain .*in {tmp_path}.*: it must be") as no:
+    with pytest.raises(ss.InputError, match=f"^(plain .*in )?{tmp_path}.*: it must be") as no:
         load("plain", tmp_path)
     assert message in str(no.value)
     assert "\n" not in str(no.value)

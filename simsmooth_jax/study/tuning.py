@@ -43,18 +43,19 @@ def refuse_streamed(dataset: Dataset) -> None:
         raise InputError("`tune`", must, "a streamed set", "Compare `epsilon` by simsmooth train.")
 
 
-def cost(runner: ArmRunner) -> str:
-    """What it will take, in words, and a warning where it can tell little."""
+def cost(runner: ArmRunner) -> list[str]:
+    """What it will take, in a line, and a warning where it can tell little."""
     steps, images = runner.trainer.total_steps, len(runner.dataset.validation)
     said = (
         f"tuning: up to {TRAININGS} trainings more, of {steps:,} steps each; {TRAININGS + 3} in all"
     )
     if images >= FEW_IMAGES:
-        return said
-    return (
-        f"{said}\nWarning: {images:,} validation images choose by luck, as one of them is "
+        return [said]
+    luck = (
+        f"Warning: {images:,} validation images choose by luck, as one of them is "
         f"{100 / images:.2f} points; take {FEW_IMAGES:,} or more, or leave tuning out."
     )
+    return [said, luck]
 
 
 def tuned(
@@ -91,7 +92,7 @@ def in_words(rows: Rows) -> str:
         chosen.append(f"{weight:g} for {arm.title}{at.get(weight, '')}")
     said = f"Chosen on validation by NLL at T: epsilon {'; '.join(chosen)}."
     if len(rows) == TRAININGS:
-        return said
+        return [said]
     left = EPSILONS[len(rows) - TRAININGS :]
     return f"{said} With {left[0]:g} or more a relation label would have another class on top."
 

@@ -15,6 +15,8 @@ from simsmooth_jax.errors import first_line
 
 def first_non_finite(tree: Any) -> str | None:
     """The path of the first array that holds NaN or infinity, if any does."""
+    if not jax.tree.leaves(tree):
+        return None
     finite = np.asarray(_are_finite(tree))
     if finite.all():
         return None

@@ -25,7 +25,7 @@ from simsmooth_jax.machine.files.reading import MIB, MOST_TEXT, open_input, refu
 MAGIC = b"\x93NUMPY"
 ONLY: Name = ("array",)  # an .npy file does not name its array
 NAMES: Name = ("class_names",)  # a text for each class: noted about the arrays, none of them
-MOST_HEADER = 65_536  # bytes of an .npy file's header, of which NumPy itself takes 10,000
+MOST_HEADER = 10_240  # bytes of an .npy file's header, of which NumPy itself takes 10,000
 MOST_DIRECTORY = 4 * MIB  # of a zip archive's list of what it holds
 
 

@@ -66,7 +66,7 @@ def not_ours(root: Path, name: str) -> InputError:
     """The error for what stands in the way."""
     unknown = f", which its {LEDGER} does not name" if named(root) is not None else ""
     return InputError(
-        "--out",
+        "`out`",
         "be a new, an empty or a run's directory",
         f"{root}, which holds {name}{unknown}",
         "Move it away, or choose another one.",

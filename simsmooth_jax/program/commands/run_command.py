@@ -82,7 +82,8 @@ def run(config: RunConfig) -> None:
         if not whole:
             describe(runner)
             if config.tune:
-                tell(tuning.cost(runner))
+                for line in tuning.cost(runner):
+                    tell(line)
             with _diagnosis_shown(directory / "first", config.relation.rule):
                 result = pipeline.run_method(config, runner, directory)
             if is_writer():
