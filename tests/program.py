@@ -151,12 +151,10 @@ def simsmooth(
 
 
 def hears(process: "subprocess.Popen[str] | Forked", number: int) -> bool:
-    """Whether a program has its handler of a signal: an interrupt has one of Python before."""
+    """Whether a program has its handlers, that of a signal and, as Python has one, of SIGHUP."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     caught = int(status.split("SigCgt:")[1].split()[0], 16)
-    return bool(caught >> (number - 1) & 1) and (
-        number != signal.SIGINT or bool(caught >> (signal.SIGHUP - 1) & 1)
-    )
+    return all(caught >> (one - 1) & 1 for one in (number, signal.SIGHUP))
 
 
 def wait_for(condition: Callable[[], bool], process: Any) -> None:

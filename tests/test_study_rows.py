@@ -66,7 +66,8 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
         Rows(tmp_path, Shard())
     assert str(error.value) == (
         f"{file}: every line must be JSON, and as it was written, got Expecting property name "
-        "enclosed in double quotes: line 1 column 2 (char 1). Delete that line: its training is done again."
+        "enclosed in double quotes: line 1 column 2 (char 1). Delete that line: its training "
+        "is done again."
     )
 
 
