@@ -92,7 +92,7 @@ def in_words(rows: Rows) -> str:
         chosen.append(f"{weight:g} for {arm.title}{at.get(weight, '')}")
     said = f"Chosen on validation by NLL at T: epsilon {'; '.join(chosen)}."
     if len(rows) == TRAININGS:
-        return [said]
+        return said
     left = EPSILONS[len(rows) - TRAININGS :]
     return f"{said} With {left[0]:g} or more a relation label would have another class on top."
 
