@@ -1,4 +1,4 @@
-"""The configuration that a run directory was begun with, and how another one differs from it."""
+"""The configuration that a run directory was begun with, and whether another one is the same."""
 
 import hashlib
 import json
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from simsmooth_jax.machine.files.writing import read_json
+from simsmooth_jax.program.differences import differences
 
 CONFIG = "config.json"
 RUNS = "runs"  # default directories stand in it
@@ -38,21 +39,3 @@ def has_our_config(path: Path) -> bool:
 def of_json(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration as it is read again."""
     return json.loads(json.dumps({"format": FORMAT} | config))
-
-
-def differences(before: dict[str, Any], now: dict[str, Any], absent: dict[str, Any]) -> str:
-    """The keys that differ with both of their values, or an empty string."""
-    stored, given = (_flat(absent) | _flat(config) for config in (before, now))
-    keys = sorted(stored.keys() | given.keys())
-    return "; ".join(
-        f"{k} {stored.get(k)} -> {given.get(k)}" for k in keys if stored.get(k) != given.get(k)
-    )
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat
