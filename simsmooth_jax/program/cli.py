@@ -21,7 +21,8 @@ from simsmooth_jax.config.commands import (
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.errors import DivergenceError, InputError
 from simsmooth_jax.machine import environment
-from simsmooth_jax.machine.signals import Stopped, in_words
+from simsmooth_jax.machine.files.disks import WriteError
+from simsmooth_jax.machine.signals import Stopped, in_words, same_command
 from simsmooth_jax.machine.terminal import say
 from simsmooth_jax.program.parsing import parse
 from simsmooth_jax.program.wording import as_options
@@ -92,6 +93,8 @@ def _ending(error: BaseException) -> tuple[str, int] | None:
     """What is said of an error and the exit status; None for one that nobody has expected."""
     if isinstance(error, InputError):
         return as_options(str(error)), 2
+    if isinstance(error, WriteError):
+        return f"{error} T{same_command()[1:]}", 1
     if isinstance(error, DivergenceError | OSError):
         return as_options(str(error)), 1
     if isinstance(error, Stopped):
@@ -109,8 +112,8 @@ def _show_warning(message: Warning | str, *_: Any) -> None:
 
 
 def _silence_orbax() -> None:
-    """Our one line says it: a read that fails leaves others behind, which report on their own."""
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    """Our one line says it: what fails there leaves others behind, which report on their own."""
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", "coroutine .* was never awaited")
     raised, unraisable = sys.excepthook, sys.unraisablehook
