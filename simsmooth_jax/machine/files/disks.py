@@ -10,10 +10,11 @@ from pathlib import Path
 
 from simsmooth_jax.errors import first_line
 
-_THEN = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Make room.")
+FULL = (errno.ENOSPC, errno.EDQUOT)
+_THEN = dict.fromkeys(FULL, "Make room.")
 _THEN |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "Make it writable.")
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENOTCONN, errno.ESTALE)
-_THEN |= dict.fromkeys(_GONE, "Bring its directory back: without it, all starts anew.")
+_THEN |= dict.fromkeys(_GONE, "Bring its directory back (without it, all starts anew).")
 _NOTED = re.compile(r"os_error_code='(\d+)'")  # as TensorStore has it
 
 
@@ -46,21 +47,24 @@ def make_directory(path: Path) -> None:
         path.mkdir(exist_ok=True)
 
 
-def unwritten(path: Path, size: int, error: Exception, begun: Path | None = None) -> OSError:
+def unwritten(
+    path: Path, size: int | None, error: Exception, begun: Path | None = None
+) -> OSError:
     """The error of a file, or of a directory of files, that could not be written.
 
     Args:
       path: what it would have been.
-      size: its bytes.
+      size: its bytes, if they are known.
       error: what went wrong, also in the words of a library that hides the system's.
       begun: what was written of it, which is removed by whoever writes it the next time.
     """
     place = next((p for p in path.parents if os.path.exists(p)), Path())
     free, full = _free(place, begun)
-    number = _number(error) or _seen(path, size, free, full)
+    number = _number(error) or _seen(path, size or 0, free, full)
     if number is None:
         return OSError(f"{path} was not written: {first_line(error)}")
-    takes = f"it takes {size:,} bytes, and {free:,} are free in {place}"
+    takes = "" if size is None else f"it takes {size:,} bytes, and "
+    takes += f"{free:,} are free in {'this directory' if place == Path() else place}"
     takes += ", but no more files can be made there" * full
     why, then = os.strerror(number), _THEN.get(number, "Try again.")
     return WriteError(f"cannot write {path}: {why}; {takes}. {then}")
@@ -71,8 +75,11 @@ def _number(error: BaseException | None) -> int | None:
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return error.errno
-        if noted := _NOTED.search(str(error)):
+        text = str(error)
+        if noted := _NOTED.search(text):
             return int(noted[1])
+        if said := [number for number in _THEN if os.strerror(number) in text]:
+            return said[0]
         error = error.__cause__
     return None
 
