@@ -27,6 +27,8 @@ from simsmooth_jax.machine.terminal import say
 from simsmooth_jax.program.parsing import parse
 from simsmooth_jax.program.wording import as_options
 
+_CACHE = "persistent compilation cache"  # in JAX's warnings, as where its disk is full
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command: 0 is success, 1 failed work, 2 a wrong input, 128 + n a signal."""
@@ -111,6 +113,8 @@ def _fail(message: str, status: int) -> int:
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
     _fail(f"warning: {as_options(str(message))}", 0)
+    if _CACHE in str(message):  # of each program that is compiled: once is enough
+        warnings.filterwarnings("ignore", f".*{_CACHE}")
 
 
 def _silence_orbax() -> None:

@@ -47,9 +47,7 @@ def make_directory(path: Path) -> None:
         path.mkdir(exist_ok=True)
 
 
-def unwritten(
-    path: Path, size: int | None, error: Exception, begun: Path | None = None
-) -> OSError:
+def unwritten(path: Path, size: int | None, error: Exception, begun: Path | None = None) -> OSError:
     """The error of a file, or of a directory of files, that could not be written.
 
     Args:
