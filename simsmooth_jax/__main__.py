@@ -12,8 +12,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from simsmooth_jax.program import cli
 
     status = cli.main(arguments)
-    if signals.asked() and status == 128 + signals.asked():
-        signals.leave("", status)  # neither threads of the input nor a dead terminal keep it
+    if status == 1 or (signals.asked() and status == 128 + signals.asked()):
+        # Neither threads of the input or of a save that failed nor a dead terminal keep it.
+        signals.leave("", status)
     return status
 
 

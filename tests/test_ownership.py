@@ -18,7 +18,7 @@ from simsmooth_jax.config.labels import RelationConfig
 from simsmooth_jax.machine.files import ledger
 from simsmooth_jax.machine.files.writing import (
     TEMPORARY,
-    open_to_append,
+    append,
     refuse_output,
     write_atomically,
 )
@@ -173,7 +173,7 @@ def test_temporary_files_are_new_ones(tmp_path: Path, monkeypatch: pytest.Monkey
     assert victim.read_text() == "somebody's"
     (tmp_path / "log").symlink_to(victim)
     with pytest.raises(OSError, match="symbolic links"):
-        open_to_append(tmp_path / "log")
+        append(tmp_path / "log", b"")
     refuse(tmp_path / "new")
     assert sorted(os.listdir(tmp_path)) == ["a", "link", "log", "victim"]
 

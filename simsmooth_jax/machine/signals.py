@@ -109,7 +109,12 @@ def _end(how: str, number: int) -> NoReturn:
 
 def in_words(number: int, how: str = "saved") -> str:
     """The line that a signal ends the program with."""
-    return f"{signal.Signals(number).name}: {how}; the same command {_State.goes_on}."
+    return f"{signal.Signals(number).name}: {how}; {same_command()}"
+
+
+def same_command() -> str:
+    """What it would do, in words."""
+    return f"the same command {_State.goes_on}."
 
 
 def goes_on(how: str) -> None:

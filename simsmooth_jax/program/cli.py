@@ -21,10 +21,13 @@ from simsmooth_jax.config.commands import (
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.errors import DivergenceError, InputError
 from simsmooth_jax.machine import environment
-from simsmooth_jax.machine.signals import Stopped, in_words
+from simsmooth_jax.machine.files.disks import FULL, WriteError
+from simsmooth_jax.machine.signals import Stopped, in_words, same_command
 from simsmooth_jax.machine.terminal import say
 from simsmooth_jax.program.parsing import parse
 from simsmooth_jax.program.wording import as_options
+
+_CACHE = "persistent compilation cache"  # in JAX's warnings, as where its disk is full
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,6 +95,10 @@ def _ending(error: BaseException) -> tuple[str, int] | None:
     """What is said of an error and the exit status; None for one that nobody has expected."""
     if isinstance(error, InputError):
         return as_options(str(error)), 2
+    if isinstance(error, OSError) and error.errno in FULL:  # files come with their names, below
+        error = WriteError(f"cannot write standard output: {error.strerror}. Make room.")
+    if isinstance(error, WriteError):
+        return f"{error} T{same_command()[1:]}", 1
     if isinstance(error, DivergenceError | OSError):
         return as_options(str(error)), 1
     if isinstance(error, Stopped):
@@ -106,11 +113,13 @@ def _fail(message: str, status: int) -> int:
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
     _fail(f"warning: {as_options(str(message))}", 0)
+    if _CACHE in str(message):  # of each program that is compiled: once is enough
+        warnings.filterwarnings("ignore", f".*{_CACHE}")
 
 
 def _silence_orbax() -> None:
-    """Our one line says it: a read that fails leaves others behind, which report on their own."""
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    """Our one line says it: what fails there leaves others behind, which report on their own."""
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", "coroutine .* was never awaited")
     raised, unraisable = sys.excepthook, sys.unraisablehook

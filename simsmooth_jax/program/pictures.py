@@ -17,6 +17,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
 from simsmooth_jax.errors import escaped
+from simsmooth_jax.machine.files.disks import make_directory
 from simsmooth_jax.machine.files.writing import write_atomically
 from simsmooth_jax.study.arms import ARM, ARMS
 
@@ -227,7 +228,7 @@ def _plain(axes: Axes) -> None:
 
 
 def _save(figure: Figure, path: Path, dpi: float = 100) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     warnings.filterwarnings("ignore", "Glyph .* missing from font")  # class names of any script
     figure.set_dpi(dpi)
     content = io.BytesIO()

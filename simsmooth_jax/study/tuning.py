@@ -10,6 +10,7 @@ from simsmooth_jax.config.labels import USUAL_EPSILON, WITHOUT_OWN
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.bars import Progress
+from simsmooth_jax.machine.files.disks import make_directory
 from simsmooth_jax.machine.files.ledger import claim
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.study.arms import RELATION, UNIFORM, Arm, Plan
@@ -67,7 +68,7 @@ def tuned(
     """
     if is_writer():
         claim(directory, f"{TUNING}/", f"{TUNING}/{METRICS}")
-        (directory / TUNING).mkdir(exist_ok=True)
+        make_directory(directory / TUNING)
     log, rows = MetricsLog(directory / TUNING / METRICS), []
     for arm, epsilon, its_plan in _points(plan, relations):
         name = f"{arm.name}-{epsilon:g}"

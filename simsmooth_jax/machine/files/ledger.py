@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.machine.files.writing import open_to_append
+from simsmooth_jax.machine.files.writing import append
 
 LEDGER = ".simsmooth-files"
 HERE = "./"  # the directory itself, of which the steps of a training are a part
@@ -54,12 +54,8 @@ def note(root: Path, names: Iterable[str]) -> None:
     if not lines:
         return
     path = root / LEDGER
-    with open_to_append(path) as file:
-        if path.read_bytes()[-1:] not in (b"", b"\n"):
-            file.write(b"\n")  # ends a line that a kill tore
-        file.write(lines.encode())
-        file.flush()
-        os.fsync(file.fileno())
+    torn = path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n")  # by a kill
+    append(path, (torn * "\n" + lines).encode())
 
 
 def not_ours(root: Path, name: str) -> InputError:

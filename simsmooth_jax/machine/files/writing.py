@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from simsmooth_jax.errors import UNSEEN, InputError
+from simsmooth_jax.machine.files.disks import writing
 from simsmooth_jax.machine.files.reading import parsed_json, read_input
 from simsmooth_jax.machine.signals import held
 
@@ -20,18 +21,30 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 
 @held()
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes beside the path and renames, so that a kill leaves the old file or the new one."""
-    with _temporary(path) as file:
+    """Writes beside the path and renames, so that a kill leaves the old file or the new one.
+
+    Raises:
+      WriteError: the disk is full, read-only or gone; the old file is left.
+    """
+    with writing(path, len(content)), _temporary(path) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
         os.replace(file.name, path)
 
 
-def open_to_append(path: Path) -> IO[bytes]:
-    """A file to add whole lines to; a link in its place is not followed."""
+def append(path: Path, lines: bytes, durable: bool = True) -> None:
+    """Adds whole lines to a file, which the disk then has; a link in its place is not followed.
+
+    Raises:
+      WriteError: the disk is full, read-only or gone; the last line may be torn.
+    """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK
-    return os.fdopen(os.open(path, flags, 0o666), "ab")
+    with writing(path, len(lines)), os.fdopen(os.open(path, flags, 0o666), "ab") as file:
+        file.write(lines)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
 
 
 @contextlib.contextmanager

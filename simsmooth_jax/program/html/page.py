@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from simsmooth_jax.errors import escaped
+from simsmooth_jax.machine.files.disks import make_directory
 from simsmooth_jax.machine.files.ledger import claim
 from simsmooth_jax.machine.files.writing import write_atomically
 from simsmooth_jax.program.html.svg import minus
@@ -107,7 +108,7 @@ def write_page(page: Page, directory: Path) -> Path:
     files = [f"{TABLES}/{table.name}.csv" for table in page.tables]
     claim(directory, PAGE, f"{TABLES}/", *files)
     folder = directory / TABLES
-    folder.mkdir(exist_ok=True)
+    make_directory(folder)
     for table in page.tables:
         write_atomically(folder / f"{table.name}.csv", table.csv().encode())
     write_atomically(directory / PAGE, render(page).encode())

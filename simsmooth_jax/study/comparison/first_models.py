@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from simsmooth_jax.data.dataset import Split
 from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.formats.label_files import SHA256, content_sha256
+from simsmooth_jax.machine.files.disks import make_directory, writing
 from simsmooth_jax.machine.files.ledger import claim
 from simsmooth_jax.machine.files.writing import write_atomically
 from simsmooth_jax.machine.signals import held
@@ -63,10 +64,12 @@ def _what_goes_into(head: tuple[str, ...]) -> Callable[..., Any]:
 
 def kept(path: Path, make: Callable[[], FirstModel]) -> FirstModel:
     """The first model in a file, which one of several shards makes where it is not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     lock = f".lock-{path.stem}"
     claim(path.parent.parent, *(f"{path.parent.name}/{name}" for name in (lock, path.name)))
-    with filelock.FileLock(path.parent / lock), held():
+    with writing(path.parent / lock, 0):
+        alone = filelock.FileLock(path.parent / lock).acquire()
+    with alone, held():
         if not path.exists():
             write_atomically(path, _npz(make()))
     try:

@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from simsmooth_jax.errors import InputError, first_line
-from simsmooth_jax.machine.files.writing import open_to_append, write_atomically
+from simsmooth_jax.machine.files.writing import append, write_atomically
 
 Row = dict[str, Any]
 SHA256 = "sha256"  # of a row without it
@@ -86,10 +85,7 @@ class Rows:
         """Writes it to the disk."""
         row = key._asdict() | found
         self._rows[key] = row
-        with open_to_append(self._own) as file:
-            file.write((json.dumps(_signed(row), allow_nan=False) + "\n").encode())
-            file.flush()
-            os.fsync(file.fileno())
+        append(self._own, (json.dumps(_signed(row), allow_nan=False) + "\n").encode())
 
 
 def _key_of(row: Row) -> Key:

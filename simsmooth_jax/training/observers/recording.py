@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +16,7 @@ from jaxtyping import Array
 
 from simsmooth_jax.data.dataset import Examples
 from simsmooth_jax.errors import DivergenceError, InputError, first_line
-from simsmooth_jax.machine.files.writing import open_to_append, write_atomically
+from simsmooth_jax.machine.files.writing import append, write_atomically
 from simsmooth_jax.machine.processes import is_writer
 from simsmooth_jax.metrics import Accumulated
 from simsmooth_jax.training.evaluation import Evaluator, are_finite
@@ -58,8 +57,7 @@ class MetricsLog:
         """Writes all that was added and waits until the disk has it."""
         self._write(wait=True)
         if is_writer():
-            with open_to_append(self.path) as file:
-                os.fsync(file.fileno())
+            append(self.path, b"")
 
     def summed(self, arm: str) -> Noted:
         """The number of an arm's rows and their SHA-256, as its checkpoint of this step notes."""
@@ -148,8 +146,7 @@ class MetricsLog:
                     self._sums[row["arm"]].add(lines[-1])
         finally:  # also those before a loss that is refused
             if lines and is_writer():
-                with open_to_append(self.path) as file:
-                    file.writelines(lines)
+                append(self.path, b"".join(lines), durable=False)
 
 
 class _Sum:

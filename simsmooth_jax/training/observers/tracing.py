@@ -6,6 +6,7 @@ from types import TracebackType
 import jax
 
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.machine.files.disks import unwritten
 from simsmooth_jax.training.loop import Metrics
 from simsmooth_jax.training.step import TrainState
 
@@ -45,8 +46,12 @@ class TracedSteps:
 
     def _stop(self) -> None:
         if self.tracing:
-            jax.profiler.stop_trace()
-            self.tracing, self.written = False, True
+            self.tracing = False
+            try:
+                jax.profiler.stop_trace()
+            except (OSError, jax.errors.JaxRuntimeError) as error:
+                raise unwritten(self.directory / "plugins", None, error) from None
+            self.written = True
 
 
 def refuse_directory(directory: Path | None) -> None:

@@ -9,7 +9,7 @@ import jax
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import v1 as ocp
 
-from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.stores.buckets import here
 from simsmooth_jax.formats.stores.near_checkpoints import next_step, no_checkpoint
 from simsmooth_jax.formats.stores.orbax import refuse_hostile
@@ -22,9 +22,11 @@ from simsmooth_jax.formats.stores.orbax_steps import (
     verify,
 )
 from simsmooth_jax.machine.files import manifest
+from simsmooth_jax.machine.files.disks import unwritten
 from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.training.saved import kept_steps
 
+OTHER_FILES = 2**16  # bytes, about, of what Orbax writes beside the arrays
 ALWAYS = {"step", "params", "batch_stats", "opt_state"}  # of every checkpoint, also if empty
 
 
@@ -36,18 +38,18 @@ def save(directory: Path, step: int, state: Any, metadata: dict[str, Any]) -> No
 
     Raises:
       InputError: something in the directory that is not ours might be taken for a step.
-      OSError: it could not be written.
+      WriteError: the disk is full, read-only or gone; the steps before it are as they were.
     """
     path, unnamed = directory / str(step), directory / f"{step}{kept_steps.UNNAMED}"
     name = f"{directory.name}/{step}"  # the same where processes see another path
-    if is_writer():
-        directory.mkdir(parents=True, exist_ok=True)
-        kept_steps.refuse_others(directory)
-        if path.exists():
-            raise InputError(f"checkpoint {path}", "be new", "one that exists", "Move it away.")
-        kept_steps.remove_begun(directory)
-    from_writer(f"saving {name}", None)
     try:
+        if is_writer():
+            directory.mkdir(parents=True, exist_ok=True)
+            kept_steps.refuse_others(directory)
+            if path.exists():
+                raise InputError(f"checkpoint {path}", "be new", "one that exists", "Move it away.")
+            kept_steps.remove_begun(directory)
+        from_writer(f"saving {name}", None)
         # Not by a manager of steps: that would look after all of the directory, and delete in it.
         noted = {MANIFEST: manifest.SUMS, **metadata}
         ocp.save(str(unnamed.absolute()), _parts(state), custom_metadata=noted)
@@ -55,8 +57,11 @@ def save(directory: Path, step: int, state: Any, metadata: dict[str, Any]) -> No
             manifest.write(unnamed)
             unnamed.rename(path)
             kept_steps.prune(directory)
+    except InputError:
+        raise
     except Exception as error:
-        raise OSError(f"checkpoint {path} was not written: {first_line(error)}") from error
+        begun = next(directory.glob(f"{unnamed.name}*"), None)
+        raise unwritten(path, _bytes(state), error, begun) from error
     from_writer(f"saved {name}", None)
 
 
@@ -175,6 +180,11 @@ def _parts(state: Any) -> dict[str, Any]:
     return {
         name: value for name, value in fields.items() if name in ALWAYS or jax.tree.leaves(value)
     }
+
+
+def _bytes(state: Any) -> int:
+    """What a state takes on a disk, about: its arrays, and a block for each file beside them."""
+    return OTHER_FILES + sum(leaf.nbytes for leaf in jax.tree.leaves(_parts(state)))
 
 
 def _arrays(path: Path) -> Any:
