@@ -157,4 +157,9 @@ def test_killed_in_two_processes_and_gone_on_with_in_one(
     assert [process.returncode for process in pair.started] == [-9, -9]
     last = processes(*command, count=1)
     last.succeed()
+    told = last.read(0, "out").count(
+        "\ndevices: 8 of kind cpu in 1 process, where the checkpoint was saved on 8 of kind cpu "
+        "in 2 processes: the same examples in the same order, numbers differ by rounding\n"
+    )
+    assert told == 1
     assert_same_training(alone / "killed", alone / "alone")

@@ -32,9 +32,13 @@ def host_memory() -> int:
 def device_memory() -> int:
     """Bytes that each device of this process has; those of a CPU share the host's."""
     start_devices()
-    devices = jax.local_devices()
-    statistics = devices[0].memory_stats() or {}
-    return statistics.get("bytes_limit") or available_memory() // len(devices)
+    return device_limit() or available_memory() // jax.local_device_count()
+
+
+def device_limit() -> int | None:
+    """Bytes that JAX may take of a device, where it says so: a CPU has no such limit."""
+    start_devices()
+    return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
 
 
 @functools.cache  # asked for before every table

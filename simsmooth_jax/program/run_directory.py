@@ -71,10 +71,12 @@ def open_directory(
             f"{path}: {error.strerror}",
             "Choose another one.",
         ) from error
-    with held:
+    with held, contextlib.ExitStack() as kept:
         _refuse(path, config, overwrite, absent or {}, part)  # what has come there meanwhile
         owner = f"process {os.getpid()} on {socket.gethostname()}"
-        write_atomically(path / f"{OWNER}{part}", owner.encode())
+        note = path / f"{OWNER}{part}"
+        kept.callback(note.unlink, missing_ok=True)  # nobody holds it afterwards
+        write_atomically(note, owner.encode())
         belongings.adopt(path)
         if overwrite:
             belongings.clear(path)

@@ -63,6 +63,14 @@ def refuse_pixels(config: AugmentationConfig, shape: tuple[int, ...]) -> None:
             raise InputError(f"`{name}`", must, pixels, f"Try {example}.")
 
 
+def refuse_mixing(config: AugmentationConfig, unmixed: bool) -> None:
+    """Refuses to mix images where their predictions are taken for those of single ones."""
+    for name in ("mixup", "cutmix"):
+        if unmixed and (value := getattr(config, name)):
+            must = "be 0 with labels that are made of the predictions of single images"
+            raise InputError(f"`{name}`", must, value, "Leave it out, or choose other labels.")
+
+
 def refuse_steps_per_dispatch(steps: int, steps_per_epoch: int, streamed: bool) -> None:
     """Refuses more steps at once than an epoch has, or several of what is streamed."""
     if steps > steps_per_epoch:

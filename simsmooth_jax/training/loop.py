@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import jax
 from jaxtyping import Array, Float
 
 from simsmooth_jax.machine import signals
@@ -40,6 +41,7 @@ def train(
     observers: Sequence[Observer] = (),
     checkpoint_steps: int | None = None,
     on_stop: Callable[[int, TrainState], None] | None = None,
+    on_compiled: Callable[[jax.stages.Compiled], None] | None = None,
 ) -> TrainState:
     """Trains a classifier by an objective.
 
@@ -51,6 +53,7 @@ def train(
       observers: told of every step, in this order.
       checkpoint_steps: steps after each of which the observers must see the state.
       on_stop: told of the last step and the state after it, where a signal ends the program.
+      on_compiled: given the first program, which has not run yet.
 
     Returns:
       The state after the last step.
@@ -72,6 +75,8 @@ def train(
             batch = next(itertools.islice(inputs, count - 1, None))  # one for all, in an epoch
             waited = time.perf_counter() - start
             dispatch = trainer.step if count == 1 else trainer.steps
+            if step == first and on_compiled is not None:
+                on_compiled(trainer.compiled(count, state, batch, objective, key))
             state, metrics = dispatch(state, batch, objective, key)
             if step == first:  # before, an end loses nothing
                 kept.enter_context(signals.boundaries())

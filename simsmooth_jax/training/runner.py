@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from simsmooth_jax.config import options
@@ -14,13 +15,13 @@ from simsmooth_jax.machine.bars import Progress
 from simsmooth_jax.machine.devices import local
 from simsmooth_jax.machine.processes import from_writer, is_writer
 from simsmooth_jax.machine.signals import goes_on
+from simsmooth_jax.machine.terminal import tell
 from simsmooth_jax.method.objectives.objective import Objective, table_loss
 from simsmooth_jax.method.tables.forms import trainable_table
 from simsmooth_jax.training.classifier import Classifier
 from simsmooth_jax.training.evaluation import Evaluator, are_finite
 from simsmooth_jax.training.finite import first_non_finite
 from simsmooth_jax.training.fitting import refuse_checkpoint_steps
-from simsmooth_jax.training.inputs import held_bytes
 from simsmooth_jax.training.loop import train
 from simsmooth_jax.training.models.built_in import refuse_model
 from simsmooth_jax.training.models.initial_weights import open_initial
@@ -36,7 +37,7 @@ from simsmooth_jax.training.observers.saving import Checkpoints, from_step
 from simsmooth_jax.training.observers.showing import Shown
 from simsmooth_jax.training.saved import checkpoints, kept_steps, made_from
 from simsmooth_jax.training.step import Trainer, TrainState
-from simsmooth_jax.training.step_memory import refuse_training
+from simsmooth_jax.training.step_memory import of_step
 
 
 class ArmRunner:
@@ -58,6 +59,7 @@ class ArmRunner:
         self.trainer = Trainer(config, self.dataset, debug_nans=saving.debug_nans)
         self.evaluator = Evaluator(self.trainer.model, self.trainer.image_statistics)
         self.made_from = made_from.of_data(self.dataset)
+        self._told: set[str] = set()
 
     def train(
         self, arm: str, objective: Objective, directory: Path, log: MetricsLog, progress: Progress
@@ -70,7 +72,9 @@ class ArmRunner:
         state = trainer.init(seed, objective.init)
         metadata = self._metadata(arm) | made_from.of_objective(objective)
         if (last := checkpoints.latest_step(directory)) is not None:
-            made_from.refuse_other(last, checkpoints.read_metadata(last), metadata)
+            noted = checkpoints.read_metadata(last)
+            made_from.refuse_other(last, noted, metadata)
+            self._tell(made_from.other_devices(noted, metadata))
         state = checkpoints.restore_state(directory, like=state) or state
         step = int(state.step)
         if step and (found := first_non_finite(state)):
@@ -91,6 +95,7 @@ class ArmRunner:
                 return train(*given)
             except FloatingPointError as error:
                 raise diverged(arm, "operations", str(error), directory) from error
+        given = *given, self._show_memory
         if self.profile is None or dispatches < 2:
             return train(*given)
         with tracing.TracedSteps(self.profile, dispatches) as traced:
@@ -101,10 +106,18 @@ class ArmRunner:
         self.profile = None
         return state
 
+    def _show_memory(self, program: jax.stages.Compiled) -> None:
+        self._tell(of_step(program))
+
+    def _tell(self, line: str) -> None:
+        """Says it once, for all trainings of which it is true."""
+        if line and line not in self._told and is_writer():
+            tell(line)
+        self._told.add(line)
+
     def refuse(self, objective: Objective) -> None:
-        """Refuses a table that labels cannot be, and labels that mixed images cannot have."""
+        """Refuses a table that labels cannot be, and labels that these images cannot have."""
         self.trainer.refuse(objective)
-        refuse_training(self.trainer.shapes, held_bytes(self.dataset), objective)
         if objective.loss is table_loss:
             trainable_table("train", objective.data, self.dataset.num_classes)
 
@@ -161,6 +174,7 @@ class ArmRunner:
             "image_shape": list(self.dataset.image_shape),
             "image_statistics": self.trainer.image_statistics,
             **self.made_from,
+            **made_from.devices(),
             **made_from.versions(),
         }
 

@@ -14,19 +14,18 @@ from jaxtyping import Array, Float, Int
 
 from simsmooth_jax.config.training import TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
-from simsmooth_jax.errors import InputError
 from simsmooth_jax.machine.devices import BATCH_AXIS, data_mesh, place
 from simsmooth_jax.machine.randomness import new_key
 from simsmooth_jax.method.objectives.objective import Batch, Objective, no_state
 from simsmooth_jax.training.augmentation import augment
 from simsmooth_jax.training.finite import debugged
-from simsmooth_jax.training.fitting import refuse_unfitting
+from simsmooth_jax.training.fitting import refuse_mixing, refuse_unfitting
 from simsmooth_jax.training.inputs import Inputs, StepInputs, held_bytes
 from simsmooth_jax.training.models.built_in import build_model, normalise_images
 from simsmooth_jax.training.models.head_module import WHOLE, at, head_module, replaced
 from simsmooth_jax.training.models.initial_weights import read_initial
 from simsmooth_jax.training.optimizers import build_optimizer, learning_rate_schedule
-from simsmooth_jax.training.step_memory import refuse_training
+from simsmooth_jax.training.step_memory import objective_bytes, refuse_training
 
 AUGMENTATION, DROPOUT = 1, 2  # what a step's keys are for; 0 is that of the initial weights
 
@@ -81,7 +80,8 @@ class Trainer:
         self.batch_sharded = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
         self._init = jax.jit(self._initial_state, out_shardings=self.replicated)
         self.shapes = jax.eval_shape(self._init, jax.eval_shape(new_key, 0))
-        refuse_training(self.shapes, held_bytes(dataset))
+        self.held_bytes = held_bytes(dataset)
+        refuse_training(self.shapes, self.held_bytes)
         self.inputs = Inputs(config.data, dataset, self.batch_size, self.batch_sharded)
         self.weight_decay = place(_strong(config.optimizer.weight_decay), self.replicated)
         kept: dict[str, Any] = {"out_shardings": self.replicated}
@@ -111,15 +111,9 @@ class Trainer:
         return objective._replace(data=data)
 
     def refuse(self, objective: Objective) -> None:
-        """Refuses to mix images where their predictions are taken for those of single ones."""
-        if objective.unmixed and (self.augmentation.mixup or self.augmentation.cutmix):
-            name = "mixup" if self.augmentation.mixup else "cutmix"
-            raise InputError(
-                f"`{name}`",
-                "be 0 with labels that are made of the predictions of single images",
-                getattr(self.augmentation, name),
-                "Leave it out, or choose other labels.",
-            )
+        """Refuses an objective that does not go with the images' changes, or into the memory."""
+        refuse_mixing(self.augmentation, objective.unmixed)
+        refuse_training(self.shapes, self.held_bytes, objective_bytes(objective))
 
     def step(
         self, state: TrainState, inputs: StepInputs, objective: Objective, key: Array
@@ -132,6 +126,13 @@ class Trainer:
     ) -> tuple[TrainState, dict[str, Float[Array, " steps"]]]:
         """`steps_per_dispatch` of them in one program, all of one epoch; the state is donated."""
         return self._steps(state, inputs, *self._arguments(objective, key))
+
+    def compiled(
+        self, count: int, state: TrainState, inputs: StepInputs, objective: Objective, key: Array
+    ) -> jax.stages.Compiled:
+        """The program of so many steps: JAX keeps it, and a call with these compiles nothing."""
+        program = self._step if count == 1 else self._steps
+        return program.lower(state, inputs, *self._arguments(objective, key)).compile()
 
     def _arguments(self, objective: Objective, key: Array) -> tuple[Any, ...]:
         """The last two are static: one program for all that share them."""

@@ -27,6 +27,7 @@ from simsmooth_jax.training.evaluation import Evaluator
 from simsmooth_jax.training.finite import first_non_finite
 from simsmooth_jax.training.loop import train
 from simsmooth_jax.training.step import Trainer, TrainState
+from simsmooth_jax.training.step_memory import objective_bytes, refuse_training
 
 EVALUATION_BATCH = 1000
 
@@ -53,7 +54,7 @@ class Trials:
         self._reader = first_models.Reader(self._new_evaluator, dataset.num_classes)
 
     def refuse(self, entrants: tuple[Entrant, ...]) -> None:
-        """Refuses mixed images for arms that take predictions for those of single ones."""
+        """Refuses arms that do not go with mixed images, or do not fit into a device's memory."""
         mixes = [name for name in ("mixup", "cutmix") if getattr(self._training.augmentation, name)]
         unmixed = [entrant.name for entrant in entrants if entrant.unmixed]
         if mixes and unmixed:
@@ -64,6 +65,10 @@ class Trials:
                 getattr(self._training.augmentation, mixes[0]),
                 "Leave it out, or take other `arms`.",
             )
+        seen = self.seen(0, ENTRANT["onehot"], None)
+        for entrant in entrants:
+            held = self.trainer.held_bytes, _held_bytes(entrant, seen)
+            refuse_training(self.trainer.shapes, *held)
 
     def seen(self, seed: int, entrant: Entrant, first: Point | None) -> Seen:
         """What the labels of a seed may be made from; `first` is the setting of first models."""
@@ -156,3 +161,11 @@ class Trials:
     def _new_evaluator(self) -> Evaluator:
         trainer: Any = self.trainer
         return Evaluator(trainer.model, trainer.image_statistics, EVALUATION_BATCH, jax.devices())
+
+
+def _held_bytes(entrant: Entrant, seen: Seen) -> int:
+    """Bytes of what it minimises and its state: known before there is a first model."""
+    if entrant.objective is not None and "first" not in entrant.needs:
+        return objective_bytes(entrant.objective(seen, Point(0.0, None, None)))
+    rows = seen.classes if entrant.rows else seen.plan.num_examples
+    return 4 * rows * seen.classes

@@ -51,6 +51,29 @@ def versions() -> Noted:
     return {"versions": {name: metadata.version(name) for name in PACKAGES}}
 
 
+def devices() -> Noted:
+    """What trains: of other devices numbers differ by rounding."""
+    found = jax.devices()
+    kind = found[0].device_kind
+    return {"devices": {"count": len(found), "kind": kind, "processes": jax.process_count()}}
+
+
+def other_devices(noted: Noted, expected: Noted) -> str:
+    """A line where a training goes on with other devices than noted; empty otherwise."""
+    was, now = _table(noted, "devices"), expected["devices"]
+    if not was or was == now:
+        return ""
+    before, today = (
+        f"{found.get('count')} of kind {found.get('kind')} in {found.get('processes')} "
+        f"process{'' if found.get('processes') == 1 else 'es'}"
+        for found in (was, now)
+    )
+    return (
+        f"devices: {today}, where the checkpoint was saved on {before}: the same examples in the "
+        "same order, numbers differ by rounding"
+    )
+
+
 def refuse_other(checkpoint: Path, noted: Noted, expected: Noted) -> None:
     """Refuses a checkpoint that was made from something else, and warns of other versions.
 
