@@ -122,7 +122,8 @@ def complaint(words: Sequence[str], status: int | str, said: str) -> str:
         return f"no refusal: {line}"
     given = [part for word in words for part in re.split("[=:]", word) if part[2:]]
     named = re.search(r"CHECKPOINT|simsmooth|--\w", line.removeprefix("simsmooth: "))
-    if not named and not any(part in line for part in given):
+    # What a terminal would act on is shown as Python writes it.
+    if not named and not any(part in line or ascii(part)[1:-1] in line for part in given):
         return f"names nothing that was typed: {line}"
     hidden = {*re.findall(r"`(\w+)[`=]", line)} & NAMES
     if hidden and "`epochs='`" not in words:

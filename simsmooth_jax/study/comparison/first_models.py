@@ -62,8 +62,12 @@ def _what_goes_into(head: tuple[str, ...]) -> Callable[..., Any]:
     return pass_on
 
 
-def kept(path: Path, make: Callable[[], FirstModel]) -> FirstModel:
-    """The first model in a file, which one of several shards makes where it is not there."""
+def kept(path: Path, make: Callable[[], FirstModel], made_from: dict[str, str]) -> FirstModel:
+    """The first model in a file, which one of several shards makes where it is not there.
+
+    Raises:
+      InputError: the file is damaged, or was made from something else.
+    """
     make_directory(path.parent)
     lock = f".lock-{path.stem}"
     claim(path.parent.parent, *(f"{path.parent.name}/{name}" for name in (lock, path.name)))
@@ -71,21 +75,21 @@ def kept(path: Path, make: Callable[[], FirstModel]) -> FirstModel:
         alone = filelock.FileLock(path.parent / lock).acquire()
     with alone, held():
         if not path.exists():
-            write_atomically(path, _npz(make()))
+            write_atomically(path, _npz(make(), made_from))
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found = dict(arrays)
         digest = found.pop(SHA256, None)  # which those of before have not
-        if digest is not None and str(digest) != content_sha256(found, {}, None):
-            raise ValueError("its SHA-256 is another one")
+        if digest is not None and str(digest) != content_sha256(found, made_from, None):
+            raise ValueError("one that was changed, or another training's, by its SHA-256")
         return FirstModel(**found)
     except (ValueError, TypeError, RuntimeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         then = "Delete it: it is made again."
         raise InputError(f"{path}: it", "be a first model", first_line(error), then) from error
 
 
-def _npz(found: FirstModel) -> bytes:
+def _npz(found: FirstModel, made_from: dict[str, str]) -> bytes:
     file, arrays = io.BytesIO(), found._asdict()
-    arrays |= {SHA256: np.asarray(content_sha256(arrays, {}, None))}
+    arrays |= {SHA256: np.asarray(content_sha256(arrays, made_from, None))}
     np.savez(file, **arrays)
     return file.getvalue()

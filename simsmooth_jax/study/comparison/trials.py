@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from simsmooth_jax.config import stored
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.data.dataset import Dataset, Split
 from simsmooth_jax.errors import DivergenceError, InputError
+from simsmooth_jax.formats.label_files import array_sha256
 from simsmooth_jax.machine.devices import place
 from simsmooth_jax.method.objectives import Objective
 from simsmooth_jax.study.arms import Plan
@@ -97,7 +100,13 @@ class Trials:
                 )
             return found
 
-        return first_models.kept(self.model_path(seed, point), make)
+        return first_models.kept(self.model_path(seed, point), make, self._made_from(seed, point))
+
+    def _made_from(self, seed: int, point: Point) -> dict[str, str]:
+        """What tells the first models of one study, seed and setting from all others."""
+        training = json.dumps(stored.identity(self._training.absolute()), sort_keys=True)
+        labels = array_sha256(self._train(seed).all_labels())
+        return {"training": training, "labels": labels, "of": self.model_path(seed, point).stem}
 
     def model_path(self, seed: int, point: Point) -> Path:
         """Where that model is kept, if an arm needed it."""

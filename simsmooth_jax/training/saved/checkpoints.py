@@ -90,6 +90,9 @@ def restore_state(directory: Path, like: Any) -> Any | None:
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), parts
     )
     found = _orbax(ocp.load, path, abstract)
+    if int(found["step"]) != int(path.name):
+        then = "It was renamed or exchanged: give it its name back."
+        raise InputError(f"checkpoint {path}: it", "hold that step", f"step {found['step']}", then)
     return found if isinstance(like, dict) else dataclasses.replace(like, **found)
 
 
