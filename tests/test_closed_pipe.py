@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import environment
+from program import Forked, environment
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,15 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path, arguments: str) -> None:
     )
     os.close(write)
     assert (ended.returncode, ended.stderr) == (1, "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_full_standard_output(tmp_path: Path) -> None:
+    process = Forked("data", "digits", cwd=tmp_path, files=[Path("/dev/full")])
+    assert process.wait(60) == 1
+    said = process.files[1].read_text()
+    assert said == (
+        "simsmooth: cannot write standard output: No space left on device. Make room. "
+        "The same command starts again.\n"
+    )

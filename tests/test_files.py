@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import pytest
 
 import simsmooth_jax as ss
+from simsmooth_jax.machine.files.disks import WriteError
 from simsmooth_jax.machine.files.writing import write_atomically, write_json
 from simsmooth_jax.program.recorded_config import default_directory
 from simsmooth_jax.program.run_directory import open_directory
 from simsmooth_jax.training.observers.recording import MetricsLog
+from simsmooth_jax.training.saved import kept_steps
 
 
 def test_log_drops_what_follows_the_checkpoint_and_a_torn_line(tmp_path: Path) -> None:
@@ -29,6 +31,32 @@ def test_log_drops_what_follows_the_checkpoint_and_a_torn_line(tmp_path: Path) -
         ("b", 2),
     ]
     assert log.path.read_text().endswith("\n")
+
+
+def test_a_log_that_has_vanished_is_not_begun_anew(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    log.rewind("a", 0)
+    log.append(jnp.zeros(()), lambda: [{"arm": "a", "step": 1}])
+    log.path.unlink()
+    log.append(jnp.zeros(()), lambda: [{"arm": "a", "step": 2}])
+    with pytest.raises(WriteError, match=r"metrics.jsonl: No such file .* it takes \d+ bytes"):
+        log.flush()
+    assert not log.path.exists()
+
+
+def test_a_directory_that_is_made_again_gets_no_step(tmp_path: Path) -> None:
+    """As Orbax makes it where a disk vanishes while it saves; what is written there is removed."""
+    steps = tmp_path / "run" / "first"
+    steps.mkdir(parents=True)
+    place = steps.stat()
+    kept_steps.refuse_another(steps, place)
+    (tmp_path / "run").rename(tmp_path / "gone")
+    (steps / "4.simsmooth-unfinished" / "state").mkdir(parents=True)
+    (steps / "4.simsmooth-unfinished" / "_CHECKPOINT_METADATA").touch()
+    with pytest.raises(FileNotFoundError, match="first"):
+        kept_steps.refuse_another(steps, place)
+    kept_steps.remove_another(steps, place)
+    assert [path.name for path in tmp_path.iterdir()] == ["gone"]
 
 
 def test_write_is_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from simsmooth_jax.program.run_directory import open_directory
 TRAINING = TrainingConfig(
     DataConfig(source=SourceConfig(image_size="4")),
     model=ModelConfig("mlp", 4, 1),
-    optimizer=OptimizerConfig(epochs=3, batch_size=496, learning_rate=0.1, warmup_epochs=1),
+    optimizer=OptimizerConfig(epochs=3, batch_size=496, learning_rate=0.1, warmup_epochs=1.0),
 )
 SAVING = SavingConfig(checkpoint_every=1)
 LAST, SPARE = "6", "4"  # the two steps that stay

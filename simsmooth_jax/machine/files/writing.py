@@ -33,13 +33,19 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(file.name, path)
 
 
-def append(path: Path, lines: bytes, durable: bool = True) -> None:
-    """Adds whole lines to a file, which the disk then has; a link in its place is not followed.
+def append(path: Path, lines: bytes, durable: bool = True, new: bool = True) -> None:
+    """Adds whole lines to a file; a link in its place is not followed.
+
+    Args:
+      path: the file.
+      lines: what is added.
+      durable: whether it is waited for until the disk has it.
+      new: whether there may be none yet; otherwise its disk is gone.
 
     Raises:
       WriteError: the disk is full, read-only or gone; the last line may be torn.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK
+    flags = os.O_WRONLY | os.O_APPEND | new * os.O_CREAT | _NO_LINK
     with writing(path, len(lines)), os.fdopen(os.open(path, flags, 0o666), "ab") as file:
         file.write(lines)
         file.flush()

@@ -44,6 +44,7 @@ class MetricsLog:
         self.path = path
         self._pending: deque[tuple[Any, Callable[[], Iterable[Row]]]] = deque()
         self._next_write = 0.0
+        self._begun = False  # whether the file must be there
         self._sums: defaultdict[str, _Sum] = defaultdict(_Sum)
 
     def append(self, ready: Any, rows: Callable[[], Iterable[Row]]) -> None:
@@ -57,7 +58,7 @@ class MetricsLog:
         """Writes all that was added and waits until the disk has it."""
         self._write(wait=True)
         if is_writer():
-            append(self.path, b"")
+            self._append(b"", durable=True)
 
     def summed(self, arm: str) -> Noted:
         """The number of an arm's rows and their SHA-256, as its checkpoint of this step notes."""
@@ -86,6 +87,7 @@ class MetricsLog:
             kept.append(line)
             validated = "loss" not in json.loads(line) if own else validated
         write_atomically(self.path, b"".join(kept))
+        self._begun = True
         return validated
 
     def verify(self, arm: str, step: int, noted: Noted | None) -> None:
@@ -146,7 +148,11 @@ class MetricsLog:
                     self._sums[row["arm"]].add(lines[-1])
         finally:  # also those before a loss that is refused
             if lines and is_writer():
-                append(self.path, b"".join(lines), durable=False)
+                self._append(b"".join(lines), durable=False)
+
+    def _append(self, lines: bytes, durable: bool) -> None:
+        append(self.path, lines, durable, new=not self._begun)
+        self._begun = True
 
 
 class _Sum:

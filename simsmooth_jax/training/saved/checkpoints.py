@@ -42,9 +42,11 @@ def save(directory: Path, step: int, state: Any, metadata: dict[str, Any]) -> No
     """
     path, unnamed = directory / str(step), directory / f"{step}{kept_steps.UNNAMED}"
     name = f"{directory.name}/{step}"  # the same where processes see another path
+    place = None
     try:
         if is_writer():
             directory.mkdir(parents=True, exist_ok=True)
+            place = directory.stat()
             kept_steps.refuse_others(directory)
             if path.exists():
                 raise InputError(f"checkpoint {path}", "be new", "one that exists", "Move it away.")
@@ -54,12 +56,14 @@ def save(directory: Path, step: int, state: Any, metadata: dict[str, Any]) -> No
         noted = {MANIFEST: manifest.SUMS, **metadata}
         ocp.save(str(unnamed.absolute()), _parts(state), custom_metadata=noted)
         if is_writer():
+            kept_steps.refuse_another(directory, place)
             manifest.write(unnamed)
             unnamed.rename(path)
             kept_steps.prune(directory)
     except InputError:
         raise
     except Exception as error:
+        kept_steps.remove_another(directory, place)
         begun = next(directory.glob(f"{unnamed.name}*"), None)
         raise unwritten(path, _bytes(state), error, begun) from error
     from_writer(f"saved {name}", None)

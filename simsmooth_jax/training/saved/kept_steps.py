@@ -1,5 +1,8 @@
 """The steps in a training's directory: which of them are ours, which stay, how one is removed."""
 
+import contextlib
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -66,6 +69,26 @@ def remove_begun(directory: Path) -> None:
     for child in directory.iterdir():
         if is_begun(child):
             _remove_files(child)
+
+
+def refuse_another(directory: Path, place: os.stat_result | None) -> None:
+    """Refuses a directory that is made again after it has vanished, as Orbax makes it.
+
+    Raises:
+      FileNotFoundError: it is not the one that it was.
+    """
+    if place is None or not os.path.samestat(place, directory.stat()):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
+
+
+def remove_another(directory: Path, place: os.stat_result | None) -> None:
+    """Removes what was written into such a directory, and it itself."""
+    if place is None or not directory.is_dir() or os.path.samestat(place, directory.stat()):
+        return
+    with contextlib.suppress(OSError):  # Orbax may not have ended yet
+        remove_begun(directory)
+        directory.rmdir()
+        directory.parent.rmdir()
 
 
 def belongings(step: Path) -> tuple[list[Path], list[Path]]:
