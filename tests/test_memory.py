@@ -1,14 +1,17 @@
 """How much memory a process may take: the host's, or less where a control group bounds it."""
 
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from simsmooth_jax.machine.memory import available_memory, group_limits
+from simsmooth_jax.machine.memory import available_memory, device_memory, group_limits
 
 NO_LIMIT = 2**63 - 4096  # what version 1 writes for none
 PROGRAM = "from simsmooth_jax.machine.memory import available_memory; print(available_memory())"
@@ -64,6 +67,23 @@ def test_least_of_all_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     host = 1024 * int(total)
     assert available() == available(NO_LIMIT) == available(NO_LIMIT, 2 * host) == host
     assert available(NO_LIMIT, host - 1) == host - 1
+
+
+@pytest.mark.parametrize(
+    ("platform", "statistics", "bytes_of_each"),
+    [
+        ("gpu", {"bytes_limit": 7}, 7),
+        ("gpu", None, math.inf),  # as with XLA_PYTHON_CLIENT_ALLOCATOR=platform
+        ("cpu", None, 50),
+    ],
+)
+def test_a_device_has_the_memory_of_the_host_only_if_it_is_one(
+    platform: str, statistics: Any, bytes_of_each: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = SimpleNamespace(platform=platform, memory_stats=lambda: statistics)
+    monkeypatch.setattr("jax.local_devices", lambda: [device, device])
+    monkeypatch.setattr("simsmooth_jax.machine.memory.host_memory", lambda: 100)
+    assert device_memory() == bytes_of_each
 
 
 @pytest.fixture

@@ -157,6 +157,7 @@ def test_killed_in_two_processes_and_gone_on_with_in_one(
     assert [process.returncode for process in pair.started] == [-9, -9]
     last = processes(*command, count=1)
     last.succeed()
+    assert [pair.read(process, "out").count("\nstep: ") for process in (0, 1)] == [1, 0]
     told = last.read(0, "out").count(
         "\ndevices: 8 of kind cpu in 1 process, where the checkpoint was saved on 8 of kind cpu "
         "in 2 processes: the same examples in the same order, numbers differ by rounding\n"

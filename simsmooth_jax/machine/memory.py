@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 import os
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -29,14 +30,15 @@ def host_memory() -> int:
     return min((host, *group_limits()))
 
 
-def device_memory() -> int:
-    """Bytes that each device of this process has; those of a CPU share the host's."""
-    start_devices()
-    return device_limit() or available_memory() // jax.local_device_count()
+def device_memory() -> float:
+    """Bytes that each device of this process has, or infinity; those of a CPU share the host's."""
+    limit, devices = device_limit(), jax.local_devices()
+    is_host = devices[0].platform == "cpu"
+    return limit or (available_memory() // len(devices) if is_host else math.inf)
 
 
 def device_limit() -> int | None:
-    """Bytes that JAX may take of a device, where it says so: a CPU has no such limit."""
+    """Bytes that JAX may take of a device, where it says so, as of no CPU."""
     start_devices()
     return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
 

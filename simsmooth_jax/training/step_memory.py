@@ -30,7 +30,7 @@ def objective_bytes(objective: Objective) -> int:
     return nbytes(objective.data) + nbytes(jax.eval_shape(objective.init))
 
 
-def refuse_training(state: Any, images: int, labels: int = 0, memory: int | None = None) -> None:
+def refuse_training(state: Any, images: int, labels: int = 0, memory: float | None = None) -> None:
     """Refuses a training whose arrays alone do not fit into a device, before it is compiled.
 
     Only what every step is given counts: of gradients XLA may keep a layer's at a time, or none.
@@ -45,7 +45,7 @@ def refuse_training(state: Any, images: int, labels: int = 0, memory: int | None
     _refuse("the training", parts, INSTEAD[max(parts, key=lambda what: parts[what])], memory)
 
 
-def of_step(program: jax.stages.Compiled, memory: int | None = None) -> str:
+def of_step(program: jax.stages.Compiled, memory: float | None = None) -> str:
     """What a compiled step takes of each device, in words; refused where that is more than it has.
 
     Args:
@@ -66,7 +66,7 @@ def of_step(program: jax.stages.Compiled, memory: int | None = None) -> str:
     return f"step: {whole} of device memory ({listed})"
 
 
-def _refuse(who: str, parts: dict[str, int], then: str, memory: int | None) -> None:
+def _refuse(who: str, parts: dict[str, int], then: str, memory: float | None) -> None:
     memory = device_memory() if memory is None else memory
     if (whole := sum(parts.values())) > memory:
         must = f"fit into the memory of a device, {memory / GIB:.2f} GiB"
