@@ -222,6 +222,15 @@ def test_arms_of_a_hierarchy_and_of_another_arms_training(tmp_path: Path, shown:
         assert "least risk" not in (tmp_path / "out" / "tables" / f"{name}.csv").read_text()
 
 
+def test_a_lost_first_model_is_made_again(out: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(out, tmp_path / "copy"))
+    kept = [next((copy / "first-models").glob("0-*.npz")), copy / "report.html"]
+    before = [file.read_bytes() for file in kept]
+    kept[0].unlink()
+    study(copy)
+    assert [file.read_bytes() for file in kept] == before
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
