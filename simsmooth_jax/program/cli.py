@@ -92,6 +92,9 @@ def _ending(error: BaseException) -> tuple[str, int] | None:
     """What is said of an error and the exit status; None for one that nobody has expected."""
     if isinstance(error, InputError):
         return as_options(str(error)), 2
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        gone = InputError("the current directory", "exist", "a removed one", "Change to another.")
+        return str(gone), 2
     if isinstance(error, DivergenceError | OSError):
         return as_options(str(error)), 1
     if isinstance(error, Stopped):
