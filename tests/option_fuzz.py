@@ -122,8 +122,9 @@ def complaint(words: Sequence[str], status: int | str, said: str) -> str:
         return f"no refusal: {line}"
     given = [part for word in words for part in re.split("[=:]", word) if part[2:]]
     named = re.search(r"CHECKPOINT|simsmooth|--\w", line.removeprefix("simsmooth: "))
-    # What a terminal would act on is shown as Python writes it.
-    if not named and not any(part in line or ascii(part)[1:-1] in line for part in given):
+    # What a terminal would act on is shown as Python writes it, and no text as the bytes it is.
+    forms = [(part, ascii(part)[1:-1], repr(os.fsencode(part))[2:-1]) for part in given]
+    if not named and not any(form in line for each in forms for form in each):
         return f"names nothing that was typed: {line}"
     hidden = {*re.findall(r"`(\w+)[`=]", line)} & NAMES
     if hidden and "`epochs='`" not in words:

@@ -4,10 +4,12 @@ import os
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 from program import start
 
 from simsmooth_jax.machine import environment
+from simsmooth_jax.program import cli
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +55,20 @@ def test_streams_that_are_closed_are_opened(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("MPLBACKEND", "bogus")
     environment.settle()
     assert sys.stdout is not None
-    print("into nothing")
+    with sys.stdout:  # it is this test's, and left open it would be told of
+        print("into nothing")
+
+
+def test_strictness_of_jax_is_not_that_of_its_libraries() -> None:
+    """Flax and Optax broadcast, which a developer's settings refuse."""
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    environment.import_jax()
+    assert jax.config.values["jax_numpy_rank_promotion"] == "allow"
+
+
+def test_a_removed_current_directory_is_named() -> None:
+    message = "the current directory must exist, got a removed one. Change to another."
+    assert cli._ending(FileNotFoundError(2, "No such file or directory")) == (message, 2)
 
 
 def test_a_user_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:

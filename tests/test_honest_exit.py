@@ -127,6 +127,11 @@ LOST: dict[str, tuple[Callable[[Path], Any], str]] = {
     "another step": (change_one(f"second/{LAST}/_CHECKPOINT_METADATA"), "_CHECKPOINT_METADATA"),
     "another spare step": (change_one(f"first/{SPARE}/SHA256SUMS"), "Delete it, it is not needed"),
     "another configuration": (change_one("config.json"), "config.json"),
+    "a renamed step": (
+        lambda out: (out / "first" / LAST).rename(out / "first" / "60"),
+        f"first/60: it must hold that step, got step {LAST}. It was renamed",
+    ),
+    "no ledger": (remove(".simsmooth-files"), ", and no .simsmooth-files that names it"),
     "another ledger": (change_one(".simsmooth-files"), ".simsmooth-files"),
 }
 

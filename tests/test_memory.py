@@ -4,14 +4,17 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from simsmooth_jax.machine.memory import available_memory, device_memory, group_limits
+from simsmooth_jax.program import cli
 
 NO_LIMIT = 2**63 - 4096  # what version 1 writes for none
 PROGRAM = "from simsmooth_jax.machine.memory import available_memory; print(available_memory())"
@@ -111,3 +114,16 @@ def test_a_real_group_bounds_a_real_process(group: Path) -> None:
     command += [str(group / "cgroup.procs"), sys.executable, PROGRAM]
     shown = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(shown.stdout) == 2**30 < available_memory()
+
+
+@pytest.mark.parametrize("allocate", [jnp.zeros, np.zeros])
+def test_memory_that_is_used_up_is_said_in_a_line(
+    allocate: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(cli, "_carry_out", lambda command: allocate((2**46,)).sum())
+    assert cli.main(["evaluate", "none"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("simsmooth: no memory is left: ")
+    assert line.endswith("--batch-size or --width: as it is, the same command starts again.")

@@ -222,6 +222,14 @@ def test_arms_of_a_hierarchy_and_of_another_arms_training(tmp_path: Path, shown:
         assert "least risk" not in (tmp_path / "out" / "tables" / f"{name}.csv").read_text()
 
 
+def test_a_lost_first_model_is_made_again(out: Path, tmp_path: Path) -> None:
+    model = next(Path(shutil.copytree(out, tmp_path / "copy")).glob("first-models/0-*.npz"))
+    before = {file: file.read_bytes() for file in (model, tmp_path / "copy" / "report.html")}
+    model.unlink()
+    study(tmp_path / "copy")
+    assert {file: file.read_bytes() for file in before} == before
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -12,7 +12,7 @@ from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.config.training import ModelConfig, OptimizerConfig, TrainingConfig
 from simsmooth_jax.data.load import load_dataset
-from simsmooth_jax.errors import DivergenceError
+from simsmooth_jax.errors import DivergenceError, InputError
 from simsmooth_jax.study.comparison import measures, trials
 from simsmooth_jax.study.comparison.entrants import ENTRANT, ENTRANTS
 from simsmooth_jax.study.comparison.points import WEIGHT_DECAY, Point, points_of
@@ -103,6 +103,21 @@ def test_first_models_are_read_where_they_act_and_kept(all_trials: trials.Trials
     assert compilations == []
     for one, other in zip(found, again, strict=True):
         assert_array_equal(one, other)
+
+
+def test_a_damaged_first_model_and_that_of_another_seed_are_refused(
+    all_trials: trials.Trials,
+) -> None:
+    point = Point(2e-3, None, None)
+    all_trials.first_model(4, point)
+    whole = all_trials.model_path(4, point).read_bytes()
+    for seed, content in ((5, whole), (4, whole[:-1])):
+        path = all_trials.model_path(seed, point)
+        path.write_bytes(content)
+        all_trials.first_model.cache_clear()
+        with pytest.raises(InputError, match=f"{path.name}: it must be a first model, got .*made"):
+            all_trials.first_model(seed, point)
+        path.unlink()
 
 
 @pytest.mark.slow

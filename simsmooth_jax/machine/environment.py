@@ -6,6 +6,9 @@ from pathlib import Path
 
 from simsmooth_jax.errors import InputError, first_line
 
+# Of JAX, for who looks for faults in a program: Flax and Optax do not keep to them.
+STRICT = {"jax_numpy_rank_promotion": "allow", "jax_numpy_dtype_promotion": "standard"}
+STRICT |= {"jax_transfer_guard": "allow"}
 OF_DEVICES = ("JAX_PLATFORMS", "JAX_NUM_CPU_DEVICES", "CUDA_VISIBLE_DEVICES", "XLA_FLAGS")
 
 
@@ -32,7 +35,10 @@ def import_jax() -> None:
       InputError: it does not take one of them, which is named.
     """
     try:
-        import jax  # noqa: F401
+        import jax
+
+        for name, usual in STRICT.items():
+            jax.config.update(name, usual)
     except ValueError as error:
         reason = first_line(error)
         given = [name for name in os.environ if name.startswith("JAX_")]

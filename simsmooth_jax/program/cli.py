@@ -19,7 +19,7 @@ from simsmooth_jax.config.commands import (
     TrainConfig,
 )
 from simsmooth_jax.config.study import StudyConfig
-from simsmooth_jax.errors import DivergenceError, InputError
+from simsmooth_jax.errors import DivergenceError, InputError, first_line
 from simsmooth_jax.machine import environment
 from simsmooth_jax.machine.files.disks import FULL, WriteError
 from simsmooth_jax.machine.signals import Stopped, in_words, same_command
@@ -99,8 +99,15 @@ def _ending(error: BaseException) -> tuple[str, int] | None:
         error = WriteError(f"cannot write standard output: {error.strerror}. Make room.")
     if isinstance(error, WriteError):
         return f"{error} T{same_command()[1:]}", 1
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        gone = InputError("the current directory", "exist", "a removed one", "Change to another.")
+        return str(gone), 2
     if isinstance(error, DivergenceError | OSError):
         return as_options(str(error)), 1
+    exhausted = isinstance(error, RuntimeError) and str(error).startswith("RESOURCE_EXHAUSTED")
+    if exhausted or isinstance(error, MemoryError):  # of a device, as XLA has it, or of this one
+        then = f"Choose a smaller --batch-size or --width: as it is, {same_command()}"
+        return f"no memory is left: {first_line(error)}. {then}", 1
     if isinstance(error, Stopped):
         return in_words(error.number), 128 + error.number
     return None

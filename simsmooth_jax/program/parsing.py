@@ -184,7 +184,7 @@ def _reworded(message: str, arguments: Sequence[str]) -> InputError:
     if found := NO_NUMBER.match(message):
         option, whole, got = found.groups()
         return InputError(option, f"be a {'whole ' if whole else ''}number", got, see)
-    if found := NO_VALUE.match(message):
+    if (found := NO_VALUE.match(message)) and found[1].startswith("-"):
         option = found[1]
         place = max(i for i, word in enumerate(arguments) if _name(word) == option)
         after = arguments[place + 1 : place + 2]
