@@ -70,9 +70,8 @@ def unwritten(path: Path, size: int | None, error: Exception, begun: Path | None
 
 
 def is_gone(error: OSError) -> bool:
-    """Whether the directory of a file is gone, and not the file alone."""
-    is_path = isinstance(error.filename, str) and error.errno in _GONE
-    return is_path and not os.path.exists(Path(error.filename).parent)
+    """Whether a file that was written here is not found, whose name the error has."""
+    return isinstance(error.filename, str) and error.errno in _GONE
 
 
 def _number(error: BaseException | None) -> int | None:
