@@ -27,11 +27,11 @@ class Disk:
 
     def __init__(self, folder: Path) -> None:
         self.place, self.aside = folder / "disk", folder / "aside"
-        for path in (self.place, self.aside):
-            path.mkdir()
-        # `mount` writes in /run itself.
-        shell = "mount -t tmpfs tmpfs /run && mount -t tmpfs -o size=8m,nr_inodes=1000 tmpfs "
-        shell += f"{self.place} && echo mounted && exec sleep 600"
+        # `mount` writes in /run itself. A lock's path is resolved to one outside of the namespace:
+        # what is made there must not be seen in the place of a disk that was taken away.
+        shell = f"mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs {folder} && mkdir {self.place} "
+        shell += f"{self.aside} && mount -t tmpfs -o size=8m,nr_inodes=1000 tmpfs {self.place} "
+        shell += "&& echo mounted && exec sleep 600"
         self.process = subprocess.Popen(
             ["unshare", "-rm", "sh", "-c", shell], stdout=subprocess.PIPE, text=True
         )

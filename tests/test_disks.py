@@ -114,6 +114,10 @@ def disturb(case: Case, command: Sequence[object], made: Disk, out: Path, folder
     assert "Traceback" not in errors, errors
     said = [line for line in errors.splitlines() if line.startswith("simsmooth: ")]
     assert len(said) == 1, errors
+    if said[0].startswith("simsmooth: cannot read ") and case.kind in ("taken away", "removed"):
+        assert "Bring its directory back" in said[0], said
+        mend()
+        return said[0]
     found = (SAID_OF_NAMES if case.kind == "no names" else SAID).fullmatch(said[0])
     assert found, said
     assert Path(found["file"]).is_relative_to(out), said

@@ -21,7 +21,7 @@ from simsmooth_jax.config.commands import (
 from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.errors import DivergenceError, InputError, first_line
 from simsmooth_jax.machine import environment
-from simsmooth_jax.machine.files.disks import FULL, WriteError
+from simsmooth_jax.machine.files.disks import BRING, FULL, WriteError, is_gone
 from simsmooth_jax.machine.signals import Stopped, in_words, same_command
 from simsmooth_jax.machine.terminal import say
 from simsmooth_jax.program.parsing import parse
@@ -97,6 +97,8 @@ def _ending(error: BaseException) -> tuple[str, int] | None:
         return as_options(str(error)), 2
     if isinstance(error, OSError) and error.errno in FULL:  # files come with their names, below
         error = WriteError(f"cannot write standard output: {error.strerror}. Make room.")
+    if isinstance(error, OSError) and is_gone(error):  # found by a read, between two writes
+        error = WriteError(f"cannot read {error.filename}: {error.strerror}. {BRING}")
     if isinstance(error, WriteError):
         return f"{error} T{same_command()[1:]}", 1
     if isinstance(error, FileNotFoundError) and error.filename is None:

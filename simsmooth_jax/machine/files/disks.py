@@ -14,7 +14,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 _THEN = dict.fromkeys(FULL, "Make room.")
 _THEN |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "Make it writable.")
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENOTCONN, errno.ESTALE)
-_THEN |= dict.fromkeys(_GONE, "Bring its directory back (without it, all starts anew).")
+BRING = "Bring its directory back (without it, all starts anew)."
+_THEN |= dict.fromkeys(_GONE, BRING)
 _NOTED = re.compile(r"os_error_code='(\d+)'")  # as TensorStore has it
 
 
@@ -66,6 +67,11 @@ def unwritten(path: Path, size: int | None, error: Exception, begun: Path | None
     takes += ", but no more files can be made there" * full
     why, then = os.strerror(number), _THEN.get(number, "Try again.")
     return WriteError(f"cannot write {path}: {why}; {takes}. {then}")
+
+
+def is_gone(error: OSError) -> bool:
+    """Whether a file that was written here is not found, whose name the error has."""
+    return isinstance(error.filename, str) and error.errno in _GONE
 
 
 def _number(error: BaseException | None) -> int | None:
