@@ -1,5 +1,7 @@
 """What is typed wrongly is said in one line, all mistakes of a kind together."""
 
+import os
+
 import pytest
 
 from simsmooth_jax.errors import InputError
@@ -36,6 +38,7 @@ def refused(*words: str) -> str:
         ("run --include-self", "got --include-self. Did you mean --no-include-self? See simsmooth"),
         ("run -x", "simsmooth run must be given options that it has, got -x. See"),
         ("labels -x", "simsmooth labels must be given options that it has, got -x. See"),
+        ("inspect -x -x --layout y", "simsmooth inspect must be given options that it has, got -x"),
         ("run --tune True", "values only where it takes them, got 'True' after --tune. See"),
         ("run --tune=True", "values only where it takes them, got 'True' after --tune. See"),
         ("run -- x", "values only where it takes them, got 'x'. See"),
@@ -87,3 +90,13 @@ def test_what_is_right() -> None:
     assert {
         type(parse([name, "x"][: 1 + (name in ("inspect", "evaluate"))])) for name in COMMANDS
     } == {*COMMANDS.values()}
+
+
+def test_help_ends_on_the_narrowest_screen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1")
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    assert "simsmooth" in capsys.readouterr().out
+    assert os.environ["COLUMNS"] == "1"

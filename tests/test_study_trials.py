@@ -109,7 +109,8 @@ def test_a_damaged_first_model_and_that_of_another_seed_are_refused(
     all_trials: trials.Trials,
 ) -> None:
     point = Point(2e-3, None, None)
-    all_trials.first_model(4, point)
+    for seed in (4, 5):
+        all_trials.first_model(seed, point)
     whole = all_trials.model_path(4, point).read_bytes()
     for seed, content in ((5, whole), (4, whole[:-1])):
         path = all_trials.model_path(seed, point)

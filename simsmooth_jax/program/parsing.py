@@ -6,6 +6,7 @@ import io
 import itertools
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
@@ -90,12 +91,12 @@ def _refuse_command(arguments: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def _unwrapped(arguments: Sequence[str]) -> Iterator[None]:
-    """No line of an error is broken, however narrow the terminal is; help fits into it."""
-    if {*HELP} & {*arguments}:
-        yield
-        return
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = str(10**6)
+    """No line of an error is broken, however narrow the terminal is; help fits into it.
+
+    Of less than 20 columns tyro makes none: it takes all memory.
+    """
+    before, width = os.environ.get("COLUMNS"), shutil.get_terminal_size().columns
+    os.environ["COLUMNS"] = str(max(20, width) if {*HELP} & {*arguments} else 10**6)
     try:
         yield
     finally:

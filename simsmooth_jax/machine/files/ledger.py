@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.machine.files import manifest
 from simsmooth_jax.machine.files.writing import append
 
 LEDGER = ".simsmooth-files"
@@ -62,9 +61,8 @@ def note(root: Path, names: Iterable[str]) -> None:
 def not_ours(root: Path, name: str) -> InputError:
     """The error for what stands in the way."""
     unknown = f", which its {LEDGER} does not name"
-    if named(root) is None:
-        # A run that has lost it is not told from an older one, which had none.
-        unknown = f", and no {LEDGER} that names it" if manifest.is_there(root) else ""
+    if named(root) is None:  # never there, or lost
+        unknown = f", and no {LEDGER} that names it" if root.is_dir() else ""
     return InputError(
         "`out`",
         "be a new, an empty or a run's directory",

@@ -77,7 +77,8 @@ def kept(path: Path, make: Callable[[], FirstModel], made_from: dict[str, str]) 
         if not path.exists():
             write_atomically(path, _npz(make(), made_from))
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here: NumPy leaves it open where it is no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = dict(arrays)
         digest = found.pop(SHA256, None)  # which those of before have not
         if digest is not None and str(digest) != content_sha256(found, made_from, None):
