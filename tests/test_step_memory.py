@@ -70,7 +70,7 @@ def test_sizes_are_those_of_the_arrays() -> None:
         step_memory.refuse_training(trainer.shapes, 0, 0, 100)
 
 
-LARGE = 10**5, 10**5
+LARGE = 10**6, 10**6  # 4 TB
 
 
 @pytest.mark.parametrize("what", ["model", "table", "state"])

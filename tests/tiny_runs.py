@@ -46,9 +46,9 @@ def copied(finished: Path, place: Path) -> Path:
 
 
 def files_of(directory: Path) -> list[Path]:
-    """Those that hold something, but for a note of who holds the lock."""
+    """Those that hold something: a lock does not."""
     found = (path for path in sorted(directory.rglob("*")) if path.is_file())
-    return [path for path in found if path.stat().st_size and path.name != ".lock-owner"]
+    return [path for path in found if path.stat().st_size]
 
 
 def flips(directory: Path, count: int, seed: int) -> Iterator[tuple[Path, int]]:
