@@ -119,7 +119,7 @@ class Place:
         if status:
             mute = what in ("closed stderr", "all closed")
             one = mute or what in PYTHONS or (len(lines) == 1 and "simsmooth: " in said)
-            one = one or (what in said and "simsmooth: " not in said)  # XLA ends the process
+            one = one or (what[:9] == "XLA_FLAGS" and "Unknown flag" in said)  # XLA ends it itself
             left = [] if what == "full stdout" else [*self.root.glob(f"{self.new.name}*")]
             return ("" if one and not left else f"{status}, {left}: {said}"), status
         found: list[str] = []
