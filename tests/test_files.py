@@ -117,7 +117,7 @@ def test_directory_has_one_process(tmp_path: Path) -> None:
 def test_overwrite_deletes_no_foreign_file(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with (
-        pytest.raises(ss.InputError, match="--out must be a new, .* which holds thesis.tex"),
+        pytest.raises(ss.InputError, match="`out` must be a new, .* which holds thesis.tex"),
         open_directory(tmp_path, {}, overwrite=True),
     ):
         pass
@@ -144,7 +144,7 @@ def test_overwrite_deletes_nothing_that_only_looks_like_a_run(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     with (
-        pytest.raises(ss.InputError, match="--out must be a new, an empty or a run's directory"),
+        pytest.raises(ss.InputError, match="`out` must be a new, an empty or a run's directory"),
         open_directory(tmp_path, {}, overwrite=True),
     ):
         pass

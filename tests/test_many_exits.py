@@ -14,6 +14,8 @@ from exit_room import Room, Situation
 
 pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings("ignore:Sharding info not provided")]
 
+EVERY = 27
+
 
 def tried(room: Room, situations: Iterable[Situation]) -> Iterator[str]:
     """Carries out situations, and tells of those that are not honest; at the end of all."""
@@ -34,11 +36,11 @@ def room_in(name: str) -> Room:
     return room
 
 
-@pytest.mark.parametrize("first", range(4))
-def test_every_situation_is_honest(first: int) -> None:
+def test_a_hundred_situations_are_honest() -> None:
+    """Evenly from all, which the script carries out."""
     with tempfile.TemporaryDirectory() as name:
         room = room_in(name)
-        assert list(tried(room, [*room.situations()][first::4])) == []
+        assert list(tried(room, [*room.situations()][::EVERY])) == []
 
 
 if __name__ == "__main__":

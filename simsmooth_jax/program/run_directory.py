@@ -71,12 +71,8 @@ def open_directory(
             f"{path}: {error.strerror}",
             "Choose another one.",
         ) from error
-    with held, contextlib.ExitStack() as kept:
+    with held, _owner_noted(path / f"{OWNER}{part}"):
         _refuse(path, config, overwrite, absent or {}, part)  # what has come there meanwhile
-        owner = f"process {os.getpid()} on {socket.gethostname()}"
-        note = path / f"{OWNER}{part}"
-        kept.callback(note.unlink, missing_ok=True)  # nobody holds it afterwards
-        write_atomically(note, owner.encode())
         belongings.adopt(path)
         if overwrite:
             belongings.clear(path)
@@ -90,6 +86,17 @@ def open_directory(
             write_json(path / CONFIG, of_json(config))
         from_writer("config", of_json(config))
         yield path
+
+
+@contextlib.contextmanager
+def _owner_noted(file: Path) -> Iterator[None]:
+    """Says who holds the lock, for the error of whoever wants it meanwhile."""
+    write_atomically(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # of a disk that is read-only or gone by now
+            file.unlink()
 
 
 def _follow(path: Path, config: dict[str, Any], absent: dict[str, Any]) -> None:
