@@ -1,6 +1,7 @@
 """Files of any kind in the place of what a user names: one line, nothing waited for or filled."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -164,3 +165,10 @@ def test_code_that_a_set_of_tfds_names_is_not_imported(tmp_path: Path) -> None:
     own = {"pythonClassName": "tensorflow_datasets.core.features.Image"}
     (tmp_path / "features.json").write_text(json.dumps(own))
     refuse_hostile(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["pipe", "model.npz"])
+def test_a_pipe_is_called_one(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ss.InputError, match=f"{name}: it must be a regular file, got a pipe"):
+        ss.restore_head(tmp_path / name)

@@ -47,14 +47,14 @@ def open_stored(path: str | os.PathLike[str], verify: bool = True) -> StoredArra
 
 
 def _open_here(path: Path, verify: bool) -> StoredArrays:
-    if not (os.path.isdir(path) or os.path.isfile(path)):  # both say no to every odd name
+    if not os.path.exists(path):  # it says no to every odd name
         raise InputError(
             "`checkpoint`",
             "be an existing directory or file",
             path,
             next_step(path),
         )
-    if path.is_file():
+    if not path.is_dir():
         return _open_file(path)
     msgpack = flax_msgpack.last_of_directory(path)
     step = orbax_steps.find_step(path.resolve())  # TensorStore refuses any `..`
