@@ -34,6 +34,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # it starts; the tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # by nohup: what the tests start must hear it
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_compilation_cache_dir", str(REPOSITORY / ".cache" / "xla"))

@@ -97,6 +97,7 @@ def carried_out(words: Sequence[str]) -> tuple[int | str, str]:
             contextlib.redirect_stderr(said),
             warnings.catch_warnings(),
         ):
+            warnings.simplefilter("default")  # as in the program: those of tests are errors
             status: int | str = cli.main(words)
     except SystemExit as stop:
         status = int(stop.code or 0)

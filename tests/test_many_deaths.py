@@ -41,5 +41,6 @@ def test_each_ends_the_other_in_time(
         said = [line for line in errors.splitlines() if line.startswith("simsmooth: ")]
         ours += "they go on from the last checkpoint" in "".join(said)
         assert seconds < BOUND, errors
-        assert statuses[-1] == (1 if said else -signal.SIGABRT), errors
+        # Of process 0 both may come: JAX does not wait for the end of our line.
+        assert statuses[-1] == 1 or (victim == 0 and statuses[-1] == -signal.SIGABRT), errors
     print(f"process {victim} killed: {TIMES} tried, {ours} said so, {statuses}, {slowest:.1f} s")

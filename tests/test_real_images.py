@@ -69,10 +69,12 @@ def test_streamed_run_is_killed_in_mid_epoch_and_ends_with_the_bits_in_memory(
     streamed = (*common, "--input", "stream", "--workers", 1, "--out", tmp_path / "stream")
     process = Forked(*streamed, cwd=cifar)
 
-    def saved() -> set[int]:
-        return {int(path.name) for path in (tmp_path / "stream").iterdir() if path.name.isdigit()}
+    steps = tmp_path / "stream" / "checkpoints"
 
-    while not (tmp_path / "stream").exists() or not any(step > 8 for step in saved()):
+    def saved() -> set[int]:
+        return {int(path.name) for path in steps.iterdir() if path.name.isdigit()}
+
+    while not steps.exists() or not any(step > 8 for step in saved()):
         assert process.poll() is None
         time.sleep(0.01)
     process.kill()

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.slow
 
 COMMAND = ("train", "--input", "stream", "--epochs", 1000, "--batch-size", 100)
 COMMAND += ("--model", "mlp", "--width", 8, "--depth", 1, "--out", "first")
-STOPPED = (
-    r"simsmooth: SIGINT: saved; the same command goes on from step \d+ of training onehot in .+"
-)
+GOES_ON = r"saved; the same command goes on from step \d+ of"
+STARTS = "stopped; the same command starts"
+STOPPED = rf"simsmooth: SIGINT: ({GOES_ON}|{STARTS}) training onehot in first/checkpoints\."
 
 
 def workers(process: subprocess.Popen[str]) -> list[int]:

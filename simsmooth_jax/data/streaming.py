@@ -15,7 +15,7 @@ from jaxtyping import Int
 
 from simsmooth_jax.data.dataset import Examples, Split
 from simsmooth_jax.machine.borrowed import allow_grain_workers, prefetched
-from simsmooth_jax.machine.signals import unheard_by_children
+from simsmooth_jax.machine.signals import held, unheard_by_children
 
 AHEAD = 2  # batches that wait on the devices
 MAX_THREADS = 16
@@ -132,7 +132,7 @@ def read_ahead(
         dataset = prefetched(dataset.map(place), AHEAD)
     iterator, first = iter(dataset), None
     try:
-        with unheard_by_children():
+        with held(), unheard_by_children():  # no worker is left half started
             first = next(iterator, None)
         if first is not None:
             yield first

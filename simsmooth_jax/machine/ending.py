@@ -17,7 +17,7 @@ from simsmooth_jax.machine import signals
 from simsmooth_jax.machine.borrowed import jax_service
 from simsmooth_jax.machine.terminal import say
 
-SILENCE_SECONDS = 30.0  # after which a process counts as gone; JAX itself waits for 100
+SILENCE_SECONDS = 28.0  # after which a process counts as gone; JAX itself waits for 100
 _BEAT_SECONDS = 1.0
 _ASKED_SECONDS = 0.1  # between beats, once a signal was heard
 _STOP_SECONDS = 5.0  # for the last process to have saved, after this one

@@ -107,8 +107,9 @@ def _end(how: str, number: int) -> NoReturn:
     _State.end(in_words(number, how), 128 + number)
 
 
-def in_words(number: int, how: str = "saved") -> str:
+def in_words(number: int, how: str = "") -> str:
     """The line that a signal ends the program with."""
+    how = how or ("saved" if _State.goes_on.startswith("goes on") else "stopped")
     return f"{signal.Signals(number).name}: {how}; {same_command()}"
 
 

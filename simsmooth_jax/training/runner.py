@@ -69,6 +69,7 @@ class ArmRunner:
         trainer, saving, seed = self.trainer, self.saving, self.config.seed
         if is_writer():
             kept_steps.refuse_others(directory)  # before anything is trained
+            kept_steps.prune(directory)  # what a kill has left of steps that are not kept
         state = trainer.init(seed, objective.init)
         metadata = self._metadata(arm) | made_from.of_objective(objective)
         if (last := checkpoints.latest_step(directory)) is not None:

@@ -56,7 +56,8 @@ def is_begun(path: Path) -> bool:
 
 def prune(directory: Path) -> None:
     """Removes all but the last steps, if the last one is whole; what holds other files stays."""
-    ours = sorted((s for s in directory.iterdir() if is_ours(s)), key=lambda s: int(s.name))
+    found = directory.iterdir() if directory.is_dir() else ()
+    ours = sorted(filter(is_ours, found), key=lambda step: int(step.name))
     if len(ours) <= KEPT or manifest.first_flaw(ours[-1]):
         return
     for step in ours[:-KEPT]:
