@@ -1,5 +1,6 @@
 """Batches that Grain reads ahead of the training, in an order that is a function of the step."""
 
+import contextlib
 import dataclasses
 import functools
 import gc
@@ -15,7 +16,7 @@ from jaxtyping import Int
 
 from simsmooth_jax.data.dataset import Examples, Split
 from simsmooth_jax.machine.borrowed import allow_grain_workers, prefetched
-from simsmooth_jax.machine.signals import held, unheard_by_children
+from simsmooth_jax.machine.signals import boundaries, unheard_by_children
 
 AHEAD = 2  # batches that wait on the devices
 MAX_THREADS = 16
@@ -132,11 +133,13 @@ def read_ahead(
         dataset = prefetched(dataset.map(place), AHEAD)
     iterator, first = iter(dataset), None
     try:
-        with held(), unheard_by_children():  # no worker is left half started
-            first = next(iterator, None)
-        if first is not None:
-            yield first
-            yield from iterator
+        # Workers end in order: of a sudden end each half started one would speak.
+        with boundaries() if workers else contextlib.nullcontext():
+            with unheard_by_children():
+                first = next(iterator, None)
+            if first is not None:
+                yield first
+                yield from iterator
     except RuntimeError as error:
         if "Worker process" not in str(error):
             raise
