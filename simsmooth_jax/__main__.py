@@ -15,6 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if status == 1 or (signals.asked() and status == 128 + signals.asked()):
         # Neither threads of the input or of a save that failed nor a dead terminal keep it.
         signals.leave("", status)
+    signals.end_listening()
     return status
 
 

@@ -121,7 +121,9 @@ def complaint(words: Sequence[str], status: int | str, said: str) -> str:
     line = lines[0]
     if not line.startswith("simsmooth: ") or ", got " not in line:
         return f"no refusal: {line}"
-    given = [part for word in words for part in re.split("[=:]", word) if part[2:]]
+    given = [
+        part for word in words for part in re.split("[=:]", word) if part[2:] or not part.isascii()
+    ]
     named = re.search(r"CHECKPOINT|simsmooth|--\w", line.removeprefix("simsmooth: "))
     # What a terminal would act on is shown as Python writes it, and no text as the bytes it is.
     forms = [(part, ascii(part)[1:-1], repr(os.fsencode(part))[2:-1]) for part in given]

@@ -65,6 +65,13 @@ def listen() -> None:
     threading.Thread(target=_hear, args=(reading,), daemon=True).start()
 
 
+def end_listening() -> None:
+    """All is done and said: while Python ends, a signal would end it with a status of its own."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) == _written_to_the_pipe:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def _written_to_the_pipe(number: int, frame: FrameType | None) -> None:
     """Python has done so before it calls this."""
 
