@@ -39,6 +39,7 @@ def main() -> None:
         root, ours = Path(directory), Path(directory) / "ours"
         for step in range(1, ROUNDS + 1):
             alone = root / f"alone-{step}"
+            state["step"] = jnp.int32(step)
             timed("saved by Orbax", lambda alone=alone: ocp.save(str(alone), state))
             timed("saved here", lambda s=step: checkpoints.save(ours, s, state, {}))
             timed("manifest", lambda s=step: manifest.write(ours / str(s)))
