@@ -71,6 +71,11 @@ def test_a_removed_current_directory_is_named() -> None:
     assert cli._ending(FileNotFoundError(2, "No such file or directory")) == (message, 2)
 
 
+def test_too_long_a_name_is_a_wrong_input() -> None:
+    message = "every path must have names that fit, got 999: File name too long. Shorten it."
+    assert cli._ending(OSError(36, "File name too long", "999")) == (message, 2)
+
+
 def test_a_user_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")

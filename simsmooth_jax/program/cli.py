@@ -1,5 +1,6 @@
 """The command line program `simsmooth`: nothing heavy is imported before a command is known."""
 
+import errno
 import io
 import logging
 import os
@@ -104,6 +105,9 @@ def _ending(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, FileNotFoundError) and error.filename is None:
         gone = InputError("the current directory", "exist", "a removed one", "Change to another.")
         return str(gone), 2
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        got = f"{error.filename}: {error.strerror}"
+        return str(InputError("every path", "have names that fit", got, "Shorten it.")), 2
     if isinstance(error, DivergenceError | OSError):
         return as_options(str(error)), 1
     exhausted = isinstance(error, RuntimeError) and str(error).startswith("RESOURCE_EXHAUSTED")
