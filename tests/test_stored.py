@@ -61,8 +61,10 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path / "pipe", tmp_path / ("x" * 5000), Path("/dev/null")):
-        assert refused(path).startswith("`checkpoint` must be an existing directory or file, got")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        assert refused(path).startswith(f"checkpoint {path}: it must be a regular file, got a ")
+    long = tmp_path / ("x" * 5000)
+    assert refused(long).startswith("`checkpoint` must be an existing directory or file, got")
     (tmp_path / "model" / "x.safetensors").mkdir(parents=True)
     assert refused(tmp_path / "model").endswith("are in its first, uniform and second.")
 

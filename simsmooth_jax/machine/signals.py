@@ -22,7 +22,7 @@ from simsmooth_jax.machine.terminal import say
 PATIENCE_SECONDS = 25.0  # for the next boundary: schedulers kill after 30
 _TOGETHER_SECONDS = 0.1  # `timeout` and its like send the same signal twice, at once
 _NOTICE_SECONDS = 1.0
-_WORDS_SECONDS = 1.0  # for the last line: a terminal may be gone, a pipe full
+_WORDS_SECONDS = 3.0  # for the last line: a terminal may be gone, a pipe full
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
