@@ -22,7 +22,7 @@ from simsmooth_jax.machine.terminal import say
 PATIENCE_SECONDS = 25.0  # for the next boundary: schedulers kill after 30
 _TOGETHER_SECONDS = 0.1  # `timeout` and its like send the same signal twice, at once
 _NOTICE_SECONDS = 1.0
-_WORDS_SECONDS = 3.0  # for the last line: a terminal may be gone, a pipe full
+_WORDS_SECONDS = 1.5  # for the last line: a terminal may be gone, a pipe full
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -145,7 +145,8 @@ def leave(line: str, status: int) -> NoReturn:
     with contextlib.suppress(RuntimeError):  # no thread starts while Python ends
         speaker = threading.Thread(target=speak, daemon=True)
         speaker.start()
-        speaker.join(_WORDS_SECONDS)
+        for _ in range(2):  # the first may be over before the speaker has had Python's lock at all
+            speaker.join(_WORDS_SECONDS)
     os._exit(status)
 
 
