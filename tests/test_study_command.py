@@ -223,13 +223,12 @@ def test_arms_of_a_hierarchy_and_of_another_arms_training(tmp_path: Path, shown:
 
 
 def test_a_lost_first_model_is_made_again(out: Path, tmp_path: Path) -> None:
-    shutil.copytree(out, tmp_path / "copy")
-    study(tmp_path / "copy")  # with these arms: the tests above have others
-    model = next((tmp_path / "copy").glob("first-models/0-*.npz"))
-    before = {file: file.read_bytes() for file in (model, tmp_path / "copy" / "report.html")}
-    model.unlink()
-    study(tmp_path / "copy")
-    assert {file: file.read_bytes() for file in before} == before
+    study(copy := Path(shutil.copytree(out, tmp_path / "copy")))  # with these arms
+    files = [next(copy.glob("first-models/0-*.npz")), copy / "report.html"]
+    before = [file.read_bytes() for file in files]
+    files[0].unlink()
+    study(copy)
+    assert [file.read_bytes() for file in files] == before
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
+from simsmooth_jax.errors import escaped
 from simsmooth_jax.machine.terminal import say
 
 PATIENCE_SECONDS = 25.0  # for the next boundary: schedulers kill after 30
 _TOGETHER_SECONDS = 0.1  # `timeout` and its like send the same signal twice, at once
 _NOTICE_SECONDS = 1.0
-_WORDS_SECONDS = 1.5  # for the last line: a terminal may be gone, a pipe full
+_WORDS_SECONDS = 1.0  # for the last line: a terminal may be gone, a pipe full
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -132,22 +133,29 @@ def goes_on(how: str) -> None:
 
 def leave(line: str, status: int) -> NoReturn:
     """Ends the process, whatever its other threads, its children and its terminal do."""
-
-    def speak() -> None:
+    if line:
         with contextlib.suppress(OSError, ValueError):
-            if line:
-                say(line)
+            _say_at_once(line)
+
+    def flush() -> None:
+        with contextlib.suppress(OSError, ValueError):
             if sys.__stderr__ and sys.__stderr__.isatty():
                 sys.__stderr__.write("\x1b[?25h")  # the cursor, which a bar has hidden
             for stream in filter(None, (sys.stdout, sys.stderr)):
                 stream.flush()
 
     with contextlib.suppress(RuntimeError):  # no thread starts while Python ends
-        speaker = threading.Thread(target=speak, daemon=True)
-        speaker.start()
-        for _ in range(2):  # the first may be over before the speaker has had Python's lock at all
-            speaker.join(_WORDS_SECONDS)
+        flushing = threading.Thread(target=flush, daemon=True)
+        flushing.start()
+        flushing.join(_WORDS_SECONDS)
     os._exit(status)
+
+
+def _say_at_once(line: str) -> None:
+    """The last line by this thread itself: another one may not get Python's lock in time."""
+    if select.select([], [2], [], _WORDS_SECONDS)[1]:
+        begin = "\r\x1b[K" if os.isatty(2) else ""  # in the place of a bar
+        os.write(2, f"{begin}simsmooth: {escaped(line)}\n".encode(errors="replace"))
 
 
 def _ask(number: int) -> bool:
