@@ -41,6 +41,8 @@ FEW = ("onehot", "uniform", "predictions", "predictions-shuffled")
 CONTRASTS = ("uniform:onehot", "predictions:uniform", "neighbours:uniform", "patent:uniform")
 CONTRASTS += ("neighbours:neighbours-shuffled", "predictions:predictions-shuffled")
 FEW_CONTRASTS = ("uniform:onehot", "predictions:uniform", "predictions:predictions-shuffled")
+# Of NLL at T of the network, asked when seeds 0 to 9 had been looked at: of later seeds alone.
+LATER_SEEDS, LATER = 10, ("uniform", "onehot", "predictions-shuffled")  # predictions against each
 FEATURES, CIFAR, FASHION = (
     "FEATURES",
     "CIFAR",

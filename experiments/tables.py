@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from studies import RESULTS, STUDIES
+from studies import LATER, LATER_SEEDS, RESULTS, STUDIES
 
 from simsmooth_jax.study.comparison import inference
 from simsmooth_jax.study.comparison.entrants import ENTRANT, ENTRANTS
@@ -80,6 +80,7 @@ def table(name: str, found: Results) -> list[str]:
         cells += [f"{means['aurc']:.4f}" if "aurc" in means else "", arm.setting]
         lines.append(f"| {' | '.join(cells)} |")
     said = [*found.sentences, likelihood(found)]
+    said += [asked_later(found)] if name == "network" and seeds > LATER_SEEDS else []
     for sentence in ("", *(f"- {sentence}" for sentence in said)):
         lines += textwrap.wrap(sentence, 110, subsequent_indent="  ", break_on_hyphens=False) or [
             ""
@@ -97,6 +98,29 @@ def likelihood(found: Results) -> str:
         others.append((differing.mean, name, "{:+.3f} ({:+.3f} to {:+.3f})".format(*numbers)))
     listed = ", ".join(f"{ENTRANT[name].title} {text}" for _, name, text in sorted(others))
     return f"exploratory, NLL at T against uniform smoothing: {listed}."
+
+
+def asked_later(found: Results) -> str:
+    """What the first seeds had suggested, of the seeds after them alone; p adjusted by Holm."""
+    values = {
+        arm.name: np.array(arm.values["nll_at_temperature"])[LATER_SEEDS:] for arm in found.arms
+    }
+    seeds = LATER_SEEDS + len(values["predictions"])
+    differences = inference.holm(
+        [
+            inference.difference("predictions", than, values["predictions"], values[than], None)
+            for than in LATER
+        ]
+    )
+    listed = ", ".join(
+        f"{ENTRANT[one.than].title} {one.mean:+.3f} ({one.low:+.3f} to {one.high:+.3f}), "
+        f"p {one.p_holm:.2g}"
+        for one in differences
+    )
+    return (
+        f"asked when seeds 0 to {LATER_SEEDS - 1} were known, answered by {LATER_SEEDS} to "
+        f"{seeds - 1}: NLL at T of mean predictions against {listed}."
+    )
 
 
 def written() -> str:
