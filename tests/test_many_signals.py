@@ -1,5 +1,6 @@
 """Signals at random moments of whole runs, from the first line of the program to its last."""
 
+import contextlib
 import random
 import shutil
 import signal
@@ -18,23 +19,23 @@ NAMED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def test_sixty_at_random_moments(tmp_path: Path) -> None:
-    """Every fifth is a double one, every fourth finds no compiled program."""
+    """Every fifth is a double one, every fourth finds no compiled program; all find a process."""
     (tmp_path / "whole").mkdir()
     begun = time.monotonic()
     simsmooth(*COMMAND, cwd=tmp_path / "whole", fresh=True)
     length = time.monotonic() - begun
     moments, slowest, history, finished = random.Random(0), 0.0, [], 0
-    for number in range(SIGNALS):
+    while (number := len(history)) < SIGNALS:
         cold = number % 4 == 3
         cache = tmp_path / f"cache-{number}" if cold else CACHE
         process = start(*COMMAND, cwd=tmp_path, cache=cache)
         wait_for(lambda: hears(process, signal.SIGINT), process)  # noqa: B023
         moment, sent = moments.uniform(0, length * (1.5 if cold else 1)), NAMED[number % 3]
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(moment)
-        except subprocess.TimeoutExpired:
-            process.send_signal(sent)
-        begun, seconds = time.monotonic(), 0.0
+        alive = process.poll() is None
+        process.send_signal(sent)
+        begun = time.monotonic()
         if number % 5 == 4:
             time.sleep(moments.uniform(0.0, 0.3))
             process.send_signal(sent)
@@ -43,16 +44,18 @@ def test_sixty_at_random_moments(tmp_path: Path) -> None:
         slowest = max(slowest, seconds)
         said = [line for line in errors.splitlines() if line.startswith("simsmooth: ")]
         status = process.returncode
-        history.append(f"{sent.name} at {moment:.1f} s: {status}, {seconds:.1f} s, {said}")
-        print(history[-1], flush=True)
-        if process.returncode == 0:  # it was done before, or past its last boundary
-            assert "run: finished" in output, history[-1]
+        line = f"{sent.name} at {moment:.1f} s: {status}, {seconds:.1f} s, {said}"
+        if alive:
+            history.append(line)
+            print(line, flush=True)
+        if status == 0:  # it was done before, or past its last boundary
+            assert "run: finished" in output, line
         else:
-            assert process.returncode == 128 + sent, history[-1] + errors
-            assert len(said) == 1, history[-1] + errors
-            assert said[0].startswith(f"simsmooth: {sent.name}: "), history[-1]
+            assert status == 128 + sent, line + errors
+            assert len(said) == 1, line + errors
+            assert said[0].startswith(f"simsmooth: {sent.name}: "), line
             assert "; the same command " in said[0]
-        assert seconds < BOUND, history[-1]
+        assert seconds < BOUND, line
         assert "Traceback" not in errors, errors
         if (tmp_path / "run" / "report.json").exists():
             simsmooth(*COMMAND, cwd=tmp_path)
