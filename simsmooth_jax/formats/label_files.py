@@ -13,7 +13,7 @@ from simsmooth_jax.errors import InputError, first_line, listed
 from simsmooth_jax.formats.stores import numpy_files, safetensors_files
 from simsmooth_jax.formats.stores.arrays import Name, StoredArrays
 from simsmooth_jax.formats.stores.class_names import told_apart
-from simsmooth_jax.machine.files.reading import MOST_TEXT, parsed_json, refuse_size
+from simsmooth_jax.machine.files.reading import MOST_TEXT, found_at, parsed_json, refuse_size
 from simsmooth_jax.machine.files.writing import write_atomically
 from simsmooth_jax.method.tables.forms import as_table
 from simsmooth_jax.method.tables.top_k import TopKLabels
@@ -86,7 +86,7 @@ def load_table(path: Path) -> TableFile:
             "`labels`",
             "be onehot, uniform, online, ols, maxsup, lspp, pskd, zipf, mbls, acls or an existing "
             ".npz, .npy or .safetensors file",
-            path,
+            found_at(path),
             "Make one with: simsmooth labels CHECKPOINT --out labels.npz",
         )
     try:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import SUFFIXES, TableFile, load_table
 from simsmooth_jax.formats.stores.class_names import called_by_name, told_apart
+from simsmooth_jax.machine.files.reading import found_at
 from simsmooth_jax.method.tables.factored import FactoredLabels
 from simsmooth_jax.method.tables.forms import LabelTable, opened_table, trainable_table
 from simsmooth_jax.method.tables.top_k import TopKLabels
@@ -105,7 +106,9 @@ def load_labels(path: str | os.PathLike[str]) -> SavedLabels:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError("load_labels: path", "be an existing file", path, "See save_labels.")
+        raise InputError(
+            "load_labels: path", "be an existing file", found_at(path), "See save_labels."
+        )
     file = load_table(path)
     with called_by_name(file.class_names or ()):
         trainable_table(f"load_labels: {path}", file.table, file.table.num_classes)

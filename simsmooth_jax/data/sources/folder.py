@@ -20,7 +20,7 @@ from simsmooth_jax.data.sources.folder_listing import (
     split_folders,
 )
 from simsmooth_jax.errors import InputError
-from simsmooth_jax.machine.files.reading import MIB, open_input
+from simsmooth_jax.machine.files.reading import MIB, found_at, open_input
 
 MOST_FILE = 256 * MIB  # of an image: of the 89 million pixels that Pillow decodes, uncompressed
 
@@ -95,7 +95,7 @@ def open_folder(path: Path, conversion: Conversion) -> Source:
         raise InputError(
             "`data=folder:PATH`",
             "be an existing folder",
-            path,
+            found_at(path),
             "It holds train and test, or a folder for each class.",
         )
     splits = split_folders(path) or {"train": path}

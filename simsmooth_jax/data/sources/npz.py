@@ -14,7 +14,7 @@ from simsmooth_jax.data.splits import ALL_NAMES
 from simsmooth_jax.errors import InputError, excerpt, first_line, listed
 from simsmooth_jax.formats.stores.numpy_files import open_zip, read_member, texts_of
 from simsmooth_jax.machine import memory
-from simsmooth_jax.machine.files.reading import MOST_TEXT, open_input, refuse_size
+from simsmooth_jax.machine.files.reading import MOST_TEXT, found_at, open_input, refuse_size
 
 KEYS = (
     "train_images, train_labels, test_images, test_labels and, if you have them, class_names; "
@@ -43,7 +43,7 @@ def open_npz(path: Path, conversion: Conversion) -> Source:
         raise InputError(
             "`data=npz:PATH`",
             "be an existing file",
-            path,
+            found_at(path),
             "Name it with its suffix; of a folder of images: `data=folder:PATH`.",
         )
     arrays = _read(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from simsmooth_jax.errors import InputError, excerpt
-from simsmooth_jax.machine.files.reading import parsed_json, read_input
+from simsmooth_jax.machine.files.reading import found_at, parsed_json, read_input
 from simsmooth_jax.machine.terminal import warn
 
 CONFIG = "config.json"
@@ -187,7 +187,10 @@ def _of_file(file: Path, num_classes: int) -> tuple[str, ...]:
 def _lines(file: Path) -> tuple[str, ...]:
     if not file.is_file():
         raise InputError(
-            "`class_names`", "be an existing text file", file, "Write a class name on each line."
+            "`class_names`",
+            "be an existing text file",
+            found_at(file),
+            "Write a class name on each line.",
         )
     try:
         content = read_input(f"`class_names={file}`: it", file)

@@ -52,6 +52,15 @@ def refuse_odd(who: str, path: Path, mode: int) -> None:
         raise InputError(who, "be a regular file", got, "Put a file in its place.")
 
 
+def found_at(path: Path) -> str:
+    """A path, and what is there where that is not what was expected."""
+    try:
+        kind = KINDS.get(stat.S_IFMT(path.stat().st_mode), "a file")
+    except (OSError, ValueError):  # nothing, or no name that there could be
+        return str(path)
+    return f"{path}, {kind}"
+
+
 def read_input(who: str, path: Path, most: int = MOST_TEXT) -> bytes:
     """The content of a regular file of at most so many bytes.
 
