@@ -170,6 +170,22 @@ def test_an_earlier_step_is_not_taken_for_the_last_one(run: Path, tmp_path: Path
         read(out / "first" / SPARE)
 
 
+def test_a_step_is_not_read_under_the_number_of_another(run: Path, tmp_path: Path) -> None:
+    steps = copied(run, tmp_path / "run") / "first"
+    shutil.copytree(steps / LAST, tmp_path / "first-60")  # no number alone: anyone's name for it
+    (steps / LAST).rename(steps / "60")
+    reads: list[Callable[[Path], Any]] = [open_stored, ss.restore_head]
+    for read in [*reads, lambda path: checkpoints.read(path, ("params",))]:
+        for path in (steps, steps / "60"):
+            with pytest.raises(ss.InputError) as refused:
+                read(path)
+            assert str(refused.value).endswith(
+                f"first/60: it must hold that step, got step {LAST}. It was renamed or exchanged: "
+                "give it its name back."
+            )
+        read(tmp_path / "first-60")
+
+
 def test_the_head_alone_is_read_without_comparing(run: Path, tmp_path: Path) -> None:
     out = copied(run, tmp_path / "run")
     kernel = ss.restore_head(out / "first").kernel

@@ -17,7 +17,8 @@ STEP = "_CHECKPOINT_METADATA"  # in a step's directory: what was noted when it w
 PREFIXES = ("", "step_", "checkpoint_", "ckpt_", "epoch_")
 UNFINISHED = ".orbax-checkpoint-tmp"
 CHECKPOINTS = "checkpoints"  # the steps of a training's directory, which holds other files too
-MANIFEST = "manifest"  # what a step of ours notes about itself: the name of its manifest
+# What a step of ours notes about itself: the name of its manifest, its own.
+MANIFEST, NUMBER = "manifest", "step"
 
 
 def find_step(path: PlaceT) -> PlaceT | None:
@@ -79,7 +80,8 @@ def verify(step: Place) -> None:
       step: the directory of a step, or of an item in it.
 
     Raises:
-      ValueError: a file is missing, or holds something else; the first one is named.
+      ValueError: a file is missing, or holds something else; the first one is named. Or it has the
+        number of another step.
     """
     if isinstance(step, BucketPath):
         return
@@ -97,6 +99,15 @@ def verify(step: Place) -> None:
             if before is None
             else f"Restore it from a copy, or delete it: {before} is whole.",
         )
+    number = noted_by_user(step).get(NUMBER)
+    if step.name.isdigit() and number is not None and number != int(step.name):
+        raise renamed(step, number)
+
+
+def renamed(step: Path, number: int) -> InputError:
+    """The error of a step that is found under the number of another."""
+    then = "It was renamed or exchanged: give it its name back."
+    return InputError(f"checkpoint {step}: it", "hold that step", f"step {number!r:.20}", then)
 
 
 def refuse_lost_later(path: Place, step: Place) -> None:

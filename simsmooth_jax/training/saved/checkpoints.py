@@ -16,9 +16,11 @@ from simsmooth_jax.formats.stores.orbax import refuse_hostile
 from simsmooth_jax.formats.stores.orbax_steps import (
     CHECKPOINTS,
     MANIFEST,
+    NUMBER,
     STEP,
     find_step,
     refuse_lost_later,
+    renamed,
     verify,
 )
 from simsmooth_jax.machine.files import manifest
@@ -53,7 +55,7 @@ def save(directory: Path, step: int, state: Any, metadata: dict[str, Any]) -> No
             kept_steps.remove_begun(directory)
         from_writer(f"saving {name}", None)
         # Not by a manager of steps: that would look after all of the directory, and delete in it.
-        noted = {MANIFEST: manifest.SUMS, **metadata}
+        noted = {MANIFEST: manifest.SUMS, NUMBER: step, **metadata}
         ocp.save(str(unnamed.absolute()), _parts(state), custom_metadata=noted)
         if is_writer():
             kept_steps.refuse_another(directory, place)
@@ -94,9 +96,8 @@ def restore_state(directory: Path, like: Any) -> Any | None:
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), parts
     )
     found = _orbax(ocp.load, path, abstract)
-    if int(found["step"]) != int(path.name):
-        then = "It was renamed or exchanged: give it its name back."
-        raise InputError(f"checkpoint {path}: it", "hold that step", f"step {found['step']}", then)
+    if int(found["step"]) != int(path.name):  # one from before it was noted
+        raise renamed(path, int(found["step"]))
     return found if isinstance(like, dict) else dataclasses.replace(like, **found)
 
 
@@ -133,7 +134,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """What `save` was given besides the state; empty for another program's checkpoint."""
     metadata = _orbax(ocp.metadata, path).custom_metadata
     found = metadata if isinstance(metadata, dict) else {}
-    return {name: value for name, value in found.items() if name != MANIFEST}
+    return {name: value for name, value in found.items() if name not in (MANIFEST, NUMBER)}
 
 
 def steps_directory(directory: Path) -> Path:
