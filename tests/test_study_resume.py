@@ -124,23 +124,44 @@ def test_another_process_of_the_same_part_is_refused(tmp_path: Path) -> None:
     process.wait()
 
 
-def test_other_data_of_the_same_name_are_refused(tmp_path: Path) -> None:
+OF_IMAGES = ("study", "--model", "linear", "--epochs", 1, "--arms", "onehot", "uniform")
+OF_IMAGES += ("--points", 1, "--tuning-seeds", 1, "--seeds", 2)
+
+
+def write_images(file: Path, seed: int) -> None:
     random = np.random.RandomState(0)
+    labels = np.random.RandomState(seed).randint(0, 3, 200)
+    images = random.randint(0, 255, (200, 4, 4)).astype(np.uint8)
+    parts = {"train": slice(0, 150), "test": slice(150, None)}
+    arrays = {}
+    for part, which in parts.items():
+        arrays |= {f"{part}_images": images[which], f"{part}_labels": labels[which]}
+    np.savez(file, **arrays)
 
-    def write(seed: int) -> None:
-        labels = np.random.RandomState(seed).randint(0, 3, 200)
-        images = random.randint(0, 255, (200, 4, 4)).astype(np.uint8)
-        parts = {"train": slice(0, 150), "test": slice(150, None)}
-        arrays = {}
-        for part, which in parts.items():
-            arrays |= {f"{part}_images": images[which], f"{part}_labels": labels[which]}
-        np.savez(tmp_path / "images.npz", **arrays)
 
-    options = ("study", "--data", "npz:images.npz", "--model", "linear", "--epochs", 1)
-    options += ("--arms", "onehot", "uniform", "--points", 1, "--tuning-seeds", 1, "--seeds", 2)
-    write(0)
-    simsmooth(*options, "--out", "out", cwd=tmp_path)
-    write(1)
-    refused = simsmooth(*options, "--out", "out", cwd=tmp_path, status=2)
+def test_other_data_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    options = (*OF_IMAGES, "--data", "npz:images.npz", "--out", "out")
+    write_images(tmp_path / "images.npz", 0)
+    simsmooth(*options, cwd=tmp_path)
+    write_images(tmp_path / "images.npz", 1)
+    refused = simsmooth(*options, cwd=tmp_path, status=2)
     assert "data_sha256" in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+def test_rows_are_brought_from_other_places_and_from_no_other_study(tmp_path: Path) -> None:
+    write_images(tmp_path / "images.npz", 0)
+    write_images(tmp_path / "moved.npz", 0)
+    simsmooth(*OF_IMAGES, "--data", "npz:images.npz", "--out", "out", cwd=tmp_path)
+    rows = (tmp_path / "out" / "rows-1-of-1.jsonl").read_bytes()
+    for name in ("again", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rows-1-of-2.jsonl").write_bytes(rows)
+    again = (*OF_IMAGES, "--data", "npz:moved.npz", "--out")
+    simsmooth(*again, "again", cwd=tmp_path)
+    assert not (tmp_path / "again" / "rows-1-of-1.jsonl").exists()  # nothing was left to do
+    assert result_of(tmp_path) == json.loads((tmp_path / "again" / "study.json").read_text())
+    refused = simsmooth(*again, "other", "--label-noise", 0.2, cwd=tmp_path, status=2)
+    assert "other/rows-1-of-2.jsonl: every line must be of this study, SHA-256" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert (tmp_path / "other" / "rows-1-of-2.jsonl").read_bytes() == rows

@@ -70,6 +70,35 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     )
 
 
+def test_rows_of_another_study_are_refused(tmp_path: Path) -> None:
+    rows = Rows(tmp_path, Shard(), "a" * 64)
+    rows.add(KEYS[0], {"nll": 1.0})
+    assert [row["nll"] for row in Rows(tmp_path, Shard(), "a" * 64)] == [1.0]
+    assert [*Rows(tmp_path, Shard())] == [*rows]  # of any study, to look at
+    with pytest.raises(InputError) as error:
+        Rows(tmp_path, Shard(), "b" * 64)
+    assert str(error.value) == (
+        f"{tmp_path / 'rows-1-of-1.jsonl'}: every line must be of this study, SHA-256 "
+        "bbbbbbbbbbbbbbbb…, got line 1 of another one, aaaaaaaaaaaaaaaa…. Put its own rows back, "
+        "or move it away: its trainings are done again."
+    )
+
+
+def test_a_training_has_one_row_however_often_it_is_brought(tmp_path: Path) -> None:
+    rows = filled(tmp_path)
+    (tmp_path / "rows-2-of-2.jsonl").write_bytes((tmp_path / FILE).read_bytes())
+    assert [*Rows(tmp_path, Shard())] == [*rows]
+    (tmp_path / "elsewhere").mkdir()
+    Rows(tmp_path / "elsewhere", Shard(2, 2)).add(KEYS[1], {"validation": {"accuracy": 0.5}})
+    brought = (tmp_path / "elsewhere" / "rows-2-of-2.jsonl").rename(tmp_path / "rows-2-of-2.jsonl")
+    with pytest.raises(InputError) as error:
+        Rows(tmp_path, Shard())
+    assert str(error.value) == (
+        f"{brought}: every line must be the only one of its training, got line 1, another one of "
+        "onehot, seed 11, point 0, phase tune. Delete one of the two."
+    )
+
+
 def test_rows_without_a_number_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         Rows(tmp_path, Shard()).add(KEYS[0], {"nll": float("nan")})

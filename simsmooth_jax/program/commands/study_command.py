@@ -1,6 +1,8 @@
 """`simsmooth study`: arms compared over many seeds, tuned alike and tested once."""
 
 import dataclasses
+import hashlib
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,7 @@ def study(config: StudyConfig) -> None:
     refuse_lost_inputs(directory, config.overwrite, named)
     makes = (f"rows-{shard}.jsonl", f"{FIRST_MODELS}/", STUDY, SUMS)
     with open_directory(directory, fixed | made, config.overwrite, absent, part, makes):
-        rows = Rows(directory, shard)
+        rows = Rows(directory, shard, _sha256(fixed | made))
         goes_on(f"goes on after the last whole training in {directory}")
         schedule = Schedule(config, entrants, trials, rows)
         _describe(config, trials, contrasts)
@@ -96,6 +98,14 @@ def _identity(
     known = None if superclasses is None else superclasses.tolist()
     data = data_sha256(dataset, dataset.channel_statistics())
     return stored.identity(absolute) | {"superclasses": known, "data_sha256": data}
+
+
+def _sha256(identity: dict[str, Any]) -> str:
+    """Of what every row has in common, wherever the data lie: their content is in it."""
+    training = identity["training"]
+    source = {name: value for name, value in training["data"].items() if name != "data"}
+    moved = identity | {"training": training | {"data": source}}
+    return hashlib.sha256(json.dumps(moved, sort_keys=True).encode()).hexdigest()
 
 
 def _refuse_fixed(config: StudyConfig) -> None:

@@ -10,7 +10,8 @@ from simsmooth_jax.errors import InputError, first_line
 from simsmooth_jax.machine.files.writing import append, write_atomically
 
 Row = dict[str, Any]
-SHA256 = "sha256"  # of a row without it
+# Of the row without it; of what all rows of its study have in common.
+SHA256, STUDY = "sha256", "study_sha256"
 
 
 class Shard(NamedTuple):
@@ -51,9 +52,12 @@ class Key(NamedTuple):
 class Rows:
     """The rows of all shards, of which this process adds to one."""
 
-    def __init__(self, directory: Path, shard: Shard) -> None:
-        """Reads what is there; drops the end of a line that a kill tore, in its own file alone."""
-        self.directory = directory
+    def __init__(self, directory: Path, shard: Shard, study: str = "") -> None:
+        """Reads what is there; drops the end of a line that a kill tore, in its own file alone.
+
+        Rows of another study than `study`, a SHA-256, are refused; those of before have none.
+        """
+        self.directory, self._study = directory, study
         self._own = directory / f"rows-{shard}.jsonl"
         if self._own.exists():
             whole = self._own.read_bytes()
@@ -66,8 +70,12 @@ class Rows:
         """Takes in what other shards have written meanwhile."""
         self._rows: dict[Key, Row] = {}
         for file in sorted(self.directory.glob("rows-*.jsonl")):
-            for row in _read(file):
-                self._rows[_key_of(row)] = row
+            for number, row in enumerate(_read(file), 1):
+                of, key = row.pop(STUDY, self._study), _key_of(row)
+                if self._study and of != self._study:
+                    raise _other(file, number, of, self._study)
+                if self._rows.setdefault(key, row) != row:
+                    raise _twice(file, number, key)
 
     def __contains__(self, key: Key) -> bool:
         """Whether that training is done."""
@@ -85,7 +93,8 @@ class Rows:
         """Writes it to the disk."""
         row = key._asdict() | found
         self._rows[key] = row
-        append(self._own, (json.dumps(_signed(row), allow_nan=False) + "\n").encode())
+        noted = {STUDY: self._study} if self._study else {}
+        append(self._own, (json.dumps(_signed(row | noted), allow_nan=False) + "\n").encode())
 
 
 def _key_of(row: Row) -> Key:
@@ -114,3 +123,22 @@ def _read(file: Path) -> list[Row]:
             first_line(error),
             "Delete that line: its training is done again.",
         ) from error
+
+
+def _other(file: Path, number: int, study: Any, expected: str) -> InputError:
+    return InputError(
+        f"{file}: every line",
+        f"be of this study, SHA-256 {expected[:16]}…",
+        f"line {number} of another one, {study!s:.16}…",
+        "Put its own rows back, or move it away: its trainings are done again.",
+    )
+
+
+def _twice(file: Path, number: int, key: Key) -> InputError:
+    what = f"{key.arm}, seed {key.seed}, point {key.point}, phase {key.phase}"
+    return InputError(
+        f"{file}: every line",
+        "be the only one of its training",
+        f"line {number}, another one of {what}",
+        "Delete one of the two.",
+    )
