@@ -32,8 +32,8 @@ OTHERS = {
     "study": (*STUDY, "--images-per-class", "13"),
 }
 # What is stopped when so many steps are saved, or so many rows are written.
-STOPPED = {"run 2": ("run", 2), "run 8": ("run", 8), "train 2": ("train", 2)}
-STOPPED |= {"study 4": ("study", 4)}
+STOPPED = {"run 2": ("run", 2), "run 6": ("run", 6), "run 8": ("run", 8)}
+STOPPED |= {"train 2": ("train", 2), "study 4": ("study", 4)}
 READERS = {
     "evaluate": ("evaluate", "{out}/first"),
     "inspect": ("inspect", "{out}/first"),

@@ -23,8 +23,10 @@ from simsmooth_jax.data.sources.npz import open_npz
 from simsmooth_jax.data.sources.tfds_files import refuse_hostile
 from simsmooth_jax.formats.similarity_files import read_class_vectors, read_similarity
 from simsmooth_jax.formats.stores import class_names
-from simsmooth_jax.machine.files.writing import read_json
+from simsmooth_jax.machine.files import ledger, manifest
+from simsmooth_jax.machine.files.writing import append, read_json
 from simsmooth_jax.study.agreement import read_confusions
+from simsmooth_jax.study.comparison.rows import Rows, Shard
 from simsmooth_jax.study.comparison.superclasses import read_superclasses
 from simsmooth_jax.training.saved import checkpoints
 
@@ -172,3 +174,24 @@ def test_a_pipe_is_called_one(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(ss.InputError, match=f"{name}: it must be a regular file, got a pipe"):
         ss.restore_head(tmp_path / name)
+
+
+def test_a_pipe_in_the_place_of_a_file_of_ours_is_not_waited_for(tmp_path: Path) -> None:
+    for name in (ledger.LEDGER, manifest.SUMS, "rows-1-of-1.jsonl", "metrics.jsonl"):
+        os.mkfifo(tmp_path / name)
+    uses: dict[str, Callable[[], Any]] = {
+        ledger.LEDGER: lambda: ledger.note(tmp_path, ["x"]),
+        "rows-1-of-1.jsonl": lambda: Rows(tmp_path, Shard()),
+        "metrics.jsonl": lambda: append(tmp_path / "metrics.jsonl", b"{}\n"),
+    }
+    for name, use in uses.items():
+        with pytest.raises(ss.InputError) as error:
+            use()
+        assert str(error.value) == (
+            f"{tmp_path / name}: it must be a regular file, got a pipe. Put a file in its place."
+        )
+    assert not manifest.is_there(tmp_path)
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(ss.InputError, match=f"got a link to {tmp_path / 'nowhere'}. Put a file"):
+        append(tmp_path / "link", b"x")
+    assert not (tmp_path / "nowhere").exists()

@@ -57,7 +57,7 @@ def open_directory(
         held = lock.acquire(timeout=LOOKED_AT if part else 0)
     except filelock.Timeout as error:
         noted = path / f"{OWNER}{part}"
-        owner = noted.read_text() if noted.exists() else "unknown"
+        owner = noted.read_text() if noted.is_file() else "unknown"
         raise InputError(
             f"--out {path}",
             "not be in use",

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.machine.files.reading import is_file_here
 from simsmooth_jax.machine.files.writing import append
 
 LEDGER = ".simsmooth-files"
@@ -16,9 +17,13 @@ HERE = "./"  # the directory itself, of which the steps of a training are a part
 
 
 def named(root: Path) -> set[str] | None:
-    """The names in a ledger, those of directories with a slash at the end; None without one."""
+    """The names in a ledger, those of directories with a slash at the end; None without one.
+
+    Raises:
+      InputError: something else stands in its place.
+    """
     path = root / LEDGER
-    if path.is_symlink() or not path.is_file():
+    if not is_file_here(path):
         return None
     names = set()
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -54,7 +59,7 @@ def note(root: Path, names: Iterable[str]) -> None:
     if not lines:
         return
     path = root / LEDGER
-    torn = path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n")  # by a kill
+    torn = is_file_here(path) and path.read_bytes()[-1:] not in (b"", b"\n")  # by a kill
     append(path, (torn * "\n" + lines).encode())
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from simsmooth_jax.errors import InputError
+from simsmooth_jax.machine.files.reading import open_input
 from simsmooth_jax.machine.files.writing import write_atomically
 
 SUMS = "SHA256SUMS"
@@ -37,8 +38,10 @@ def files_below(directory: Path) -> list[str]:
 def is_there(directory: Path) -> bool:
     """Whether a directory has a manifest that was written here, whole or damaged."""
     try:
-        with (directory / SUMS).open("rb") as file:
+        with open_input(SUMS, directory / SUMS) as file:  # a pipe would be waited for
             return file.read(len(_HEAD)) == _HEAD.encode()
+    except InputError:
+        return False
     except OSError:
         return False
 

@@ -45,10 +45,11 @@ def open_input(who: str, path: Path, most: int | None = None) -> IO[bytes]:
 
 
 def refuse_odd(who: str, path: Path, mode: int) -> None:
-    """Refuses what is no regular file, by the mode that `stat` gives."""
+    """Refuses what is no regular file, by the mode that `stat` gives, or `lstat`."""
     if not stat.S_ISREG(mode):
-        linked = f"a link to {os.path.realpath(path)}, " if path.is_symlink() else ""
-        got = f"{linked}{KINDS.get(stat.S_IFMT(mode), 'something else')}"
+        linked = [f"a link to {os.path.realpath(path)}"] if path.is_symlink() else []
+        kind = [] if stat.S_ISLNK(mode) else [KINDS.get(stat.S_IFMT(mode), "something else")]
+        got = ", ".join(linked + kind)
         raise InputError(who, "be a regular file", got, "Put a file in its place.")
 
 
@@ -72,6 +73,18 @@ def read_input(who: str, path: Path, most: int = MOST_TEXT) -> bytes:
         content = file.read(most + 1)  # files of the kernel have no size
         refuse_size(who, len(content), most)
     return content
+
+
+def is_file_here(path: Path) -> bool:
+    """Whether a file of ours is there; what else stands in its place is refused, also a link.
+
+    Raises:
+      InputError: it is no regular file.
+    """
+    if not os.path.lexists(path):
+        return False
+    refuse_odd(f"{path}: it", path, path.lstat().st_mode)
+    return True
 
 
 def refuse_size(who: str, size: int, most: int) -> None:

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from simsmooth_jax.errors import UNSEEN, InputError
 from simsmooth_jax.machine.files.disks import writing
-from simsmooth_jax.machine.files.reading import parsed_json, read_input
+from simsmooth_jax.machine.files.reading import is_file_here, parsed_json, read_input
 from simsmooth_jax.machine.signals import held
 
 # What a kill leaves of a file that was being written; nobody else's file has such a name.
@@ -34,7 +34,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def append(path: Path, lines: bytes, durable: bool = True, new: bool = True) -> None:
-    """Adds whole lines to a file; a link in its place is not followed.
+    """Adds whole lines to a file; a link in its place is not followed, a pipe not waited for.
 
     Args:
       path: the file.
@@ -43,8 +43,10 @@ def append(path: Path, lines: bytes, durable: bool = True, new: bool = True) -> 
       new: whether there may be none yet; otherwise its disk is gone.
 
     Raises:
+      InputError: it is no regular file.
       WriteError: the disk is full, read-only or gone; the last line may be torn.
     """
+    is_file_here(path)
     flags = os.O_WRONLY | os.O_APPEND | new * os.O_CREAT | _NO_LINK
     with writing(path, len(lines)), os.fdopen(os.open(path, flags, 0o666), "ab") as file:
         file.write(lines)

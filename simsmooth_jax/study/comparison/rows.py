@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simsmooth_jax.errors import InputError, first_line
+from simsmooth_jax.machine.files.reading import read_input
 from simsmooth_jax.machine.files.writing import append, write_atomically
 
 Row = dict[str, Any]
 # Of the row without it; of what all rows of its study have in common.
 SHA256, STUDY = "sha256", "study_sha256"
+MOST = 2**30  # bytes of a file of rows: of some 300,000 trainings
 
 
 class Shard(NamedTuple):
@@ -60,7 +62,7 @@ class Rows:
         self.directory, self._study = directory, study
         self._own = directory / f"rows-{shard}.jsonl"
         if self._own.exists():
-            whole = self._own.read_bytes()
+            whole = _content(self._own)
             kept = whole[: whole.rfind(b"\n") + 1]
             if kept != whole:
                 write_atomically(self._own, kept)
@@ -106,8 +108,12 @@ def _signed(row: Row) -> Row:
     return row | {SHA256: hashlib.sha256(json.dumps(row).encode()).hexdigest()}
 
 
+def _content(file: Path) -> bytes:
+    return read_input(f"{file}: it", file, MOST)
+
+
 def _read(file: Path) -> list[Row]:
-    lines = file.read_bytes().split(b"\n")[:-1]  # the rest, if any, is torn
+    lines = _content(file).split(b"\n")[:-1]  # the rest, if any, is torn
     try:
         rows = [json.loads(line) for line in lines]
         for number, row in enumerate(rows, 1):
