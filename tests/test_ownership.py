@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs
+from exit_room import somebody_else
 from tiny_runs import LAST, copied, snapshot
 
 import simsmooth_jax as ss
@@ -130,6 +132,25 @@ def test_the_older_step_goes_only_when_the_newer_is_whole(
     monkeypatch.setattr(Path, "rename", spoilt)
     checkpoints.save(tmp_path, 3, STATE, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "3"]
+
+
+def test_a_step_that_cannot_be_removed_is_warned_of() -> None:
+    with tempfile.TemporaryDirectory() as name:  # which somebody else than root may enter too
+        steps = Path(name)
+        steps.chmod(0o755)
+        for step in (1, 2):
+            checkpoints.save(steps, step, STATE, {})
+        (steps / "1" / "state").chmod(0)
+        aside = "1.simsmooth-unfinished"
+        with somebody_else(True, steps):
+            with pytest.warns(UserWarning, match=r"1 is not needed any more, and could .*: Permis"):
+                checkpoints.save(steps, 3, STATE, {})
+            with pytest.warns(UserWarning, match=rf"{aside} is .* removed: Permission .*/state$"):
+                checkpoints.save(steps, 4, STATE, {})
+        assert {path.name for path in steps.iterdir()} == {aside, "3", "4"}
+        (steps / aside / "state").chmod(0o755)
+        checkpoints.save(steps, 5, STATE, {})
+        assert {path.name for path in steps.iterdir()} == {"4", "5"}
 
 
 INPUTS: dict[str, RunConfig | TrainConfig] = {

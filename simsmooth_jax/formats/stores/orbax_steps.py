@@ -18,7 +18,7 @@ PREFIXES = ("", "step_", "checkpoint_", "ckpt_", "epoch_")
 UNFINISHED = ".orbax-checkpoint-tmp"
 CHECKPOINTS = "checkpoints"  # the steps of a training's directory, which holds other files too
 # What a step of ours notes about itself: the name of its manifest, its own.
-MANIFEST, NUMBER = "manifest", "step"
+MANIFEST, NUMBER = "manifest", "number"
 
 
 def find_step(path: PlaceT) -> PlaceT | None:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import re
+import warnings
 from pathlib import Path
 
 from simsmooth_jax.errors import InputError
@@ -55,21 +56,35 @@ def is_begun(path: Path) -> bool:
 
 
 def prune(directory: Path) -> None:
-    """Removes all but the last steps, if the last one is whole; what holds other files stays."""
+    """Removes all but the last steps, if the last one is whole; what holds other files stays.
+
+    One that cannot be removed is warned of: nothing is lost, and a training goes on.
+    """
     found = directory.iterdir() if directory.is_dir() else ()
     ours = sorted(filter(is_ours, found), key=lambda step: int(step.name))
     if len(ours) <= KEPT or manifest.first_flaw(ours[-1]):
         return
     for step in ours[:-KEPT]:
-        if not belongings(step)[1]:
-            remove(step)
+        _remove_or_warn(step)
 
 
 def remove_begun(directory: Path) -> None:
     """Removes what a kill has left of a step that was being saved."""
     for child in directory.iterdir():
         if is_begun(child):
-            _remove_files(child)
+            _remove_or_warn(child)
+
+
+def _remove_or_warn(step: Path) -> None:
+    try:
+        if is_begun(step):
+            _remove_files(step)
+        elif not belongings(step)[1]:
+            remove(step)
+    except OSError as error:
+        what = f"{error.strerror}: {error.filename}"
+        text = f"{step} is not needed any more, and could not be removed: {what}"
+        warnings.warn(text, stacklevel=2)
 
 
 def refuse_another(directory: Path, place: os.stat_result | None) -> None:
