@@ -40,9 +40,7 @@ def is_there(directory: Path) -> bool:
     try:
         with open_input(SUMS, directory / SUMS) as file:  # a pipe would be waited for
             return file.read(len(_HEAD)) == _HEAD.encode()
-    except InputError:
-        return False
-    except OSError:
+    except (InputError, OSError):
         return False
 
 
