@@ -5,7 +5,7 @@ Command:  python experiments/studies.py NAME ... --features features.npz --cifar
           `--list` shows the names. `--shard 1/2` and `--shard 2/2`, in two processes, share the
           work; stop it and start it again: what was done before is kept.
 Time:     on two cores, in two processes: a cell of features (IMAGES-NOISE, 448 trainings) 10 to 12
-          minutes, digits 8, fashion 17, network about 60, its undecayed 30, every-arm 37.
+          minutes, digits 8, fashion 17, network about 120, its undecayed 30, every-arm 37.
 Seeds:    some to choose by, from 10000 on, then paired ones from 0 on; the test images are looked
           at once.
 Writes:   experiments/results/NAME.jsonl, a row for each training.
@@ -86,7 +86,7 @@ def of_network(weight_decay: float | None = None) -> StudyConfig:
     )
     config = StudyConfig(training, FEW, tuning_seeds=1, contrasts=FEW_CONTRASTS)
     tuned = weight_decay is None
-    sizes = {"seeds": 10 if tuned else 5, "points": 8 if tuned else 6, "images_per_class": 50}
+    sizes = {"seeds": 30 if tuned else 5, "points": 8 if tuned else 6, "images_per_class": 50}
     return dataclasses.replace(config, tune_weight_decay=tuned, **sizes)
 
 
