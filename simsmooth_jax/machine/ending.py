@@ -62,6 +62,8 @@ def watch() -> None:
             _speaks.acquire()
             say(f"process 0 is gone, and so this one ends. {GO_ON}")
             signals.leave("", 1)
+        if done.is_set():  # told may have the first last line of those that stop together
+            return
         if _FIRST in told:
             first = json.loads(told[_FIRST])
             fail(f"process {first['process']} ended: {first['message']}", first["status"])
