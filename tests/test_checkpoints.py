@@ -15,6 +15,7 @@ from jax.sharding import PartitionSpec as P
 import simsmooth_jax as ss
 from simsmooth_jax.config.data import DataConfig
 from simsmooth_jax.config.training import TrainingConfig
+from simsmooth_jax.formats.stores import orbax_steps
 from simsmooth_jax.training.saved import checkpoints
 
 
@@ -54,6 +55,35 @@ def test_last_two_steps_are_kept_and_the_last_is_read(tmp_path: Path, devices: l
         assert set(parts) == {"params"}
         expected = state(devices[:1], 10)["params"]["Dense_9"]
         assert (np.asarray(parts["params"]["Dense_9"]) == np.asarray(expected)).all()
+
+
+@pytest.mark.parametrize("read", [checkpoints.read, ss.restore_head])
+def test_a_step_that_a_training_removes_meanwhile(
+    tmp_path: Path, devices: list[Any], monkeypatch: pytest.MonkeyPatch, read: Any
+) -> None:
+    """Is no damaged one: the last one is taken, or the one that was named is not there."""
+    verify = orbax_steps.verify
+
+    def save(step: int) -> None:
+        head = {"head": {"kernel": jnp.full((2, 3), float(step)), "bias": jnp.zeros(3)}}
+        checkpoints.save(tmp_path / "a", step, state(devices[:1], step, params=head), {})
+
+    def verify_late(step: Path) -> None:
+        if step.name == "1":
+            [save(each) for each in (2, 3)]
+        verify(step)
+
+    for module in (checkpoints, orbax_steps):
+        monkeypatch.setattr(module, "verify", verify_late)
+    save(1)
+    if read is checkpoints.read:
+        kernel = read(tmp_path / "a", ("params",))[0]["params"]["head"]["kernel"]
+    else:
+        kernel = read(tmp_path / "a").kernel
+    assert np.asarray(kernel).tolist() == [[3] * 3] * 2
+    assert sorted(os.listdir(tmp_path / "a")) == ["2", "3"]
+    with pytest.raises(ss.InputError, match="`checkpoint` must be an existing directory"):
+        read(tmp_path / "a" / "1", *[("params",)] * (read is checkpoints.read))
 
 
 @pytest.mark.parametrize(

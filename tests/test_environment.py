@@ -2,10 +2,12 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import jax
 import pytest
+from exit_room import somebody_else
 from program import start
 
 from simsmooth_jax.machine import environment
@@ -74,6 +76,27 @@ def test_a_removed_current_directory_is_named() -> None:
 def test_too_long_a_name_is_a_wrong_input() -> None:
     message = "every path must have names that fit, got 999: File name too long. Shorten it."
     assert cli._ending(OSError(36, "File name too long", "999")) == (message, 2)
+
+
+def test_what_may_not_be_read_is_a_wrong_input() -> None:
+    """The outermost directory that may not be entered is named, or the file."""
+    with tempfile.TemporaryDirectory() as name:  # pytest's belong to root alone
+        place = Path(name)
+        place.chmod(0o755)
+        refuses_what_is_closed(place)
+
+
+def refuses_what_is_closed(place: Path) -> None:
+    closed = place / "run" / "first"
+    closed.mkdir(parents=True)
+    with somebody_else(True, place):
+        for path, shown in (("run/first/state", closed), ("run/labels.npz", "run/labels.npz")):
+            error = PermissionError(13, "Permission denied", str(place / path))
+            closed.chmod(0)
+            message = f"every file must be one that you may use, got {place / shown}: Permission"
+            message += " denied. Change its permissions."
+            assert cli._ending(error) == (message, 2)
+            closed.chmod(0o700)
 
 
 def test_a_user_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:

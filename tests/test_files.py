@@ -105,6 +105,26 @@ def test_a_refused_command_leaves_nothing(
         assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
+def test_a_refused_directory_is_not_left(tmp_path: Path) -> None:
+    """Nor one on the way to it."""
+    used = tmp_path / "used"
+    with (
+        open_directory(used, {}, overwrite=False),
+        pytest.raises(ss.InputError, match="not be in use"),
+        open_directory(tmp_path / "new" / ".." / "used", {}, overwrite=False),
+    ):
+        pass
+    (tmp_path / "link").symlink_to("nowhere")
+    message = "--out must be a directory, got .*link, a link to nowhere, which is not there. Make"
+    for path in (tmp_path / "link", tmp_path / "a" / "b" / "0" / ("c" * 300)):
+        with (
+            pytest.raises(ss.InputError, match=message if path.name == "link" else "too long"),
+            open_directory(path, {}, overwrite=False),
+        ):
+            pass
+    assert sorted(os.listdir(tmp_path)) == ["link", "used"]
+
+
 def test_directory_has_one_process(tmp_path: Path) -> None:
     with (
         open_directory(tmp_path, {}, overwrite=False),

@@ -68,6 +68,16 @@ def test_the_form_of_anyones_file(tmp_path: Path) -> None:
         ("x.npz", ([[1.0, 0.0], [1.0]],), "save_labels: table must be an array, got list ("),
         ("x.npz", (PEOPLE, NAMES[1:]), "class_names must be 4, one for each row, got 3. Name"),
         ("x.npz", (PEOPLE, "abcd"), "class_names must be texts, got 'abcd'. Give a list of str."),
+        (
+            "nodir/x.npz",
+            (PEOPLE,),
+            "save_labels: path must be a file in an existing directory, got",
+        ),
+        (
+            "x.npz",
+            (PEOPLE, ["\ud800", *NAMES[1:]]),
+            r"class_names must be text that UTF-8 can hold, got '\ud800'. Leave out the lone surr",
+        ),
         ("x.npz", (PEOPLE, range(4)), "class_names must be texts, got range(0, 4)."),
         (
             "x.npz",
@@ -88,6 +98,8 @@ def test_refuses_to_load(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     with pytest.raises(ss.InputError, match="load_labels: path must be an existing file, got"):
         ss.load_labels(path)
+    with pytest.raises(ss.InputError, match="load_labels: path must be an existing file, got xxx"):
+        ss.load_labels("x" * 5000)
     np.savez(path, table=COUNTS, class_names=np.array(NAMES))
     with pytest.raises(ss.InputError, match="a distribution, got sum 10 .* in row 0 'cat'. Divide"):
         ss.load_labels(path)

@@ -43,8 +43,9 @@ def save_labels(
       Nothing.
 
     Raises:
-      ValueError: the path has another ending; the table is not `[K, K]`, or in the factored form; a
-        row has a negative entry or a sum that is not 1; the names are no K texts.
+      ValueError: the path has another ending, or its directory is not there; the table is not
+        `[K, K]`, or in the factored form; a row has a negative entry or a sum that is not 1; the
+        names are no K texts.
 
     Source: the targets of CN 112434722 A, [0058].
 
@@ -61,6 +62,9 @@ def save_labels(
     path, function = Path(path), "save_labels"
     if path.suffix not in SUFFIXES:
         raise InputError(f"{function}: path", f"end with {' or '.join(SUFFIXES)}", path, "Add one.")
+    if not os.path.isdir(path.absolute().parent):
+        must = "be a file in an existing directory"
+        raise InputError(f"{function}: path", must, path, "Make it first.")
     labels = opened_table(function, table)
     if isinstance(labels, FactoredLabels):
         raise InputError(
@@ -105,7 +109,7 @@ def load_labels(path: str | os.PathLike[str]) -> SavedLabels:
        [0.25 0.75]]
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # it says no to every odd name
         raise InputError(
             "load_labels: path", "be an existing file", found_at(path), "See save_labels."
         )

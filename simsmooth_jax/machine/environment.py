@@ -9,6 +9,8 @@ from simsmooth_jax.errors import InputError, first_line
 # Of JAX, for who looks for faults in a program: Flax and Optax do not keep to them.
 STRICT = {"jax_numpy_rank_promotion": "allow", "jax_numpy_dtype_promotion": "standard"}
 STRICT |= {"jax_transfer_guard": "allow"}
+# Of JAX as well, by which the same program gives other digits.
+NUMERICS = ("jax_enable_x64", "jax_disable_jit", "jax_default_matmul_precision")
 OF_DEVICES = ("JAX_PLATFORMS", "JAX_NUM_CPU_DEVICES", "CUDA_VISIBLE_DEVICES", "XLA_FLAGS")
 
 
@@ -63,6 +65,16 @@ def start_devices() -> None:
             given = given[:1]  # a platform that JAX is not installed for
         must = "name devices that JAX finds here"
         raise _refused(given, must, reason or "it finds none") from error
+
+
+def numerics() -> dict[str, str]:
+    """The settings of JAX and XLA that digits depend on, by their variables."""
+    import jax
+
+    given = os.environ.get("XLA_FLAGS", "").split()
+    flags = sorted(flag for flag in given if "host_platform_device_count" not in flag)
+    found = {name.upper(): str(getattr(jax.config, name)) for name in NUMERICS}
+    return found | {"XLA_FLAGS": " ".join(flags)}
 
 
 def _refused(names: list[str], must: str, reason: str) -> InputError:

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from types import CoroutineType, TracebackType
 from typing import Any
 
@@ -23,6 +24,7 @@ from simsmooth_jax.config.study import StudyConfig
 from simsmooth_jax.errors import DivergenceError, InputError, first_line
 from simsmooth_jax.machine import environment
 from simsmooth_jax.machine.files.disks import BRING, FULL, WriteError, is_gone
+from simsmooth_jax.machine.files.reading import closed_at
 from simsmooth_jax.machine.signals import Stopped, in_words, same_command
 from simsmooth_jax.machine.terminal import say
 from simsmooth_jax.program.parsing import parse
@@ -108,6 +110,10 @@ def _ending(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         got = f"{error.filename}: {error.strerror}"
         return str(InputError("every path", "have names that fit", got, "Shorten it.")), 2
+    if isinstance(error, PermissionError) and error.filename is not None:
+        got = f"{closed_at(Path(error.filename))}: {error.strerror}"
+        then = "Change its permissions."
+        return str(InputError("every file", "be one that you may use", got, then)), 2
     if isinstance(error, DivergenceError | OSError):
         return as_options(str(error)), 1
     exhausted = isinstance(error, RuntimeError) and str(error).startswith("RESOURCE_EXHAUSTED")

@@ -51,11 +51,16 @@ def open_directory(
     if overwrite:
         belongings.refuse_others(path)
     _refuse(path, config, overwrite, absent or {}, part)  # before anything of ours stands there
+    if path.is_symlink() and not os.path.exists(path):
+        got = f"{path}, a link to {os.readlink(path)}, which is not there"
+        raise InputError("--out", "be a directory", got, "Make it, or remove the link.")
+    made = [each for each in (path, *path.parents) if not os.path.exists(each)]
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(path / f"{LOCK}{part}")
         held = lock.acquire(timeout=LOOKED_AT if part else 0)
     except filelock.Timeout as error:
+        _remove_empty(made)
         noted = path / f"{OWNER}{part}"
         owner = noted.read_text() if noted.is_file() else "unknown"
         raise InputError(
@@ -65,6 +70,7 @@ def open_directory(
             "Wait for that run, or choose another directory.",
         ) from error
     except OSError as error:
+        _remove_empty(made)
         raise InputError(
             "--out",
             "be a directory that can be written",
@@ -86,6 +92,13 @@ def open_directory(
             write_json(path / CONFIG, of_json(config))
         from_writer("config", of_json(config))
         yield path
+
+
+def _remove_empty(directories: Sequence[Path]) -> None:
+    """What was made for a directory that is refused then, from the inside."""
+    for path in directories:
+        with contextlib.suppress(OSError):
+            path.rmdir()
 
 
 @contextlib.contextmanager

@@ -106,6 +106,8 @@ class Classifier:
         built = build_model(described, dataset.num_classes, dataset.image_shape)
         if model is not None:
             _refuse_another(checkpoint, model, built, variables, dataset.image_shape)
+            now = made_from.of_model(described, built, shape) | made_from.versions()
+            made_from.warn_of_another_model(checkpoint, metadata, now)
         statistics = metadata["image_statistics"]
         return cls(config, dataset, built, **variables, image_statistics=statistics)
 

@@ -59,6 +59,8 @@ class ArmRunner:
         self.trainer = Trainer(config, self.dataset, debug_nans=saving.debug_nans)
         self.evaluator = Evaluator(self.trainer.model, self.trainer.image_statistics)
         self.made_from = made_from.of_data(self.dataset)
+        model, shape = self.trainer.model, self.dataset.image_shape
+        self._of_model = made_from.of_model(config.model, model, shape)
         self._told: set[str] = set()
 
     def train(
@@ -76,6 +78,7 @@ class ArmRunner:
             noted = checkpoints.read_metadata(last)
             made_from.refuse_other(last, noted, metadata)
             self._tell(made_from.other_devices(noted, metadata))
+            self._tell(made_from.other_settings(noted, metadata))
         state = checkpoints.restore_state(directory, like=state) or state
         step = int(state.step)
         if step and (found := first_non_finite(state)):
@@ -175,6 +178,7 @@ class ArmRunner:
             "image_shape": list(self.dataset.image_shape),
             "image_statistics": self.trainer.image_statistics,
             **self.made_from,
+            **self._of_model,
             **made_from.devices(),
             **made_from.versions(),
         }

@@ -60,10 +60,15 @@ def _open_here(path: Path, verify: bool) -> StoredArrays:
     step = orbax_steps.find_step(path.resolve())  # TensorStore refuses any `..`
     if step is not None:
         orbax_steps.refuse_later(path, step, msgpack)
-        if verify:
-            orbax_steps.refuse_lost_later(path, step)
-            orbax_steps.verify(step)
-        return orbax.open_step(path, step)
+        try:
+            if verify:
+                orbax_steps.refuse_lost_later(path, step)
+                orbax_steps.verify(step)
+            return orbax.open_step(path, step)
+        except (InputError, OSError):
+            if step.exists():
+                raise
+        return _open_here(path, verify)  # a training that goes on has removed the step meanwhile
     inside = msgpack or safetensors_files.only_of_directory(path)
     if inside is not None and not (stored := _open_file(inside)).is_label_table:  # as a run's
         return stored

@@ -41,7 +41,7 @@ def find_step(path: PlaceT) -> PlaceT | None:
     finished = [
         (number, name, child)
         for (name, number), child in steps
-        if name in names and is_committed(child) and any(child.iterdir())
+        if name in names and is_committed(child) and _children(child)
     ]
     if not finished:
         inside = path / CHECKPOINTS
@@ -52,6 +52,8 @@ def find_step(path: PlaceT) -> PlaceT | None:
         is_training = (other / TREE).is_file() and other_name not in PREFIXES
         if other != step and (number == last or other_name != name or is_training):
             raise _several(path, other, step)
+    if not _children(step):  # a training that goes on has removed it meanwhile
+        return find_step(path)
     if not items_of(step):  # an older one in its place would be a silent error
         raise damaged(step, f"the last step of {path.name} has no {TREE} of its arrays")
     return step
@@ -196,7 +198,15 @@ def _is_step(path: Place) -> bool:
 
 
 def _directories(path: Place) -> list[Any]:
-    return sorted(c for c in path.iterdir() if c.is_dir() and UNFINISHED not in c.name)
+    return sorted(c for c in _children(path) if c.is_dir() and UNFINISHED not in c.name)
+
+
+def _children(path: Place) -> list[Any]:
+    """What is in a directory; nothing where it has just been removed."""
+    try:
+        return [*path.iterdir()]
+    except FileNotFoundError:
+        return []
 
 
 def _name_and_number(path: Place) -> tuple[str, int] | None:

@@ -62,6 +62,15 @@ def found_at(path: Path) -> str:
     return f"{path}, {kind}"
 
 
+def closed_at(path: Path) -> Path:
+    """The outermost directory on the way to a path that may not be entered, or it itself."""
+    effective = os.access in os.supports_effective_ids
+    for way in reversed(path.parents):
+        if os.path.exists(way) and not os.access(way, os.X_OK, effective_ids=effective):
+            return way
+    return path
+
+
 def read_input(who: str, path: Path, most: int = MOST_TEXT) -> bytes:
     """The content of a regular file of at most so many bytes.
 

@@ -107,6 +107,15 @@ def read(checkpoint: Path, parts: tuple[str, ...]) -> tuple[dict[str, Any], dict
     `checkpoint` is a training's directory, whose last step is taken, or one step of it.
     """
     path = resolve(checkpoint)
+    try:
+        return _read(path, parts)
+    except (InputError, OSError):
+        if path.exists():
+            raise
+    return read(checkpoint, parts)  # a training that goes on has removed the step meanwhile
+
+
+def _read(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     verify(path)
     stored = _arrays(path)
     missing = [part for part in parts if part not in stored]

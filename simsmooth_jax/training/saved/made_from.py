@@ -6,15 +6,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 
 from simsmooth_jax.config import stored
-from simsmooth_jax.config.training import TrainingConfig
+from simsmooth_jax.config.training import ModelConfig, TrainingConfig
 from simsmooth_jax.data.dataset import Dataset
 from simsmooth_jax.errors import InputError
 from simsmooth_jax.formats.label_files import array_sha256, table_sha256
 from simsmooth_jax.machine import randomness
+from simsmooth_jax.machine.environment import numerics
 from simsmooth_jax.method.objectives.objective import Objective, table_loss
+from simsmooth_jax.training.models.computation import computation_sha256
 
 PACKAGES = ("simsmooth_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 EXACT = ("arm", "table_sha256", "objective_sha256", "examples", "random", "class_names")
@@ -46,16 +49,22 @@ def of_objective(objective: Objective) -> Noted:
     return {"objective_sha256": hashlib.sha256(numbers.encode()).hexdigest()}
 
 
+def of_model(config: ModelConfig, model: nn.Module, shape: tuple[int, ...]) -> Noted:
+    """What a user's own module computes; ours change with this package's version alone."""
+    return {"model_sha256": computation_sha256(model, shape)} if config.is_own else {}
+
+
 def versions() -> Noted:
     """The versions of the packages that numbers depend on."""
     return {"versions": {name: metadata.version(name) for name in PACKAGES}}
 
 
 def devices() -> Noted:
-    """What trains: of other devices numbers differ by rounding."""
+    """What trains and how: of other devices and settings numbers differ by rounding."""
     found = jax.devices()
     kind = found[0].device_kind
-    return {"devices": {"count": len(found), "kind": kind, "processes": jax.process_count()}}
+    counted = {"count": len(found), "kind": kind, "processes": jax.process_count()}
+    return {"devices": counted, "settings": numerics()}
 
 
 def other_devices(noted: Noted, expected: Noted) -> str:
@@ -74,8 +83,35 @@ def other_devices(noted: Noted, expected: Noted) -> str:
     )
 
 
+def other_settings(noted: Noted, expected: Noted) -> str:
+    """A line where JAX or XLA are set otherwise than noted; empty otherwise."""
+    was, now = _table(noted, "settings"), expected["settings"]
+    differing = [
+        f"{name} {_short(now[name]) or 'unset'}, where the checkpoint was saved with "
+        f"{_short(was[name]) or 'it unset'}"
+        for name in now
+        if was.get(name, now[name]) != now[name]
+    ]
+    return f"settings: {'; '.join(differing)}: numbers differ by rounding" if differing else ""
+
+
+def warn_of_another_model(checkpoint: Path, noted: Noted, expected: Noted) -> None:
+    """Warns of a user's own module that has changed; other versions show the same one otherwise."""
+    was, now = (values.get("model_sha256") for values in (noted, expected))
+    versions = [
+        [_table(values, "versions").get(name) for name in ("jax", "flax")]
+        for values in (noted, expected)
+    ]
+    if was and now and was != now and versions[0] == versions[1]:
+        warnings.warn(
+            f"the module that `model` names computes something else than when {checkpoint} was "
+            f"saved: SHA-256 {_short(now)}, then {_short(was)}. Numbers differ",
+            stacklevel=2,
+        )
+
+
 def refuse_other(checkpoint: Path, noted: Noted, expected: Noted) -> None:
-    """Refuses a checkpoint that was made from something else, and warns of other versions.
+    """Refuses a checkpoint that was made from something else, and warns of other code.
 
     What an older one does not note is not compared. The data's place may be another: their
     content is compared.
@@ -91,6 +127,7 @@ def refuse_other(checkpoint: Path, noted: Noted, expected: Noted) -> None:
                 _short(stored_values[name]),
                 "It is another training's: put its own back, or choose another `out`.",
             )
+    warn_of_another_model(checkpoint, noted, expected)
     was, now = _table(noted, "versions"), expected["versions"]
     if differing := [f"{k} {was[k]}, now {now[k]}" for k in now if was.get(k, now[k]) != now[k]]:
         text = f"{checkpoint} was written with {'; '.join(differing)}: numbers may differ in digits"
