@@ -28,7 +28,7 @@ save_labels: Any = ss.save_labels
 
 
 @pytest.mark.parametrize("suffix", ["npz", "safetensors"])
-@pytest.mark.parametrize("names", [NAMES, None])
+@pytest.mark.parametrize("names", [NAMES, None, ("\udcff", *NAMES[1:])])
 def test_saved_and_loaded_again(suffix: str, names: Any, tmp_path: Path) -> None:
     path = tmp_path / f"labels.{suffix}"
     for table in (PEOPLE, TOP_K):
@@ -72,11 +72,6 @@ def test_the_form_of_anyones_file(tmp_path: Path) -> None:
             "nodir/x.npz",
             (PEOPLE,),
             "save_labels: path must be a file in an existing directory, got",
-        ),
-        (
-            "x.npz",
-            (PEOPLE, ["\ud800", *NAMES[1:]]),
-            r"class_names must be text that UTF-8 can hold, got '\ud800'. Leave out the lone surr",
         ),
         ("x.npz", (PEOPLE, range(4)), "class_names must be texts, got range(0, 4)."),
         (

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,10 @@ class TableFile:
         texts[SHA256] = content_sha256(arrays, texts, self.class_names)
         if path.suffix == ".safetensors":
             if self.class_names is not None:
-                texts["class_names"] = json.dumps(self.class_names, ensure_ascii=False)
+                names = json.dumps(self.class_names, ensure_ascii=False)
+                if re.search(r"[\ud800-\udfff]", names):  # as of a folder's name in other bytes
+                    names = json.dumps(self.class_names)
+                texts["class_names"] = names
             write_atomically(path, safetensors_files.in_order(arrays, texts))
             return
         buffer = io.BytesIO()

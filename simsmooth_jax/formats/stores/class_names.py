@@ -60,9 +60,6 @@ def told_apart(who: str, names: Sequence[str]) -> tuple[str, ...]:
     if long := next((name for name in names if len(name) > MOST_LETTERS), None):
         got = f"{len(long):,}: {excerpt(long)!r}"
         raise InputError(who, f"have at most {MOST_LETTERS} letters each", got, "Shorten it.")
-    if odd := next((name for name in names if re.search(r"[\ud800-\udfff]", name)), None):
-        then = "Leave out the lone surrogate."
-        raise InputError(who, "be text that UTF-8 can hold", excerpt(repr(odd)), then)
     counts = Counter(names)
     twice = [name for name, count in counts.items() if count > 1]
     if not twice:
