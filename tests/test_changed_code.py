@@ -1,5 +1,6 @@
 """The code of a user's own model, or a setting of JAX, is not what it was: that is said."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,8 @@ def test_own_module_that_computes_something_else(tmp_path: Path) -> None:
     step = tmp_path / "out" / "checkpoints" / "2"
     command = (*TRAIN, "--checkpoint-every", 1)
 
-    stopped(tmp_path / "out")  # another place of the same, with a comment and other names
-    (tmp_path / "mine.py").write_text("# better\n" + MODULE.replace("(self, x,", "(self, x, "))
+    stopped(tmp_path / "out")  # the same, with a comment and other names
+    (tmp_path / "mine.py").write_text("# better\n" + re.sub(r"\bx\b", "images", MODULE))
     assert SAID not in said(*command, cwd=tmp_path)
     assert (tmp_path / "out" / "metrics.jsonl").read_bytes() == metrics
 
